@@ -1,0 +1,5 @@
+"""``python -m facekd``."""
+
+from facekd.cli import main
+
+main()

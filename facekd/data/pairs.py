@@ -1,0 +1,106 @@
+"""Verification pairs in one form that names each distinct image once, whatever file they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facekd.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """Pairs of images to be told apart, each distinct image held (and so embedded) once.
+
+    Attributes:
+        source: the file the pairs were read from.
+        images: one entry a distinct image: its path, or its encoded bytes.
+        first: int64 [pairs], index into ``images``.
+        second: int64 [pairs], index into ``images``.
+        same: bool [pairs], whether both show one person.
+        fold: int64 [pairs], the cross-validation fold, as the file numbers it (from 1 where it does not).
+    """
+
+    source: Path
+    images: Sequence[Path | bytes]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    same: NDArray[np.bool_]
+    fold: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.same)
+
+    def read(self, index: int) -> bytes:
+        """The encoded bytes of distinct image ``index``.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        image = self.images[index]
+        if isinstance(image, bytes):
+            return image
+        try:
+            return image.read_bytes()
+        except OSError as error:
+            raise DataError(f"{image} cannot be read ({error.strerror}); restore it or remove its pairs") from error
+
+    def where(self, index: int) -> str:
+        """Where a person finds distinct image ``index``: its path, or the file and the pair that uses it first."""
+        image = self.images[index]
+        if isinstance(image, Path):
+            return str(image)
+        pair = int(np.flatnonzero((self.first == index) | (self.second == index))[0])
+        return f"{self.source}, pair {pair + 1}, {'first' if self.first[pair] == index else 'second'} image"
+
+
+def open_pairs(pairs: Path, images: Path | None) -> PairSet:
+    """Read a pair list, whichever of the three kinds it is.
+
+    Args:
+        pairs: a CSV file, LFW's pairs.txt, or an InsightFace .bin.
+        images: the folder that the paths or names of a text file start from; a .bin brings its images along.
+
+    Raises:
+        DataError: it is none of them, is damaged, or names images that do not exist.
+    """
+    from facekd.data.pair_bins import read_bin
+    from facekd.data.pair_lists import read_csv, read_lfw
+
+    content = content_of(pairs)
+    if pairs.suffix.lower() == ".bin" or content.startswith(b"\x80"):
+        return read_bin(pairs)
+    if images is None:
+        raise DataError(f"{pairs} names its images by path; say which folder the paths start from (images)")
+    return read_csv(pairs, images) if b"," in content.partition(b"\n")[0] else read_lfw(pairs, images)
+
+
+def paired(
+    source: Path,
+    first: Sequence[Path | bytes],
+    second: Sequence[Path | bytes],
+    same: Sequence[bool],
+    fold: Sequence[int],
+) -> PairSet:
+    """Build a `PairSet` from the two images of every pair, numbering the distinct ones in order of appearance."""
+    numbers: dict[Path | bytes, int] = {}
+    both = [numbers.setdefault(image, len(numbers)) for pair in zip(first, second, strict=True) for image in pair]
+    index = np.array(both, np.int64)
+    return PairSet(source, list(numbers), index[::2], index[1::2], np.array(same, bool), np.array(fold, np.int64))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a pair list.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"the pair list {path} cannot be read ({error.strerror}); check the path") from error

@@ -1,0 +1,55 @@
+"""From encoded bytes to the array a network takes: one place for colour order, resizing, mirroring and scaling."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facekd.data import cv2
+from facekd.errors import DataError
+
+Crops = NDArray[np.uint8]
+"""Aligned faces, uint8 [images, size, size, 3], RGB: the only form in which images travel through facekd."""
+
+
+def decode(data: bytes, where: str) -> NDArray[np.uint8]:
+    """Decode an image.
+
+    Args:
+        data: JPEG, PNG, BMP or WebP bytes.
+        where: how a person finds the image, for the error.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+
+    Raises:
+        DataError: the bytes are no image.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise DataError(f"{where} does not decode as an image; remove it or replace it with a readable one")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize to ``size`` x ``size`` pixels: area averaging when shrinking, linear when enlarging."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrink = size < image.shape[0]
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+
+
+def crop_of(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
+    """Decode an aligned crop and bring it to ``size``.
+
+    Returns:
+        uint8 [size, size, 3], RGB.
+
+    Raises:
+        DataError: the bytes are no image, or one that is not square (then it is no aligned crop).
+    """
+    image = decode(data, where)
+    if image.shape[0] != image.shape[1]:
+        height, width = image.shape[:2]
+        raise DataError(f"{where} is {width}x{height}, aligned crops are square; run 'facekd align' on the photographs first")
+    return resize(image, size)

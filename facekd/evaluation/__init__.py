@@ -1,0 +1,1 @@
+"""Protocols: scores or features in, a result object with intervals out."""

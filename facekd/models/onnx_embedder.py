@@ -1,0 +1,177 @@
+"""Any InsightFace-compatible ONNX file behind the `Embedder` interface, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from facekd.errors import ModelError
+from facekd.files import sha256
+from facekd.models.embedder import Embedder
+
+WHY_NOT = (
+    state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile,
+    state.NotImplemented, state.RuntimeException,
+)
+"""What ONNX Runtime raises on a graph it cannot load or run; its errors share no base class of their own."""
+
+
+class OnnxEmbedder(Embedder):
+    """A face model in one ONNX file: one float input [batch, 3, size, size], one output.
+
+    The pixels are scaled by InsightFace's own rule, see `takes_raw_pixels`. A graph whose batch is fixed, or is called
+    dynamic but fails or answers differently for two images at once, runs at the batch it can. No library of custom
+    operators is ever loaded, so the file cannot bring code of its own.
+
+    Args:
+        path: the ``.onnx`` file; weights in external files beside it are found by ONNX Runtime.
+        name: how tables call it, by default the file's stem.
+        size: side of the crops, needed only where the graph leaves it open.
+        threads: threads inside one operator; by default ONNX Runtime's choice.
+        batch: images in one run of a dynamic graph.
+        providers: ONNX Runtime's execution providers, the first that works counts.
+
+    Raises:
+        ModelError: absent, not an ONNX file, damaged, or not a face model of this shape.
+    """
+
+    def __init__(
+        self, path: Path | str, name: str | None = None, size: int | None = None, threads: int | None = None,
+        batch: int = 64, providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        self.path = Path(path)
+        self.name = name or self.path.stem
+        self.threads = threads
+        graph = read_graph(self.path)
+        self.raw_pixels = takes_raw_pixels(graph)
+        self.fingerprint = _fingerprint(self.path, graph)
+        self.session = _session(self.path, threads, providers)
+        self.size, fixed = _check_shape(self.path, self.session, size)
+        self.fixed = fixed is not None
+        self.dimension = self._run(self._noise(fixed or 1)).shape[1]
+        self.batch = fixed or (batch if self._batches() else 1)
+
+    def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw embeddings, float32 [batch, dimension]; see `Embedder.forward`."""
+        features = np.empty((len(crops), self.dimension), np.float32)
+        for start in range(0, len(crops), self.batch):
+            part = self.preprocess(crops[start : start + self.batch])
+            if self.fixed and len(part) < self.batch:
+                part = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), np.float32)])
+            features[start : start + self.batch] = self._run(part)[: len(crops) - start]
+        return features
+
+    def preprocess(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Uint8 [batch, size, size, 3] RGB to the float32 [batch, 3, size, size] this graph wants."""
+        pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+        return pixels if self.raw_pixels else (pixels - np.float32(127.5)) / np.float32(127.5)
+
+    def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            output = self.session.run(None, {self.session.get_inputs()[0].name: pixels})[0]
+        except WHY_NOT as error:
+            shape = list(pixels.shape)
+            raise ModelError(f"{self.path} fails on an input of shape {shape}: {error}; export it again") from error
+        return np.asarray(output, np.float32).reshape(len(pixels), -1)
+
+    def _noise(self, count: int) -> NDArray[np.float32]:
+        shape = (count, self.size, self.size, 3)
+        return self.preprocess(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+    def _batches(self) -> bool:
+        """Whether a graph that calls its batch dynamic gives each of two images what it gives it alone."""
+        pair = self._noise(2)
+        try:
+            together = self._run(pair)
+        except (ModelError, ValueError):  # ValueError: the outputs do not divide into two embeddings
+            return False
+        alone = np.concatenate([self._run(pair[:1]), self._run(pair[1:])])
+        if together.shape != alone.shape:
+            return False
+        largest = np.abs(alone).max()
+        return not np.isfinite(largest) or bool(np.allclose(together, alone, rtol=1e-2, atol=1e-3 * largest))
+
+
+def read_graph(path: Path) -> onnx.GraphProto:
+    """The graph of an ONNX file, without the weights that lie in external files.
+
+    Raises:
+        ModelError: absent, or not an ONNX file, or cut short.
+    """
+    try:
+        graph = onnx.load(str(path), load_external_data=False, format="protobuf").graph
+    except FileNotFoundError:
+        raise ModelError(f"{path} does not exist; check the path") from None
+    except (DecodeError, OSError) as error:
+        raise ModelError(f"{path} is not an ONNX file, or is cut short ({error}); fetch or export it again") from error
+    if not graph.node:
+        raise ModelError(f"{path} is not an ONNX file: it holds no graph; fetch or export it again")
+    return graph
+
+
+def takes_raw_pixels(graph: onnx.GraphProto) -> bool:
+    """InsightFace's rule for what a recogniser's graph wants to be fed.
+
+    Returns:
+        True when among the first eight nodes one has a *name* beginning with ``Sub`` or ``_minus`` and one with
+        ``Mul`` or ``_mul``: the graph scales inside and takes 0..255. False: it takes ``(x - 127.5) / 127.5``.
+    """
+    names = [node.name for node in graph.node[:8]]
+    return any(n.startswith(("Sub", "_minus")) for n in names) and any(n.startswith(("Mul", "_mul")) for n in names)
+
+
+def _fingerprint(path: Path, graph: onnx.GraphProto) -> str:
+    """SHA-256 of the file; where weights lie in external files, of the list of all files' sums."""
+    outside = sorted({ExternalDataInfo(t).location for t in graph.initializer if uses_external_data(t)})
+    if not outside:
+        return sha256(path)
+    absent = [name for name in outside if not (path.parent / name).is_file()]
+    if absent:
+        raise ModelError(f"{path} keeps its weights in {', '.join(absent)}, which is not beside it; copy it there")
+    sums = [sha256(path), *(sha256(path.parent / name) for name in outside)]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _session(path: Path, threads: int | None, providers: Sequence[str]) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return ort.InferenceSession(str(path), options, providers=list(providers))
+    except WHY_NOT as error:
+        raise ModelError(f"{path} cannot be loaded by ONNX Runtime: {error}; fetch or export it again") from error
+
+
+def _check_shape(path: Path, session: ort.InferenceSession, size: int | None) -> tuple[int, int | None]:
+    """The side of the crops and the batch where it is fixed."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(
+            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, a face model has one of each; "
+            "is it a detector or another kind of model?"
+        )
+    shape: list[Any] = inputs[0].shape
+    if inputs[0].type != "tensor(float)":
+        raise ModelError(f"{path} takes {inputs[0].type}, tensor(float) is needed; export it with a float32 input")
+    if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+        raise ModelError(f"{path} takes an input of shape {shape}, [batch, 3, size, size] is needed; export it so")
+    if isinstance(shape[2], int) and isinstance(shape[3], int) and shape[2] != shape[3]:
+        raise ModelError(f"{path} takes {shape[3]}x{shape[2]} images, aligned crops are square; use another model")
+    known = next((side for side in shape[2:] if isinstance(side, int)), None)
+    if known is None and size is None:
+        raise ModelError(f"{path} leaves the image size open ({shape}); say it with size=, 112 for most face models")
+    if known is not None and size is not None and known != size:
+        raise ModelError(f"{path} takes {known}x{known} images, not {size}x{size}; leave the size out")
+    fixed = shape[0] if isinstance(shape[0], int) else None
+    return int(known or size or 0), fixed

@@ -1,0 +1,1 @@
+"""One training loop for teachers and students: methods, stages, schedules, checkpoints."""

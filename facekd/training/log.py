@@ -1,0 +1,60 @@
+"""What a training writes down: ``log.jsonl`` for programs, TensorBoard events for people."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from facekd.runs import Run
+
+
+class Log:
+    """Collects a training's figures and writes their means.
+
+    Args:
+        run: the run; lines after ``step`` are dropped, a continued run writes them again.
+        step: steps that were done before.
+
+    Attributes:
+        latest: the means written last.
+    """
+
+    def __init__(self, run: Run, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a training needs it
+
+        run.trim_log(step)
+        self._lines = run.log_file.open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(run.path / "tensorboard"), purge_step=step)  # type: ignore[no-untyped-call]
+        self._waiting: list[dict[str, Tensor]] = []
+        self._since = time.monotonic()
+        self.latest: dict[str, float] = {}
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lines.close()
+        self._events.close()  # type: ignore[no-untyped-call]
+
+    def add(self, figures: dict[str, Tensor]) -> None:
+        """Keep the figures of one step (scalars); nothing is copied from the device before `write`."""
+        self._waiting.append(figures)
+
+    def write(self, step: int, epoch: float, stage: int, learning_rate: float) -> dict[str, float]:
+        """Write the means of what was added since the last call, and give them."""
+        names = self._waiting[0].keys()
+        self.latest = {n: float(torch.stack([w[n].float() for w in self._waiting]).mean()) for n in names}
+        now = time.monotonic()
+        seconds_per_step = (now - self._since) / len(self._waiting)
+        self._waiting, self._since = [], now
+        line = {"step": step, "epoch": round(epoch, 4), "stage": stage, "learning_rate": learning_rate,
+                "seconds_per_step": round(seconds_per_step, 4), **self.latest}
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+        for name, value in {**self.latest, "learning_rate": learning_rate, "stage": stage}.items():
+            self._events.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+        return self.latest

@@ -1,0 +1,42 @@
+"""The contract between the loop and what is trained; it stands here because the loop is who relies on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from facekd.data.loader import Batch
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training with one target and a learning-rate cycle of its own.
+
+    Attributes:
+        epochs: how long; need not be whole.
+        anchor: the route point a student follows in it; None where there is no teacher.
+    """
+
+    epochs: float
+    anchor: int | None = None
+
+
+class Method(nn.Module, ABC):
+    """Owns the network in training and what it needs from teachers; the loop knows nothing about either.
+
+    Frozen teachers must not be registered as submodules: what ``state_dict`` holds is what a checkpoint holds.
+
+    Attributes:
+        student: the network this training is for; it is what the run leaves behind.
+    """
+
+    student: nn.Module
+
+    def begin(self, stage: Stage) -> None:
+        """Prepare for a stage, e.g. fetch its anchor; called once before the stage's first step, also on resume."""
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The named, weighted loss terms of a batch (scalars, float32); the loop minimises their sum."""

@@ -1,0 +1,118 @@
+"""``facekd embed`` and ``facekd compare``: what a newcomer tries first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facekd import files
+from facekd.data.align import warp
+from facekd.data.detect import Detector, open_detector
+from facekd.data.faceset import open_faces
+from facekd.data.views import decode, resize
+from facekd.errors import DataError
+from facekd.evaluation.features import embed_images, write_features
+from facekd.models.embedder import Embedder
+from facekd.models.loading import load
+from facekd.runs import Run
+from facekd.training.machine import find_device
+from facekd.verbs.prepare import find_detector
+
+
+def embed(folder: Path | str, out: Path | str, model: Path | str, flip: bool = True, device: str = "auto") -> int:
+    """Write the unit-length embeddings of a face set as ``.npy``, with labels and file names beside it.
+
+    Args:
+        folder: an image folder or RecordIO.
+        out: float32 [images, dimension]; ``.labels.npy`` and ``.names.txt`` (one place a line) go beside it.
+        model: see `facekd.models.loading.load`.
+        flip: sum image and mirror.
+        device: for torch models.
+
+    Returns:
+        number of images.
+
+    Raises:
+        DataError: the images cannot be used.
+        ModelError: no such model.
+    """
+    faces, embedder = open_faces(folder), load(model, find_device(device))
+    features = embed_images(embedder, faces.read, faces.where, len(faces), flip)
+    write_features(Path(out), features, faces.labels)
+    places = "".join(faces.where(i) + "\n" for i in range(len(faces)))
+    files.write_text(Path(out).with_suffix(".names.txt"), places)
+    return len(faces)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        similarity: cosine of the two embeddings, -1 to 1.
+        threshold: above it two faces count as one person; None where none is known.
+        far: the false accept rate the threshold was measured at, as text.
+        source: where the threshold comes from.
+    """
+
+    similarity: float
+    threshold: float | None
+    far: str | None
+    source: str
+
+    @property
+    def same(self) -> bool | None:
+        """Whether the two show one person, at that threshold."""
+        return None if self.threshold is None else self.similarity > self.threshold
+
+
+def compare(first: Path | str, second: Path | str, model: Path | str, detector: Path | str | None = None,
+            far: str = "1e-2", threshold: float | None = None, aligned: bool = False) -> Comparison:
+    """Are these two photographs of one person?
+
+    Args:
+        first: a photograph; its largest face counts.
+        second: another.
+        model: see `facekd.models.loading.load`.
+        detector: YuNet or SCRFD as ONNX; default ``$FACEKD_DETECTOR``.
+        far: false accept rate of the verdict; its threshold is taken from the run's own verification results.
+        threshold: use this one instead.
+        aligned: the images are aligned crops already; no detector is needed.
+
+    Raises:
+        DataError: an image does not decode or shows no face; no threshold is known for ``far``.
+        ModelError: no such model.
+        SetupError: no detector.
+    """
+    embedder = load(model)
+    finder = None if aligned else open_detector(find_detector(detector))
+    a, b = (_crop(Path(p), embedder, finder) for p in (first, second))
+    features = embedder.embed(np.stack([a, b])).astype(np.float64)
+    similarity = float(features[0] @ features[1])
+    if threshold is not None:
+        return Comparison(similarity, threshold, None, "given")
+    known, source = _threshold(Path(model), far)
+    return Comparison(similarity, known, far if known is not None else None, source)
+
+
+def _crop(path: Path, embedder: Embedder, detector: Detector | None) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; check the path")
+    image = decode(path.read_bytes(), str(path))
+    if detector is None:
+        return resize(image, embedder.size)
+    found = detector(image)
+    if not found:
+        raise DataError(f"{path}: no face was found; use a larger or sharper picture, or --aligned for a crop")
+    return warp(image, found[0].landmarks, embedder.size)
+
+
+def _threshold(model: Path, far: str) -> tuple[float | None, str]:
+    """The threshold of a false accept rate in the run's verification results, and where it stands."""
+    for file in sorted(Run(model).results.glob("verify-*.json")) if model.is_dir() else []:
+        known = files.read_json(file).get("thresholds", {}).get(far)
+        if known is not None:
+            return float(known), str(file)
+    return None, f"no verification result of this model holds a threshold at FAR {far}; run 'facekd eval verify' or give --threshold"

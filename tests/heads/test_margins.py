@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from facekd.errors import ModelError
+from facekd.heads import HEADS, create_head
+from facekd.heads.margins import arcface_target, cosface_target, cosines
+
+
+def arc_reading(cos: float, margin: float) -> float:
+    """ArcFace by its definition, with the angle itself, in Python's float64."""
+    theta = math.acos(cos)
+    return math.cos(theta + margin) if theta + margin <= math.pi else math.cos(theta) + math.cos(margin) - 1
+
+
+READINGS: dict[str, Callable[[float, float], float]] = {
+    "arcface": arc_reading, "cosface": lambda cos, margin: cos - margin,
+}
+
+
+def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Embeddings, labels and centres where some samples are opposite to, or on, their own centre."""
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = torch.randn(8, 16, generator=generator) * 5
+    centres, labels = torch.randn(6, 16, generator=generator), torch.tensor([0, 1, 2, 3, 4, 5, 0, 1])
+    embeddings[1] = -2 * centres[1] + 0.1 * embeddings[1]
+    embeddings[2] = 3 * centres[2]
+    return embeddings, labels, centres
+
+
+def reading(name: str, embeddings: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> NDArray[np.float64]:
+    e, w = embeddings.double().numpy(), centres.double().numpy()
+    cos = np.clip((e @ w.T) / np.outer(np.sqrt((e**2).sum(1)), np.sqrt((w**2).sum(1))), -1, 1)
+    margin = {"arcface": 0.5, "cosface": 0.35}[name]
+    for row, label in enumerate(labels.tolist()):
+        cos[row, label] = READINGS[name](float(cos[row, label]), margin)
+    return np.asarray(64 * cos)
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_logits_equal_the_formula_in_float64(name: str) -> None:
+    embeddings, labels, centres = batch()
+    head = create_head(name, 16, 6)
+    head.weight.data.copy_(centres)
+    logits = head(embeddings, labels)
+    assert logits.dtype == torch.float32 and logits.shape == (8, 6)
+    # On its own centre (row 2) the sine is held at 1e-3: 64 * sin(0.5) * 1e-3 = 0.031 off, elsewhere float32 alone.
+    exact = reading(name, embeddings, labels, centres)
+    rows = [0, 1, 3, 4, 5, 6, 7]
+    np.testing.assert_allclose(logits[rows].detach().numpy(), exact[rows], atol=5e-5)
+    np.testing.assert_allclose(logits[2].detach().numpy(), exact[2], atol=0.04)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3, 0.5, 1.2, 1.5])
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_targets_agree_with_float64_up_to_a_millionth_from_the_poles(name: str, margin: float) -> None:
+    near = 1 - 10.0 ** -np.linspace(0, 6, 400)
+    cos = np.concatenate([-near[::-1], near]).astype(np.float32)
+    cos = cos[np.abs(cos.astype(np.float64)) <= 1 - 1e-6]
+    target = {"arcface": arcface_target, "cosface": cosface_target}[name]
+    got = target(torch.from_numpy(cos), margin).numpy()
+    np.testing.assert_allclose(got, [READINGS[name](float(c), margin) for c in cos], rtol=0, atol=3e-7)
+
+
+def test_arcface_gradient_is_the_true_one() -> None:
+    cos = torch.linspace(-0.999, 0.999, 401, requires_grad=True)
+    (slope,) = torch.autograd.grad(arcface_target(cos, 0.5).sum(), cos)
+    theta = np.arccos(cos.detach().double().numpy())
+    inside = theta + 0.5 <= np.pi
+    # d cos(theta + m) / d cos(theta) = sin(theta + m) / sin(theta); beyond the seam the line has slope 1.
+    expected = np.where(inside, np.sin(theta + 0.5) / np.sin(theta), 1.0)
+    np.testing.assert_allclose(slope.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_gradcheck_of_the_whole_head_in_float64(name: str) -> None:
+    embeddings, labels, centres = batch()
+    keep = [0, 1, 3, 4]  # row 2 lies on its centre, where the slope has no limit
+    head = create_head(name, 16, 6).double()
+
+    def logits(e: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.func.functional_call(head, {"weight": w}, (e, labels[keep]))
+        return out
+
+    leaves = (embeddings[keep].double().requires_grad_(), centres.double().requires_grad_())
+    assert torch.autograd.gradcheck(logits, leaves)
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.5, 1.0, 1.5])
+def test_beyond_pi_the_target_goes_on_falling_without_a_jump(margin: float) -> None:
+    theta = torch.linspace(0, math.pi, 20_001, dtype=torch.float64)
+    steps = arcface_target(theta.cos(), margin).diff()
+    assert bool((steps <= 1e-9).all())
+    assert float(steps.abs().max()) < 2e-3  # the held sine at theta = 0 makes the largest
+
+
+def test_beyond_pi_the_worst_samples_keep_a_gradient() -> None:
+    cos = torch.tensor([-1.0, -0.99, -0.9], requires_grad=True)
+    (slope,) = torch.autograd.grad(arcface_target(cos, 0.5).sum(), cos)
+    assert slope.tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize("value", [1.0, -1.0, 1.0 + 2.4e-7, -1.0 - 2.4e-7, 0.0])
+def test_targets_are_finite_at_the_poles(name: str, value: float) -> None:
+    cos = torch.tensor([value], requires_grad=True)
+    out = {"arcface": arcface_target, "cosface": cosface_target}[name](cos, 0.5)
+    (slope,) = torch.autograd.grad(out.sum(), cos)
+    assert bool(out.isfinite().all()) and bool(slope.isfinite().all()) and float(slope) > 0
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize("case", ["zero embedding", "zero centre", "on the centre", "opposite", "tiny", "huge"])
+def test_values_and_gradients_are_finite(name: str, case: str) -> None:
+    embeddings, labels, centres = batch()
+    changed = {
+        "zero embedding": (embeddings * 0, centres), "zero centre": (embeddings, centres * 0),
+        "on the centre": (centres[labels], centres), "opposite": (-centres[labels], centres),
+        "tiny": (embeddings * 1e-30, centres), "huge": (embeddings * 1e15, centres),
+    }
+    head = create_head(name, 16, 6)
+    head.weight.data.copy_(changed[case][1])
+    leaf = changed[case][0].clone().requires_grad_()
+    logits = head(leaf, labels)
+    loss = torch.nn.functional.cross_entropy(logits, labels)
+    slopes = torch.autograd.grad(loss, (leaf, head.weight))
+    assert float(logits.detach().abs().max()) <= 64 * 2  # NaN fails this too
+    assert all(float(slope.abs().max()) < 1e5 for slope in slopes)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_autocast_does_not_reach_the_cosines(name: str, dtype: torch.dtype) -> None:
+    embeddings, labels, centres = batch()
+    head = create_head(name, 16, 6)
+    head.weight.data.copy_(centres)
+    low = embeddings.to(dtype)
+    with torch.autocast("cpu", dtype):
+        inside = head(low, labels)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, head(low.float(), labels))
+
+
+def test_a_shard_of_the_centres_gives_its_columns() -> None:
+    embeddings, _, centres = batch()
+    whole = cosines(embeddings, centres)
+    shards = [cosines(embeddings, centres[:2]), cosines(embeddings, centres[2:])]
+    torch.testing.assert_close(torch.cat(shards, 1), whole)
+
+
+@pytest.mark.parametrize(("name", "margin"), [("arcface", 0.5), ("cosface", 0.35)])
+def test_the_papers_defaults(name: str, margin: float) -> None:
+    head = create_head(name, 4, 3)
+    assert (head.scale, head.margin, tuple(head.weight.shape)) == (64.0, margin, (3, 4))
+
+
+def test_an_unknown_head_names_the_nearest() -> None:
+    with pytest.raises(ModelError, match="unknown head 'arcfase': did you mean 'arcface'"):
+        create_head("arcfase", 8, 2)
+
+
+@pytest.mark.parametrize("bad", [{"classes": 0}, {"embedding": 0}, {"scale": 0.0}, {"margin": 1.6}, {"margin": -0.1}])
+def test_useless_values_are_refused(bad: dict[str, float]) -> None:
+    values: dict[str, float] = {"embedding": 8, "classes": 2, **bad}
+    with pytest.raises(ModelError, match="head: "):
+        create_head("arcface", **values)  # type: ignore[arg-type]

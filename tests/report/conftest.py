@@ -1,0 +1,98 @@
+"""Run folders with plausible figures, made without any training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+MakeRun = Callable[..., Path]
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _verify(name: str, accuracy: float) -> dict[str, Any]:
+    far = np.linspace(0, 1, 101)
+    return {
+        "accuracy": accuracy, "accuracy_std": 0.0123, "accuracy_interval": [accuracy - 0.01, accuracy + 0.008],
+        "auc": 0.98765, "eer": 0.0456, "threshold": 0.3141, "pairs": 1400,
+        "tar": {"1e-2": accuracy - 0.1, "1e-4": None},
+        "tar_interval": {"1e-2": [accuracy - 0.13, accuracy - 0.08], "1e-4": None}, "folds": 10,
+        "notes": ["TAR at FAR 1e-4 is not given: 700 impostor pairs are too few"], "kind": "verify", "name": name,
+        "model": "m", "hardware": "cpu2", "command": f"facekd eval verify --name {name}",
+        "roc": {"far": far.tolist(), "tar": np.sqrt(far).tolist()},
+    }
+
+
+def _megaface(name: str, rank1: float) -> dict[str, Any]:
+    return {
+        "rank1": rank1, "rank1_interval": [rank1 - 0.02, rank1 + 0.02], "cmc": np.linspace(rank1, 0.99, 100).tolist(),
+        "pairs": 72800, "probes": 5600, "identities": 400, "distractors": 4021, "tar": {"1e-4": 0.71, "1e-6": None},
+        "tar_interval": {"1e-4": [0.69, 0.73], "1e-6": None}, "notes": [], "kind": "megaface", "name": name,
+        "hardware": "cpu2", "command": "facekd eval megaface",
+    }
+
+
+def _log(stages: int, epochs: float) -> str:
+    lines = [
+        {"step": 10 * (i + 1), "epoch": epochs * (i + 1) / 80, "stage": i * stages // 80,
+         "learning_rate": 0.1 * (1 - (i * stages % 80) / 80), "seconds_per_step": 0.5, "loss": 20 / (i + 2) + 0.5,
+         "l2": 15 / (i + 2) + 0.4, "labels": 5 / (i + 2) + 0.1}
+        for i in range(80)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """``make_run(name, seed=0, verb="distill", accuracy=..., rank1=..., width=0.5, info={})``: a run folder."""
+
+    def make(name: str, seed: int = 0, verb: str = "distill", accuracy: float | None = 0.91, rank1: float | None = 0.6,
+             epochs: float = 20, info: dict[str, Any] | None = None) -> Path:
+        run = tmp_path / name
+        run.mkdir(parents=True)
+        recipe = {"faces": "faces/train", "out": str(run), "schedule": {"epochs": epochs}, "seed": seed}
+        anchor = {"why": "equal distance", "share": 0.25, "step": 0, "learning_rate": 0.02}
+        anchors = [{**anchor, "point": p, "epoch": p + 1.0} for p in (4, 9, 14, 19)]
+        content: dict[str, Any] = {
+            "format": "facekd.run", "version": 1, "verb": verb, "outcome": "finished",
+            "begun": "2026-01-02T03:04:05+0000", "finished": "2026-01-02T04:04:05+0000",
+            "versions": {"python": "3.11", "torch": "2.13", "onnxruntime": None}, "git": "abc1234",
+            "hardware": {"label": "cpu2", "processor": "Some CPU", "cores": 2, "cards": []},
+            "command": f"facekd {verb} out={run}", "parameters": 849_000,
+            "faces": {"content": "f00d" * 16, "identities": 1554, "images": 8395},
+            "model": {"name": "mobilenetv2", "size": 64, "embedding": 128, "options": {"width": 0.5}},
+        }
+        if verb == "distill":
+            content |= {"strategy": "equal", "anchors": anchors}
+        else:
+            points = [{"epoch": float(e), "step": 4 * e, "learning_rate": 0.1} for e in range(2, 21, 2)]
+            route = {"format": "facekd.route", "version": 1, "model": None, "points": points}
+            _write(run / "route" / "route.json", route)
+        _write(run / "run.json", content | (info or {}))
+        (run / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        (run / "log.jsonl").write_text(_log(4 if verb == "distill" else 1, epochs), encoding="utf-8")
+        if accuracy is not None:
+            _write(run / "results" / "verify-cfp-ff.json", _verify("cfp-ff", accuracy))
+        if rank1 is not None:
+            _write(run / "results" / "megaface-cfp.json", _megaface("cfp", rank1))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def crops() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Twelve crops of one colour each, blurred noise on top."""
+    random = np.random.default_rng(0)
+    noise = [cv2.GaussianBlur(random.integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 4) for _ in range(12)]
+    return [np.asarray(image, np.uint8) for image in noise]
