@@ -114,7 +114,7 @@ def _report(a: argparse.Namespace) -> int:
     from facekd.verbs.report import report
 
     table, files = report(*a.runs, out=a.out)
-    out.print(table)
+    out.print(table.to_rich())
     for file in files:
         out.print(str(file))
     return 0
@@ -145,7 +145,7 @@ def _demo(a: argparse.Namespace) -> int:
     from facekd.verbs.demo import demo
 
     table, page = demo(Path(a.out))
-    out.print(table)
+    out.print(table.to_rich())
     out.print(f"report: {page}")
     return 0
 
@@ -232,9 +232,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--images", help="folder the pairs' paths start from")
 
     verb = _verb(verbs, "report", _report, "one report.html a run; several runs in one table",
-                 "facekd report runs/student\n  facekd report runs/* --out comparison.html")
+                 "facekd report runs/student\n  facekd report runs/* --out runs")
     verb.add_argument("runs", nargs="+", help="run folders; those that differ in their seed alone share a row")
-    verb.add_argument("--out", help="also write the table as a page of its own")
+    verb.add_argument("--out", help="folder for comparison.html and summary-HARDWARE.json")
 
     verb = _verb(verbs, "embed", _embed, "embeddings of a folder of aligned crops", "facekd embed crops features.npy --model runs/student")
     verb.add_argument("folder", help="a face set")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -136,7 +137,7 @@ def environment() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
         "git": _git_revision(),
         "hardware": hardware(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name.replace("__main__.py", "facekd"), *sys.argv[1:]]),
     }
 
 

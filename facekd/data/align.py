@@ -47,6 +47,15 @@ class AlignSummary:
     unreadable: list[str]
     ignored: int
 
+    def describe(self) -> str:
+        """The summary as lines to read; photographs to look at are named."""
+        lines = [f"{self.photographs} photographs, {self.crops} crops ({self.reused} from before), {self.ignored} other files"]
+        for what, names in (("without a face", self.no_face), ("unreadable", self.unreadable),
+                            ("with several faces, the largest taken", self.several)):
+            if names:
+                lines.append(f"{len(names)} {what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
+        return "\n".join(lines)
+
 
 def align_folder(photos: Path, out: Path, detector: Detector, size: int = 112, png: bool = False) -> AlignSummary:
     """Align every photograph below a folder; the crops lie in ``out`` at the same relative paths.

@@ -61,6 +61,17 @@ class Diagnosis:
         """Whether there is no error; warnings are for a person to judge."""
         return all(finding.level != "error" for finding in self.findings)
 
+    def describe(self) -> str:
+        """The diagnosis as lines to read: numbers first, then what was found and what to do about it."""
+        lines = [
+            f"{one.path}: {one.images:,} images of {one.identities:,} people, {one.fewest} to {one.most} each "
+            f"(median {one.median:g}), {', '.join(one.sizes)}" for one in self.sets
+        ]
+        for found in self.findings:
+            places = f"\n    where: {found.where}" if found.where else ""
+            lines.append(f"{found.level}: {found.what}{places}\n    {found.advice}")
+        return "\n".join(lines)
+
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis in JSON's types."""
         return {"ok": self.ok, **asdict(self)}

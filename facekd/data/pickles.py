@@ -117,8 +117,8 @@ class _Machine:
     def refusal(self, wish: str) -> DataError:
         """The error for a pickle that wants more than values."""
         return DataError(
-            f"{self.where} {wish}, which plain data never needs; nothing was run. Do not open this file with other "
-            "programs unless you trust its maker; ask for it as bytes, booleans and numeric arrays (pickle protocol 2)"
+            f"{self.where} {wish}, more than plain values need; nothing was run. If you trust its maker, have it "
+            "written anew as bytes, booleans and numeric arrays (pickle protocol 2); otherwise delete it"
         )
 
     def name(self, text: str) -> Name:

@@ -28,7 +28,7 @@ def decode(data: bytes, where: str) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
         raise DataError(f"{where} does not decode as an image; remove it or replace it with a readable one")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -36,7 +36,8 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if image.shape[:2] == (size, size):
         return image
     shrink = size < image.shape[0]
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
 
 
 def crop_of(data: bytes, size: int, where: str) -> NDArray[np.uint8]:

@@ -52,7 +52,7 @@ class Embedder(ABC):
         if flip:
             features = features + self.forward(np.ascontiguousarray(crops[:, :, ::-1]))
         norms = np.linalg.norm(features, axis=1, keepdims=True)
-        return (features / np.maximum(norms, 1e-12)).astype(np.float32)
+        return np.asarray(features / np.maximum(norms, 1e-12), np.float32)
 
     def __call__(self, faces: NDArray[np.uint8] | Sequence[Path | str], flip: bool = True) -> NDArray[np.float32]:
         """Embeddings of aligned crops, given as an array (see `embed`) or as image files of any square size.

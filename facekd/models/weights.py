@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from facekd import files
@@ -24,9 +24,9 @@ def save_model(model: FaceModel, path: Path) -> None:
         SetupError: the disk is full.
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    header = {"format": "facekd.model", "version": str(VERSION), "spec": json.dumps(model.spec.to_dict(), sort_keys=True)}
-    with files.atomic(path) as temporary:
-        save_file(weights, temporary, header)
+    spec = json.dumps(model.spec.to_dict(), sort_keys=True)
+    header = {"format": "facekd.model", "version": str(VERSION), "spec": spec}
+    files.write_bytes(path, _sorted_header(save(weights, header)))
 
 
 def load_model(path: Path) -> FaceModel:
@@ -47,9 +47,20 @@ def load_model(path: Path) -> FaceModel:
         raise ModelError(f"{path} holds weights but no facekd model description; import it by 'facekd route import'")
     if int(header["version"]) > VERSION:
         raise ModelError(f"{path} was written by a newer facekd (model version {header['version']}); upgrade facekd")
-    model = build(ModelSpec.from_dict(json.loads(header["spec"])))
+    with torch.random.fork_rng(devices=[]):  # a training that loads an anchor draws the same numbers as one that need not
+        model = build(ModelSpec.from_dict(json.loads(header["spec"])))
     load_weights(model, weights, str(path))
     return model.eval()
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """Safetensors writes its metadata in random order; a route needs equal weights to have equal checksums."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the tensors aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:

@@ -67,14 +67,17 @@ def build_cache(teacher: LiveTeacher, loader: Loader, file: Path, kind: Kind, de
     if file.exists():
         return
     shape = (2, len(loader.faces), teacher.dimension)
-    with files.atomic(file) as temporary, progress("teacher cache", 2 * len(loader.faces)) as advance:
-        values = np.lib.format.open_memmap(temporary, mode="w+", dtype=kind, shape=shape)
+    head = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": shape}
+    with (
+        files.atomic(file) as temporary, temporary.open("wb") as handle,  # a full disk kills a writer of memory maps
+        progress("teacher cache", 2 * len(loader.faces)) as advance,
+    ):
+        np.lib.format.write_array_header_1_0(handle, head)
         for batch in loader.every_view():
             embeddings = teacher.embeddings(batch.to(device)).cpu().numpy().astype(kind)
             if not np.isfinite(embeddings).all():
                 raise RouteError(
                     f"an anchor's embeddings do not fit {kind} (cache {file.name}); use cache=float32, or plan without this point"
                 )
-            values[batch.flipped.numpy().astype(np.intp), batch.index.numpy()] = embeddings
+            handle.write(embeddings.tobytes())  # every_view goes through the array in its own order
             advance(len(batch.index), "")
-        values.flush()

@@ -69,7 +69,7 @@ class Plan:
                 f"{len(route.points) - 1}; correct the plan, or make it again by 'facekd plan'"
             )
         total = sum(leg.share for leg in legs)
-        if not legs or abs(total - 1) > 1e-6 or min(leg.share for leg in legs) <= 0:
+        if not legs or not abs(total - 1) <= 1e-6 or min(leg.share for leg in legs) <= 0:
             raise RouteError(f"{path}: the shares of its legs are to be positive and sum to 1, not {total:g}; correct them")
         return plan, route
 

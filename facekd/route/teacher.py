@@ -53,7 +53,8 @@ class TorchTeacher(LiveTeacher):
     def embeddings(self, batch: Batch) -> Tensor:
         """See `Teacher.embeddings`."""
         with torch.no_grad(), torch.autocast(batch.images.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            return self._model(to_input(batch.images)).float()
+            embeddings: Tensor = self._model(to_input(batch.images))
+            return embeddings.float()
 
 
 class OnnxTeacher(LiveTeacher):

@@ -36,8 +36,8 @@ def save(path: Path, position: Position, method: nn.Module, optimizer: torch.opt
         "position": [position.stage, position.stage_step, position.step],
         "method": method.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(),
     }
-    with files.atomic(path) as temporary:
-        torch.save(state, temporary)
+    with files.atomic(path) as temporary, temporary.open("wb") as handle:  # torch's own writer hides that a disk is full
+        torch.save(state, handle)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -49,7 +49,9 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, runtime and type errors here, all meaning the same
-        raise ModelError(f"{path} is no readable checkpoint ({error}); delete it to train the run from its beginning") from error
+        # Its own text is not passed on: it advises loading the file with code allowed.
+        kind = type(error).__name__
+        raise ModelError(f"{path} is no readable checkpoint ({kind}); delete it to train from the beginning") from None
     if not isinstance(state, dict) or state.get("format") != "facekd.checkpoint":
         raise ModelError(f"{path} is no checkpoint of facekd; check the path")
     if state["version"] > VERSION:

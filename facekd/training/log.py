@@ -28,7 +28,7 @@ class Log:
 
         run.trim_log(step)
         self._lines = run.log_file.open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(run.path / "tensorboard"), purge_step=step)  # type: ignore[no-untyped-call]
+        self._events = SummaryWriter(str(run.path / "tensorboard"), purge_step=step)
         self._waiting: list[dict[str, Tensor]] = []
         self._since = time.monotonic()
         self.latest: dict[str, float] = {}
@@ -38,7 +38,7 @@ class Log:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lines.close()
-        self._events.close()  # type: ignore[no-untyped-call]
+        self._events.close()
 
     def add(self, figures: dict[str, Tensor]) -> None:
         """Keep the figures of one step (scalars); nothing is copied from the device before `write`."""
@@ -56,5 +56,5 @@ class Log:
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
         for name, value in {**self.latest, "learning_rate": learning_rate, "stage": stage}.items():
-            self._events.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._events.add_scalar(name, value, step)
         return self.latest

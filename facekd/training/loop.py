@@ -102,14 +102,16 @@ class Trainer:
             position = Position(begin.stage, stage_step + 1, begin.step + stage_step + 1 - begin.stage_step)
             stage_ends, epoch_ends = position.stage_step == steps, position.step % self.loader.steps == 0
             last = stage_ends and begin.stage == len(self.stages) - 1
-            due = time.monotonic() - saved > self.checkpoint_seconds
+            logged = position.step % LOG_STEPS == 0
+            due = logged and time.monotonic() - saved > self.checkpoint_seconds  # the clock adds no lines to the log
             keep = last or stage_ends or epoch_ends or due or position.stage_step in before_drop
             epoch = position.step / self.loader.steps
-            if keep or position.step % LOG_STEPS == 0:
+            if keep or logged:
                 self._check(log.write(position.step, epoch, begin.stage, rate), position.step)
             advance(self.loader.batch, f"loss {log.latest.get('loss', 0):.3f}")
             if not keep:
                 continue
+            self._check({"weights": _largest(self.method)}, position.step)
             reason = "last" if last else "before drop" if position.stage_step in before_drop else "epoch"
             if reason != "epoch" or epoch_ends:
                 self.on_moment(Moment(position.step, epoch, rate, reason, dict(log.latest)))
@@ -133,7 +135,7 @@ class Trainer:
             losses = self.method.losses(batch.to(self.machine.device))
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.schedule.clip)
         optimizer.step()
         return {"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}}
@@ -154,3 +156,8 @@ class Trainer:
                 f"{self.run.path}: {', '.join(bad)} is no longer finite at step {step}. The checkpoint before is kept; "
                 "try a lower schedule.learning_rate, a longer schedule.warmup or machine.precision=float32 in a new run folder"
             )
+
+
+def _largest(method: nn.Module) -> float:
+    """The largest weight or buffer; a finite loss may be followed by a step that is not."""
+    return float(torch.stack([v.detach().abs().max().float() for v in method.state_dict().values() if v.numel()]).max())

@@ -19,7 +19,7 @@ from facekd.evaluation.protocols import evaluate_megaface, evaluate_verification
 from facekd.evaluation.verification import VerificationResult, most_wrong
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
-from facekd.report.sheet import pair_sheet
+from facekd.reporting.sheet import pair_sheet
 from facekd.runs import Run, environment
 from facekd.training.machine import find_device
 
@@ -118,4 +118,4 @@ def _sheet(embedder: Embedder, pairs: PairSet, scores: np.ndarray[Any, np.dtype[
 
     rows = [(crop(int(pairs.first[p])), crop(int(pairs.second[p])), float(scores[p]), bool(pairs.same[p]))
             for p in [*right.tolist(), *wrong.tolist()]]
-    return pair_sheet(rows)
+    return pair_sheet(rows, threshold=threshold)

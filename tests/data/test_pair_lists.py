@@ -51,7 +51,7 @@ def test_csv_columns_in_any_order_with_more(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "lacking"),
-    [("fold,path1,same", "path2"), ("path1,path2", "fold, same"), ("1,Ada/a.jpg,Ada/b.jpg,1", "fold, path1, path2, same")],
+    [("fold,path1,same", "path2"), ("path1,path2", "fold, same"), ("1,a.jpg,b.jpg,1", "fold, path1, path2, same")],
 )
 def test_csv_without_a_column(root: Path, header: str, lacking: str) -> None:
     with pytest.raises(DataError, match=f"line 1: the header lacks {lacking};"):

@@ -1,0 +1,178 @@
+"""``report.html``: all that is known about one run, in one file that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from facekd import files
+from facekd.reporting import html, plots, text
+from facekd.reporting.material import Json, Material, read_material
+
+INTERVALS = (
+    "All rates in percent, with 95 % bootstrap intervals in brackets; ± is the standard deviation over the folds. "
+    "The result files in results/ hold fractions."
+)
+FACTS = ("faces", "versions", "git", "hardware", "begun", "finished", "outcome")
+PEOPLE = "The picture shows faces of the test set: keep this report where the set itself may be."
+
+
+def write_report(run: Path) -> Path:
+    """Write ``report.html`` into a run folder, whatever the run has got to.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: it is no run folder, or one of its files is damaged.
+        SetupError: the disk is full.
+    """
+    file = run / "report.html"
+    files.write_text(file, report(read_material(run)))
+    return file
+
+
+def report(material: Material) -> str:
+    """The report as an HTML document."""
+    info = material.info
+    lead = [f"facekd {info.get('verb')}", text.model(info.get("model")), f"seed {material.recipe.get('seed')}",
+            f"{info.get('outcome')}, begun {info.get('begun')}"]
+    return html.page(
+        material.name, " · ".join(lead),
+        html.section("Results", *_results(material)),
+        html.section("Sample pairs", *_pairs(material)),
+        html.section("Training", *_training(material)),
+        html.section("Anchors", *_anchors(material)),
+        html.section("Size and speed", *_cost(material)),
+        html.section("Where it comes from", html.facts(_facts(material))),
+        html.section("Run it again", *_again(material)),
+    )
+
+
+def _results(material: Material) -> Iterator[str]:
+    if not material.verify and not material.megaface:
+        yield html.paragraph("This run has not been measured yet. Measure it, then write the report again:")
+        yield html.verbatim(
+            f"facekd eval verify --model {material.path} --images IMAGES --pairs PAIRS.csv\n"
+            f"facekd eval megaface --model {material.path} --probes PROBES --distractors DISTRACTORS\n"
+            f"facekd report {material.path}"
+        )
+        return
+    yield html.paragraph(INTERVALS, "note")
+    if material.verify:
+        fars = list(dict.fromkeys(far for result in material.verify for far in result["tar"]))
+        yield html.heading("Verification")
+        yield html.table(
+            ["test", "pairs", "accuracy", "± folds", *(f"TAR@FAR {far}" for far in fars), "AUC", "EER", "threshold"],
+            [[r["name"], text.count(r["pairs"]), text.with_interval(r["accuracy"], r["accuracy_interval"]),
+              text.percent(r["accuracy_std"]), *_tars(r, fars), text.percent(r["auc"]), text.percent(r["eer"]),
+              f"{r['threshold']:.4f}"] for r in material.verify],
+        )
+        yield from _notes(material.verify)
+    if material.megaface:
+        fars = list(dict.fromkeys(far for result in material.megaface for far in result["tar"]))
+        yield html.heading("Identification among distractors")
+        yield html.table(
+            ["test", "probes", "people", "distractors", "pairs", "rank 1", *(f"TAR@FAR {far}" for far in fars)],
+            [[r["name"], *(text.count(r[key]) for key in ("probes", "identities", "distractors", "pairs")),
+              text.with_interval(r["rank1"], r["rank1_interval"]), *_tars(r, fars)] for r in material.megaface],
+        )
+        yield from _notes(material.megaface)
+    rocs = {r["name"]: (r["roc"]["far"], r["roc"]["tar"]) for r in material.verify if r.get("roc")}
+    cmcs = {r["name"]: r["cmc"] for r in material.megaface}
+    yield html.row(
+        html.heading("ROC") + html.svg(plots.roc(rocs), "true accept rate over false accept rate") if rocs else "",
+        html.heading("CMC") + html.svg(plots.cmc(cmcs), "identification rate over rank") if cmcs else "",
+    )
+
+
+def _tars(result: Json, fars: list[str]) -> list[str]:
+    return [text.with_interval(result["tar"].get(far), result["tar_interval"].get(far)) for far in fars]
+
+
+def _notes(results: Sequence[Json]) -> Iterator[str]:
+    for result in results:
+        for note in result["notes"]:
+            yield html.paragraph(f"{result['name']}: {note}", "note")
+
+
+def _pairs(material: Material) -> Iterator[str]:
+    sheets = [(result["name"], sheet) for result in material.verify if (sheet := material.sheet(result))]
+    for name, sheet in sheets:
+        yield html.heading(name)
+        yield html.jpeg(sheet, f"pairs of {name} the model is most right and most wrong about, with their scores")
+    if sheets:
+        yield html.paragraph(PEOPLE, "note")
+
+
+def _training(material: Material) -> Iterator[str]:
+    if not material.log:
+        yield html.paragraph("Nothing has been logged yet.")
+        return
+    anchors, last = material.info.get("anchors") or [], material.log[-1]
+    marks = [plots.Mark(epoch, _anchor_label(anchors[stage]))
+             for stage, epoch in _begins(material.log).items() if stage < len(anchors)]
+    picture = plots.training(material.log, marks, [point["epoch"] for point in material.points])
+    yield html.svg(picture, "loss and learning rate over epochs")
+    terms = ", ".join(f"{name} {value:.4g}" for name, value in plots.figures(last).items())
+    yield html.paragraph(f"Last logged: step {last['step']:,}, epoch {last['epoch']:g}: {terms}.", "note")
+    if material.points:
+        yield html.paragraph(f"The route has {len(material.points)} recorded points.", "note")
+
+
+def _begins(log: Sequence[Json]) -> dict[int, float]:
+    """The epoch at which each stage began: that of the last line before it, as every stage's last step is logged."""
+    before: list[Json] = [{"epoch": 0.0, "stage": None}, *log]
+    return {b["stage"]: a["epoch"] for a, b in zip(before, log, strict=False) if a["stage"] != b["stage"]}
+
+
+def _anchor_label(anchor: Json) -> str:
+    return f"point {anchor['point']} (epoch {anchor['epoch']:g})"
+
+
+def _anchors(material: Material) -> Iterator[str]:
+    anchors = material.info.get("anchors") or []
+    if anchors:
+        epochs = (material.recipe.get("schedule") or {}).get("epochs", 0)
+        yield html.paragraph(f"Strategy: {material.info.get('strategy', text.NONE)}.")
+        yield html.table(
+            ["stage", "route point", "teacher's epoch", "teacher's learning rate", "student's epochs", "why"],
+            [[str(number), str(a["point"]), f"{a['epoch']:g}", f"{a['learning_rate']:.3g}", f"{a['share'] * epochs:g}",
+              a["why"]] for number, a in enumerate(anchors, 1)], "anchors",
+        )
+
+
+def _cost(material: Material) -> Iterator[str]:
+    info, package, weights = material.info, material.package, material.path / "model.safetensors"
+    pairs = [("model", text.model(info.get("model"))), ("parameters", text.count(info.get("parameters"))),
+             ("multiply-adds of one face", text.millions(material.macs()))]
+    if weights.is_file():
+        pairs.append(("model.safetensors", f"{weights.stat().st_size / 1e6:.2f} MB"))
+    yield html.facts(pairs)
+    if package is None:
+        yield html.paragraph(f"Not exported yet: 'facekd export {material.path}' does that, and times it.", "note")
+        return
+    yield html.heading("Package")
+    yield html.table(
+        ["file", "size", "one face on one thread"],
+        [[file["name"], f"{file['bytes'] / 1e6:.2f} MB", text.latency(file["latency"])]
+         for file in package.get("files", {}).values()],
+    )
+    shown = {key: package[key] for key in ("parity", "int8", "results", "notes") if package.get(key)}
+    yield html.facts(text.flat(shown))
+
+
+def _facts(material: Material) -> Iterator[tuple[str, str]]:
+    recipe, info = material.recipe, material.info
+    yield from text.flat({f"recipe.{key}": recipe[key] for key in ("faces", "plan", "seed") if key in recipe})
+    yield from text.flat({key: info[key] for key in FACTS if key in info})
+    for result in [*material.verify, *material.megaface]:
+        yield f"measured: {result['name']}", f"{result.get('command')} ({result.get('hardware')})"
+
+
+def _again(material: Material) -> Iterator[str]:
+    verb = material.info.get("verb", "teach")
+    yield html.paragraph("The command this run was begun with:")
+    yield html.verbatim(str(material.info.get("command", text.NONE)))
+    yield html.paragraph(f"Or keep this as recipe.yaml and run 'facekd {verb} --recipe recipe.yaml out=NEW_FOLDER':")
+    yield html.verbatim(material.recipe_text)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facekd.data.synthetic import render
+from facekd.errors import ModelError
+from facekd.models.loading import load
+from facekd.models.torch_embedder import TorchEmbedder
+from facekd.models.weights import load_model
+
+
+def test_a_run_a_file_and_a_route_point_all_load(taught: Path) -> None:
+    crops = np.stack([render(1, view, 32) for view in range(3)])
+    truth = TorchEmbedder(load_model(taught / "model.safetensors")).embed(crops)
+    last = sorted((taught / "route").glob("*.safetensors"))[-1]
+    for path in (taught, taught / "model.safetensors", last, str(taught)):
+        np.testing.assert_array_equal(load(path).embed(crops), truth)
+
+
+def test_embeddings_are_the_networks_own_over_both_views(taught: Path) -> None:
+    crops = np.stack([render(1, view, 32) for view in range(3)])
+    network = load_model(taught / "model.safetensors").double()
+    views = [torch.from_numpy(c.copy()).permute(0, 3, 1, 2).double() / 127.5 - 1 for c in (crops, crops[:, :, ::-1])]
+    with torch.no_grad():
+        total = sum(network(view) for view in views)
+    assert isinstance(total, torch.Tensor)
+    truth = (total / total.norm(dim=1, keepdim=True)).numpy()
+    np.testing.assert_allclose(load(taught)(crops), truth, atol=1e-5)
+
+
+def test_an_unfinished_run_says_so(taught: Path, tmp_path: Path) -> None:
+    shutil.copy(taught / "run.json", tmp_path)
+    with pytest.raises(ModelError, match="not finished"):
+        load(tmp_path)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no model"):
+        load(tmp_path)
+
+
+def test_a_folder_with_two_graphs_is_ambiguous_unless_one_is_the_int8_one(tmp_path: Path) -> None:
+    for name in ("one.onnx", "other.onnx"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ModelError, match=r"2 \.onnx files; name the file"):
+        load(tmp_path)
+    (tmp_path / "other.onnx").rename(tmp_path / "one.int8.onnx")
+    with pytest.raises(ModelError, match=r"one\.onnx"):  # found, and found to be empty
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
+def test_a_missing_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"{name} does not exist"):
+        load(tmp_path / name)
+
+
+def test_a_pickle_is_no_model(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "model.pt")
+    with pytest.raises(ModelError, match="is no model"):
+        load(tmp_path / "model.pt")
