@@ -38,6 +38,7 @@ soak: $(VENV)/installed-test
 wheel: $(VENV)/installed-test
 	@rm -rf build
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build
 	@ls dist/*.whl
 
 clean:

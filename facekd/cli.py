@@ -11,7 +11,8 @@ from rich.console import Console
 
 from facekd.errors import FacekdError
 
-out = Console(highlight=False, soft_wrap=True)
+PLAIN: dict[str, bool] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+out = Console(**PLAIN)
 Command = Callable[[argparse.Namespace], int]
 
 INTRODUCTION = """Photographs in, a phone-ready student out.
@@ -74,7 +75,10 @@ def _route_import(a: argparse.Namespace) -> int:
     from facekd.route.importing import import_route
 
     route = import_route([Path(f) for f in a.files], Path(a.out), name=a.model, size=a.size)
-    out.print(f"{route.folder}: {len(route.points)} points; next: facekd plan {route.folder} plan.json --strategy final --anchors 1")
+    out.print(
+        f"{route.folder}: {len(route.points)} points; "
+        f"next: facekd plan {route.folder} plan.json --strategy final --anchors 1"
+    )
     return 0
 
 
@@ -160,11 +164,13 @@ def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str],
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("facekd", description=INTRODUCTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser("facekd", description=INTRODUCTION,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     verb = _verb(verbs, "doctor", _doctor, "examine face sets, and say what to do about what is wrong",
-                 "facekd doctor faces/train\n  facekd doctor faces/train faces/test   (also: is anything shared between them?)")
+                 "facekd doctor faces/train\n"
+                 "  facekd doctor faces/train faces/test   (also: is anything shared between them?)")
     verb.add_argument("faces", nargs="+", help="image folders or RecordIO folders")
     verb.add_argument("--json", help="write the diagnosis to this file")
 
@@ -182,9 +188,11 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "teach", _teach, "train a network on labels under a margin head, and record its route",
                  "facekd teach faces/train runs/teacher model.name=iresnet50\n"
-                 "  facekd teach faces/train runs/small model.name=mobilenetv2 'model.options={width: 0.5}' model.embedding=128\n"
+                 "  facekd teach faces/train runs/small model.name=mobilenetv2 'model.options={width: 0.5}' "
+                 "model.embedding=128\n"
                  "  facekd teach --recipe runs/teacher/recipe.yaml   (again, or continued after a kill)\n\n"
-                 "keys: model.name .size .embedding .options, head.name .scale .margin, schedule.epochs .batch .learning_rate\n"
+                 "keys: model.name .size .embedding .options, head.name .scale .margin, "
+                 "schedule.epochs .batch .learning_rate\n"
                  "  .shape .warmup .milestones, route.every, machine.device .precision .compile .threads, seed")
     verb.add_argument("arguments", nargs="*", metavar="FACES OUT key=value", help="face set, run folder, recipe keys")
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
@@ -200,28 +208,33 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers in order")
 
     route = verbs.add_parser("route", help="make a route of a teacher you have already").add_subparsers(required=True)
-    verb = _verb(route, "import", _route_import, "make a route of arcface_torch checkpoints, or of one InsightFace ONNX",
+    verb = _verb(route, "import", _route_import,
+                 "make a route of arcface_torch checkpoints, or of one InsightFace ONNX",
                  "facekd route import epoch10.pt epoch20.pt routes/r50 --model iresnet50\n"
                  "  facekd route import w600k_r50.onnx routes/buffalo")
     verb.add_argument("files", nargs="+", help="checkpoints in the order they were trained, or one .onnx")
     verb.add_argument("out", help="the route folder to write")
-    verb.add_argument("--model", default="iresnet50", help="architecture of the checkpoints (default iresnet50)")
+    verb.add_argument("--model", help="architecture of checkpoints, e.g. iresnet50; an ONNX needs none")
     verb.add_argument("--size", type=int, default=112, help="side of their input in pixels (default 112)")
 
     verb = _verb(verbs, "distill", _distill, "train a student along the anchors of a plan",
                  "facekd distill faces/train plans/rco.json runs/student student.name=mobilefacenet\n"
                  "  facekd distill --recipe runs/student/recipe.yaml   (again, or continued after a kill)\n\n"
-                 "keys: student.name .size .embedding .options, mimic.l2 .cosine .normalize .labels, schedule.*, head.*,\n"
+                 "keys: student.name .size .embedding .options, mimic.l2 .cosine .normalize .labels, "
+                 "schedule.*, head.*,\n"
                  "  cache (float16, float32, off), machine.*, seed")
-    verb.add_argument("arguments", nargs="*", metavar="FACES PLAN OUT key=value", help="face set, plan, run folder, keys")
+    verb.add_argument("arguments", nargs="*", metavar="FACES PLAN OUT key=value",
+                      help="face set, plan, run folder, keys")
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
 
     evaluations = verbs.add_parser("eval", help="measure a model").add_subparsers(required=True)
     add_verify(_verb(evaluations, "verify", _verify, "k-fold accuracy, TAR at FAR, EER, AUC on a pair list",
-                     "facekd eval verify --model runs/student --images faces/cfp --pairs faces/cfp/pairs_fp.csv --json fp.json\n"
+                     "facekd eval verify --model runs/student --images faces/cfp --pairs faces/cfp/pairs_fp.csv "
+                     "--json fp.json\n"
                      "  facekd eval verify --model w600k_r50.onnx --pairs lfw.bin"))
     add_megaface(_verb(evaluations, "megaface", _megaface, "rank-1, CMC and TAR at FAR among distractors",
-                       "facekd eval megaface --model runs/student --probes faces/probes --distractors faces/distractors"))
+                       "facekd eval megaface --model runs/student --probes faces/probes "
+                       "--distractors faces/distractors"))
 
     verb = _verb(verbs, "export", _export, "a package for the phone: ONNX, int8 beside it, card, checksums",
                  "facekd export runs/student packages/student --calibration faces/train")
@@ -236,7 +249,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("runs", nargs="+", help="run folders; those that differ in their seed alone share a row")
     verb.add_argument("--out", help="folder for comparison.html and summary-HARDWARE.json")
 
-    verb = _verb(verbs, "embed", _embed, "embeddings of a folder of aligned crops", "facekd embed crops features.npy --model runs/student")
+    verb = _verb(verbs, "embed", _embed, "embeddings of a folder of aligned crops",
+                 "facekd embed crops features.npy --model runs/student")
     verb.add_argument("folder", help="a face set")
     verb.add_argument("out", help="the .npy to write: float32 [images, dimension], unit length")
     _model(verb)
@@ -287,7 +301,8 @@ def _verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str,
 
 
 def _model(verb: argparse.ArgumentParser, required: bool = True) -> None:
-    verb.add_argument("--model", required=required, help="run folder, .safetensors, package folder, or InsightFace-compatible .onnx")
+    verb.add_argument("--model", required=required,
+                      help="run folder, .safetensors, package folder, or InsightFace-compatible .onnx")
     verb.add_argument("--no-flip", dest="flip", action="store_false", help="do not sum image and mirror")
     verb.add_argument("--device", default="auto", help="auto, cpu, cuda (torch models; default auto)")
 
@@ -306,7 +321,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.run(arguments))
     except FacekdError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"facekd: {error}", style="bold", markup=False)
+        Console(stderr=True, **PLAIN).print(f"facekd: {error}", style="bold")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command continues\n")

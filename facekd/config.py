@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facekd.errors import RecipeError, nearest
 
@@ -23,10 +23,16 @@ class Recipe(BaseModel):
 class ModelRecipe(Recipe):
     """A network by its registry name; ``options`` are the architecture's own (width, expansion, ...)."""
 
-    name: str
+    name: str = "iresnet50"
     size: int = Field(112, ge=32, le=256, description="side of the input crop in pixels")
     embedding: int = Field(512, gt=0, description="length of the embedding")
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class StudentRecipe(ModelRecipe):
+    """The network of a student."""
+
+    name: str = "mobilefacenet"
 
 
 class HeadRecipe(Recipe):
@@ -74,7 +80,7 @@ class TeachRecipe(Recipe):
 
     faces: str = Field(description="the training face set")
     out: str = Field(description="the run folder to make or to continue")
-    model: ModelRecipe = Field(default_factory=lambda: ModelRecipe(name="iresnet50"))
+    model: ModelRecipe = Field(default_factory=ModelRecipe)
     head: HeadRecipe = Field(default_factory=HeadRecipe)
     schedule: ScheduleRecipe = Field(default_factory=ScheduleRecipe)
     route: RouteRecipe = Field(default_factory=RouteRecipe)
@@ -97,13 +103,18 @@ class DistillRecipe(Recipe):
     faces: str = Field(description="the training face set")
     plan: str = Field(description="plan.json written by 'facekd plan'")
     out: str = Field(description="the run folder to make or to continue")
-    student: ModelRecipe = Field(default_factory=lambda: ModelRecipe(name="mobilefacenet"))
+    student: StudentRecipe = Field(default_factory=StudentRecipe)
     mimic: MimicRecipe = Field(default_factory=MimicRecipe)
     head: HeadRecipe = Field(default_factory=HeadRecipe)
     schedule: ScheduleRecipe = Field(default_factory=ScheduleRecipe)
     cache: Literal["float16", "float32", "off"] = Field("float16", description="how anchors' embeddings are kept")
     machine: MachineRecipe = Field(default_factory=MachineRecipe)
     seed: int = Field(0, ge=0)
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # what YAML makes of a bare 'off'
 
 
 R = TypeVar("R", bound=Recipe)

@@ -119,5 +119,8 @@ def read_versioned(path: Path, kind: str, newest: int, error: type[FacekdError])
     if not isinstance(version, int) or version < 1:
         raise error(f"{path}: the format version {version!r} is not a positive whole number; restore the file")
     if version > newest:
-        raise error(f"{path}: format version {version} was written by a newer facekd (this one reads up to {newest}); upgrade facekd")
+        raise error(
+            f"{path}: format version {version} was written by a newer facekd (this one reads up to {newest}); "
+            "upgrade facekd"
+        )
     return content

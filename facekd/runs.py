@@ -87,7 +87,8 @@ class Run:
         continued = recipe_file.exists()
         if continued and recipe_file.read_text(encoding="utf-8") != text:
             raise SetupError(
-                f"{self.path} holds a run of another recipe ({_differences(recipe_file.read_text(encoding='utf-8'), text)}); "
+                f"{self.path} holds a run of another recipe "
+                f"({_differences(recipe_file.read_text(encoding='utf-8'), text)}); "
                 "choose another output folder, or delete this one to begin anew"
             )
         if not continued:
@@ -157,12 +158,18 @@ def _git_revision() -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores and graphics cards of this machine, and a short ``label`` for file names (``cpu2``, ``h200x1``)."""
+    """Processor, cores and graphics cards of this machine, and a short ``label`` for file names.
+
+    For example ``cpu2`` or ``h200x1``.
+    """
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    label = f"{cards[0].lower().replace('nvidia', '').strip().replace(' ', '-')}x{len(cards)}" if cards else f"cpu{cores}"
+    label = (
+        f"{cards[0].lower().replace('nvidia', '').strip().replace(' ', '-')}x{len(cards)}" if cards
+        else f"cpu{cores}"
+    )
     return {"label": label, "processor": _processor(), "cores": cores, "cards": cards}
 
 

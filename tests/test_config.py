@@ -38,6 +38,16 @@ def test_an_override_beats_the_file_and_the_file_the_default(tmp_path: Path) -> 
     assert (recipe.schedule.epochs, recipe.schedule.batch, recipe.seed, recipe.schedule.momentum) == (9, 64, 3, 0.9)
 
 
+def test_a_part_keeps_its_other_defaults() -> None:
+    assert load_recipe(TeachRecipe, None, [*PLACES, "model.size=64"]).model.name == "iresnet50"
+    assert load_recipe(DistillRecipe, None, [*PLACES, "plan=p", "student.size=64"]).student.name == "mobilefacenet"
+
+
+def test_numbers_and_off_are_understood_as_people_write_them() -> None:
+    recipe = load_recipe(DistillRecipe, None, [*PLACES, "plan=p", "cache=off", "schedule.weight_decay=5e-4"])
+    assert (recipe.cache, recipe.schedule.weight_decay) == ("off", 5e-4)
+
+
 def test_the_last_of_two_overrides_counts() -> None:
     assert load_recipe(TeachRecipe, None, [*PLACES, "seed=1", "seed=2"]).seed == 2
 

@@ -86,14 +86,6 @@ def test_a_disk_that_fills_at_the_last_flush_is_said(tmp_path: Path, monkeypatch
     assert names(tmp_path) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is absent: only Linux has a disk that is always full")
-def test_a_really_full_disk_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="the disk is full"), files.atomic(tmp_path / "file") as temporary:
-        temporary.symlink_to("/dev/full")
-        temporary.write_text("new")
-    assert names(tmp_path) == []
-
-
 def test_another_error_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), files.atomic(tmp_path / "file"):
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -28,7 +28,9 @@ def main() -> int:
              if rendered(p.read_text(encoding="utf-8")) != p.read_text(encoding="utf-8")]
     for page in stale:
         if "--check" in sys.argv:
-            sys.stderr.write(f"{page.relative_to(ROOT)} is not what its result files give; run python tools/tables.py\n")
+            sys.stderr.write(
+                f"{page.relative_to(ROOT)} is not what its result files give; run python tools/tables.py\n"
+            )
         else:
             files.write_text(page, rendered(page.read_text(encoding="utf-8")))
     return int(bool(stale) and "--check" in sys.argv)

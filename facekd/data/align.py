@@ -49,7 +49,10 @@ class AlignSummary:
 
     def describe(self) -> str:
         """The summary as lines to read; photographs to look at are named."""
-        lines = [f"{self.photographs} photographs, {self.crops} crops ({self.reused} from before), {self.ignored} other files"]
+        lines = [
+            f"{self.photographs} photographs, {self.crops} crops ({self.reused} from before), "
+            f"{self.ignored} other files"
+        ]
         for what, names in (("without a face", self.no_face), ("unreadable", self.unreadable),
                             ("with several faces, the largest taken", self.several)):
             if names:

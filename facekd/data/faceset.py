@@ -83,10 +83,15 @@ def open_faces(path: Path | str) -> FaceSet:
 
     path = Path(path)
     if not path.exists():
-        raise DataError(f"{path} does not exist; give a folder with one subfolder a person, or a RecordIO folder holding a .rec file")
+        raise DataError(
+            f"{path} does not exist; give a folder with one subfolder a person, "
+            "or a RecordIO folder holding a .rec file"
+        )
     record_file = find_record_file(path)
     if record_file is not None:
         return RecordFaces(record_file)
     if path.is_file():
-        raise DataError(f"{path} is a file but no .rec; give a folder with one subfolder a person, or a RecordIO folder")
+        raise DataError(
+            f"{path} is a file but no .rec; give a folder with one subfolder a person, or a RecordIO folder"
+        )
     return FolderFaces(path)

@@ -62,7 +62,9 @@ class Loader:
 
     def __init__(self, faces: FaceSet, size: int, batch: int, seed: int, memory: float = 2.0) -> None:
         if len(faces) < batch:
-            raise DataError(f"{faces.path} holds {len(faces)} images, fewer than one batch of {batch}; set schedule.batch lower")
+            raise DataError(
+                f"{faces.path} holds {len(faces)} images, fewer than one batch of {batch}; set schedule.batch lower"
+            )
         self.faces, self.size, self.batch, self.seed = faces, size, batch, seed
         self.steps = len(faces) // batch
         fits = len(faces) * size * size * 3 <= memory * 2**30
@@ -96,7 +98,8 @@ class Loader:
     def _batch(self, crops: NDArray[np.uint8], index: NDArray[np.int64], flipped: NDArray[np.bool_]) -> Batch:
         crops = np.where(flipped[:, None, None, None], crops[:, :, ::-1], crops)
         labels = self.faces.labels[index]
-        return Batch(torch.from_numpy(crops), torch.from_numpy(labels), torch.from_numpy(index), torch.from_numpy(flipped))
+        return Batch(torch.from_numpy(crops), torch.from_numpy(labels), torch.from_numpy(index),
+                     torch.from_numpy(flipped))
 
 
 def schedule(images: int, seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -52,5 +52,7 @@ def crop_of(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
     image = decode(data, where)
     if image.shape[0] != image.shape[1]:
         height, width = image.shape[:2]
-        raise DataError(f"{where} is {width}x{height}, aligned crops are square; run 'facekd align' on the photographs first")
+        raise DataError(
+            f"{where} is {width}x{height}, aligned crops are square; run 'facekd align' on the photographs first"
+        )
     return resize(image, size)

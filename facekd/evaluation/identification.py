@@ -69,7 +69,8 @@ class IdentificationResult:
         """The result as lines to read."""
         lines = [
             f"rank-1 {percent(self.rank1, self.rank1_interval)}, rank-10 {self.cmc[9]:.2%}",
-            f"{self.pairs:,} pairs of {self.probes:,} probes of {self.identities:,} people, {self.distractors:,} distractors",
+            f"{self.pairs:,} pairs of {self.probes:,} probes of {self.identities:,} people, "
+            f"{self.distractors:,} distractors",
             *tar_lines(self.tar, self.tar_interval), *self.notes,
         ]
         return "\n".join(lines)

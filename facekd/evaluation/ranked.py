@@ -66,7 +66,9 @@ class RankedPairs:
         """The lowest threshold that accepts at most ``limit`` impostor pairs."""
         impostor = _cumulative(~self.same[None])[0, self.cuts]
         accepted = int(self.cuts[(impostor <= limit).sum() - 1])
-        ends = np.concatenate([[np.nextafter(self.scores[0], np.inf)], self.scores, [np.nextafter(self.scores[-1], -np.inf)]])
+        ends = np.concatenate([
+            [np.nextafter(self.scores[0], np.inf)], self.scores, [np.nextafter(self.scores[-1], -np.inf)],
+        ])
         above, below = ends[accepted], ends[accepted + 1]
         middle = (above + below) / 2
         return float(middle if middle < above else below)

@@ -76,7 +76,8 @@ class VerificationResult:
     def describe(self) -> str:
         """The result as lines to read."""
         lines = [
-            f"accuracy {percent(self.accuracy, self.accuracy_interval)}, {self.folds} folds, std {self.accuracy_std:.2%}",
+            f"accuracy {percent(self.accuracy, self.accuracy_interval)}, {self.folds} folds, "
+            f"std {self.accuracy_std:.2%}",
             f"AUC {self.auc:.4f}, EER {self.eer:.2%}, threshold {self.threshold:.3f}, {self.pairs:,} pairs",
             *tar_lines(self.tar, self.tar_interval), *self.notes,
         ]

@@ -32,7 +32,9 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Embedder:
         return OnnxEmbedder(file)
     if file.suffix == ".safetensors":
         return TorchEmbedder(load_model(file), path.stem, device)
-    raise ModelError(f"{file} is no model; give a run folder, a .safetensors file of facekd, a package folder or an .onnx")
+    raise ModelError(
+        f"{file} is no model; give a run folder, a .safetensors file of facekd, a package folder or an .onnx"
+    )
 
 
 def _model_file(folder: Path) -> Path:

@@ -45,10 +45,17 @@ def load_model(path: Path) -> FaceModel:
         raise ModelError(f"{path} is no readable safetensors file ({error}); restore it or make it again") from error
     if header.get("format") != "facekd.model":
         raise ModelError(f"{path} holds weights but no facekd model description; import it by 'facekd route import'")
-    if int(header["version"]) > VERSION:
-        raise ModelError(f"{path} was written by a newer facekd (model version {header['version']}); upgrade facekd")
-    with torch.random.fork_rng(devices=[]):  # a training that loads an anchor draws the same numbers as one that need not
-        model = build(ModelSpec.from_dict(json.loads(header["spec"])))
+    try:
+        version, spec = int(header["version"]), dict(json.loads(header["spec"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: its model description is damaged ({error!r}); restore it or make it again"
+        ) from error
+    if version > VERSION:
+        raise ModelError(f"{path} was written by a newer facekd (model version {version}); upgrade facekd")
+    # A training that loads an anchor draws the same numbers as one that need not.
+    with torch.random.fork_rng(devices=[]):
+        model = build(ModelSpec.from_dict(spec))
     load_weights(model, weights, str(path))
     return model.eval()
 

@@ -46,16 +46,22 @@ class PackageSummary:
 
     def describe(self) -> str:
         """The package as lines to read."""
-        lines = [f"{self.path}: {self.metadata['parameters']:,} parameters, {self.metadata['macs'] / 1e6:.1f} M multiply-adds"]
+        lines = [
+            f"{self.path}: {self.metadata['parameters']:,} parameters, "
+            f"{self.metadata['macs'] / 1e6:.1f} M multiply-adds"
+        ]
         for kind, file in self.metadata["files"].items():
             score = file.get("score")
             scored = f", accuracy {100 * score['accuracy']:.2f} % on {score['pairs_file']}" if score else ""
             lines.append(
-                f"{kind}: {file['name']}, {file['bytes'] / 1e6:.2f} MB, {file['latency']['median_ms']:.2f} ms on one thread{scored}"
+                f"{kind}: {file['name']}, {file['bytes'] / 1e6:.2f} MB, "
+                f"{file['latency']['median_ms']:.2f} ms on one thread{scored}"
             )
         lines.append(f"largest difference from the network: {self.onnx.parity.worst:.1e}")
         if self.int8:
-            lines.append(f"int8 against float: cosine {self.int8.cosines.mean:.4f} (lowest {self.int8.cosines.minimum:.4f})")
+            lines.append(
+                f"int8 against float: cosine {self.int8.cosines.mean:.4f} (lowest {self.int8.cosines.minimum:.4f})"
+            )
         return "\n".join([*lines, *self.onnx.notes])
 
 

@@ -77,7 +77,8 @@ def build_cache(teacher: LiveTeacher, loader: Loader, file: Path, kind: Kind, de
             embeddings = teacher.embeddings(batch.to(device)).cpu().numpy().astype(kind)
             if not np.isfinite(embeddings).all():
                 raise RouteError(
-                    f"an anchor's embeddings do not fit {kind} (cache {file.name}); use cache=float32, or plan without this point"
+                    f"an anchor's embeddings do not fit {kind} (cache {file.name}); "
+                    "use cache=float32, or plan without this point"
                 )
             handle.write(embeddings.tobytes())  # every_view goes through the array in its own order
             advance(len(batch.index), "")

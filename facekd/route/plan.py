@@ -70,7 +70,9 @@ class Plan:
             )
         total = sum(leg.share for leg in legs)
         if not legs or not abs(total - 1) <= 1e-6 or min(leg.share for leg in legs) <= 0:
-            raise RouteError(f"{path}: the shares of its legs are to be positive and sum to 1, not {total:g}; correct them")
+            raise RouteError(
+                f"{path}: the shares of its legs are to be positive and sum to 1, not {total:g}; correct them"
+            )
         return plan, route
 
 
@@ -95,10 +97,16 @@ def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[in
         raise RouteError(f"a plan needs at least 1 anchor, not {anchors}")
     if strategy == "final":
         chosen = [count - 1] * anchors
-        why = "the end of the route" if anchors == 1 else "the end of the route again: the restarts of RCO without its anchors"
+        why = (
+            "the end of the route" if anchors == 1
+            else "the end of the route again: the restarts of RCO without its anchors"
+        )
     elif strategy == "equal":
         if anchors > count:
-            raise RouteError(f"{anchors} anchors need as many points, the route {route.folder} has {count}; record more, or plan fewer")
+            raise RouteError(
+                f"{anchors} anchors need as many points, the route {route.folder} has {count}; "
+                "record more, or plan fewer"
+            )
         chosen = [-(-count * (i + 1) // anchors) - 1 for i in range(anchors)]
         why = f"equal distance along the {count} points"
     elif strategy == "manual":

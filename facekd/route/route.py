@@ -61,7 +61,9 @@ class Route:
         candidates = [path] if path.is_file() else [path / "route.json", path / "route" / "route.json"]
         file = next((c for c in candidates if c.is_file()), None)
         if file is None:
-            raise RouteError(f"{path} holds no route.json; give a run of 'facekd teach' or a folder made by 'facekd route import'")
+            raise RouteError(
+                f"{path} holds no route.json; give a run of 'facekd teach' or a folder made by 'facekd route import'"
+            )
         content = files.read_versioned(file, "route", VERSION, RouteError)
         try:
             spec = ModelSpec.from_dict(content["model"]) if content["model"] else None
@@ -79,13 +81,18 @@ class Route:
             RouteError: no such point, its file is missing, or the file is not the one recorded.
         """
         if not 0 <= number < len(self.points):
-            raise RouteError(f"the route {self.folder} has no point {number}; it has {len(self.points)}, numbered from 0")
+            raise RouteError(
+                f"the route {self.folder} has no point {number}; it has {len(self.points)}, numbered from 0"
+            )
         point = self.points[number]
         file = self.folder / point.file
         if not file.is_file():
             raise RouteError(f"{file} is missing (point {number} of the route); restore it, or plan without this point")
         if files.sha256(file) != point.sha256:
-            raise RouteError(f"{file} is not the file that was recorded (its checksum differs); restore it, or plan without this point")
+            raise RouteError(
+                f"{file} is not the file that was recorded (its checksum differs); "
+                "restore it, or plan without this point"
+            )
         return file
 
     def record(self, model: FaceModel, step: int, epoch: float, learning_rate: float, reason: str,

@@ -28,7 +28,10 @@ class Teacher(ABC):
 
     @abstractmethod
     def embeddings(self, batch: Batch) -> Tensor:
-        """The anchor's raw embeddings of a batch: float32 [batch, dimension] on the batch's device, without gradient."""
+        """The anchor's raw embeddings of a batch.
+
+        Float32 [batch, dimension] on the batch's device, without gradient.
+        """
 
 
 class LiveTeacher(Teacher):
@@ -52,7 +55,10 @@ class TorchTeacher(LiveTeacher):
 
     def embeddings(self, batch: Batch) -> Tensor:
         """See `Teacher.embeddings`."""
-        with torch.no_grad(), torch.autocast(batch.images.device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with (
+            torch.no_grad(),
+            torch.autocast(batch.images.device.type, self._dtype, enabled=self._dtype != torch.float32),
+        ):
             embeddings: Tensor = self._model(to_input(batch.images))
             return embeddings.float()
 

@@ -36,7 +36,8 @@ def save(path: Path, position: Position, method: nn.Module, optimizer: torch.opt
         "position": [position.stage, position.stage_step, position.step],
         "method": method.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(),
     }
-    with files.atomic(path) as temporary, temporary.open("wb") as handle:  # torch's own writer hides that a disk is full
+    # Torch's own writer hides that a disk is full.
+    with files.atomic(path) as temporary, temporary.open("wb") as handle:
         torch.save(state, handle)
 
 

@@ -154,7 +154,8 @@ class Trainer:
         if bad:
             raise FacekdError(
                 f"{self.run.path}: {', '.join(bad)} is no longer finite at step {step}. The checkpoint before is kept; "
-                "try a lower schedule.learning_rate, a longer schedule.warmup or machine.precision=float32 in a new run folder"
+                "try a lower schedule.learning_rate, a longer schedule.warmup or machine.precision=float32 "
+                "in a new run folder"
             )
 
 

@@ -34,8 +34,14 @@ class Machine:
         self._compile = recipe.compile
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
-        if recipe.compile and self.device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
-            raise SetupError("machine.compile=true needs a C++ compiler on a CPU: apt-get install g++; or set machine.compile=false")
+        if (
+            recipe.compile and self.device.type == "cpu"
+            and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++")))
+        ):
+            raise SetupError(
+                "machine.compile=true needs a C++ compiler on a CPU: apt-get install g++; "
+                "or set machine.compile=false"
+            )
 
     def prepare(self, network: nn.Module) -> None:
         """Lay a network's weights out for this machine, and compile it in place where asked to."""
@@ -63,5 +69,7 @@ def find_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise SetupError(f"the device '{name}' cannot be used here ({reason}); use machine.device=auto or cpu") from error
+        raise SetupError(
+            f"the device '{name}' cannot be used here ({reason}); use machine.device=auto or cpu"
+        ) from error
     return device

@@ -73,7 +73,8 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
 class _Teachers:
     """Gives the teacher of a route point: from its cache, which is made when first asked for, or live."""
 
-    def __init__(self, route: Route, recipe: DistillRecipe, faces: FaceSet, fingerprint: Fingerprint, loader: Loader) -> None:
+    def __init__(self, route: Route, recipe: DistillRecipe, faces: FaceSet, fingerprint: Fingerprint,
+                 loader: Loader) -> None:
         self.route, self.recipe, self.faces, self.fingerprint, self.loader = route, recipe, faces, fingerprint, loader
         self.machine = Machine(recipe.machine)
 
@@ -87,7 +88,8 @@ class _Teachers:
                     "a live teacher sees the student's crops: use cache=float16, or a student of the teacher's size"
                 )
             return teacher
-        cached = cache_file(self.route.folder / "cache", self.route.points[point].sha256, self.fingerprint, self.recipe.cache)
+        cached = cache_file(self.route.folder / "cache", self.route.points[point].sha256, self.fingerprint,
+                            self.recipe.cache)
         if not cached.exists():
             teacher = live_teacher(file, self.machine.device)
             same = teacher.size == self.loader.size

@@ -11,7 +11,7 @@ from facekd import files
 from facekd.data.align import warp
 from facekd.data.detect import Detector, open_detector
 from facekd.data.faceset import open_faces
-from facekd.data.views import decode, resize
+from facekd.data.views import crop_of, decode
 from facekd.errors import DataError
 from facekd.evaluation.features import embed_images, write_features
 from facekd.models.embedder import Embedder
@@ -82,7 +82,7 @@ def compare(first: Path | str, second: Path | str, model: Path | str, detector: 
         aligned: the images are aligned crops already; no detector is needed.
 
     Raises:
-        DataError: an image does not decode or shows no face; no threshold is known for ``far``.
+        DataError: an image does not decode, shows no face, or is said to be aligned and is not square.
         ModelError: no such model.
         SetupError: no detector.
     """
@@ -100,9 +100,9 @@ def compare(first: Path | str, second: Path | str, model: Path | str, detector: 
 def _crop(path: Path, embedder: Embedder, detector: Detector | None) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     if not path.is_file():
         raise DataError(f"{path} does not exist; check the path")
-    image = decode(path.read_bytes(), str(path))
     if detector is None:
-        return resize(image, embedder.size)
+        return crop_of(path.read_bytes(), embedder.size, str(path))
+    image = decode(path.read_bytes(), str(path))
     found = detector(image)
     if not found:
         raise DataError(f"{path}: no face was found; use a larger or sharper picture, or --aligned for a crop")
@@ -115,4 +115,7 @@ def _threshold(model: Path, far: str) -> tuple[float | None, str]:
         known = files.read_json(file).get("thresholds", {}).get(far)
         if known is not None:
             return float(known), str(file)
-    return None, f"no verification result of this model holds a threshold at FAR {far}; run 'facekd eval verify' or give --threshold"
+    return None, (
+        f"no verification result of this model holds a threshold at FAR {far}; "
+        "run 'facekd eval verify' or give --threshold"
+    )

@@ -82,7 +82,10 @@ def megaface(model: Path | str | None = None, probes: Path | str | None = None, 
         ours, labels = read_features(Path(str(probe_features)))
         others, _ = read_features(Path(str(distractor_features)))
         if labels is None:
-            raise DataError(f"{probe_features} has no labels beside it; write them as int64 to {Path(str(probe_features)).with_suffix('.labels.npy')}")
+            raise DataError(
+                f"{probe_features} has no labels beside it; "
+                f"write them as int64 to {Path(str(probe_features)).with_suffix('.labels.npy')}"
+            )
         result, embedder = identify(ours, labels, others), None
     elif all(from_sets) and not any(from_features):
         embedder = load(str(model), find_device(device))
@@ -109,7 +112,8 @@ def _keep(model: Path | str | None, embedder: Embedder | None, kind: str, name: 
     return folder
 
 
-def _sheet(embedder: Embedder, pairs: PairSet, scores: np.ndarray[Any, np.dtype[np.float64]], threshold: float) -> bytes:
+def _sheet(embedder: Embedder, pairs: PairSet, scores: np.ndarray[Any, np.dtype[np.float64]],
+           threshold: float) -> bytes:
     """A contact sheet of the pairs most clearly right and most clearly wrong."""
     right, wrong = most_wrong(scores, pairs.same, threshold, SHOWN)
 

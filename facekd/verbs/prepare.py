@@ -25,8 +25,9 @@ def find_detector(given: Path | str | None) -> Path:
     chosen = given or os.environ.get(DETECTOR_VARIABLE)
     if not chosen:
         raise SetupError(
-            f"a face detector is needed: give --detector FILE or set {DETECTOR_VARIABLE}. YuNet (Apache-2.0, 0.3 MB) is "
-            "face_detection_yunet in OpenCV's model zoo; InsightFace's SCRFD models (det_*.onnx) work as well"
+            f"a face detector is needed: give --detector FILE or set {DETECTOR_VARIABLE}. "
+            "YuNet (Apache-2.0, 0.3 MB) is face_detection_yunet in OpenCV's model zoo; "
+            "InsightFace's SCRFD models (det_*.onnx) work as well"
         )
     return Path(chosen)
 

@@ -1,0 +1,258 @@
+"""The command line: help that teaches, words taken apart, and errors that are one message."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import facekd
+from facekd import cli
+from facekd.errors import DataError
+from facekd.models.registry import create
+from facekd.models.weights import save_model
+
+ROOT = Path(__file__).resolve().parent.parent
+VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "eval verify", "eval megaface", "export",
+         "report", "embed", "compare", "demo"]
+Call = Callable[..., int]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Call:
+    """The command line in this process; gives the exit code."""
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    return run
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """What ``teach`` was called with, in place of training."""
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def teach(*words: Any, **options: Any) -> Path:
+        calls.append((words, options))
+        return Path("run")
+
+    monkeypatch.setattr("facekd.verbs.teach.teach", teach)
+    return calls
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(call: Call, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert call(*verb.split(), "--help") == 0
+    text = capsys.readouterr().out
+    assert re.search(rf"examples:\n  facekd {verb}\b", text)
+
+
+def test_the_help_names_every_verb(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--help") == 0
+    text = capsys.readouterr().out
+    assert [verb for verb in VERBS if not re.search(rf"^ +{verb.split()[0]} ", text, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("words", [(), ("tech",), ("eval",), ("route",), ("eval", "verfy"), ("embed", "a", "b.npy"),
+                                   ("doctor", "a", "--unknown"), ("doctor", "a", "--json")])
+def test_words_that_are_no_command_end_with_2(call: Call, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    assert call(*words) == 2
+    assert "usage: facekd" in capsys.readouterr().err
+
+
+def test_the_module_is_the_command() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "facekd", "doctor", "none"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("facekd: none does not exist; give a folder")
+
+
+@pytest.mark.parametrize("words", [
+    "faces out model.name=iresnet18 seed=3 --recipe r.yaml",
+    "faces out --recipe r.yaml model.name=iresnet18 seed=3",
+    "--recipe r.yaml faces out model.name=iresnet18 seed=3",
+    "faces out model.name=iresnet18 --recipe r.yaml seed=3",
+    "model.name=iresnet18 faces out --recipe=r.yaml seed=3",
+])
+def test_overrides_are_understood_wherever_they_stand(
+    call: Call, given: list[tuple[tuple[Any, ...], dict[str, Any]]], words: str
+) -> None:
+    assert call("teach", *words.split()) == 0
+    assert given == [(("faces", "out", "model.name=iresnet18", "seed=3"), {"recipe": "r.yaml"})]
+
+
+def test_a_recipe_alone_will_do(call: Call, given: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+    assert call("teach", "--recipe", "r.yaml", "seed=3") == 0
+    assert given == [(("seed=3",), {"recipe": "r.yaml"})]
+
+
+def test_a_folder_with_an_equals_sign_is_a_folder(
+    call: Call, given: list[tuple[tuple[Any, ...], dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "date=today"
+    folder.mkdir()
+    assert call("teach", folder, "out", "seed=3") == 0
+    assert given == [((str(folder), "out", "seed=3"), {"recipe": None})]
+
+
+def test_one_place_too_many_is_said(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("teach", "faces", "out", "iresnet18") == 2
+    assert capsys.readouterr().err == "facekd: at most FACES OUT and key=value are understood, not iresnet18\n"
+
+
+def test_an_override_of_a_verb_without_recipe_is_refused(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("pack", "a", "b", "--", "seed=3") == 2
+    assert "seed=3" in capsys.readouterr().err
+
+
+def test_a_place_that_is_missing_is_said(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("teach", "faces") == 2
+    assert "'out' is missing" in capsys.readouterr().err
+
+
+def test_an_error_is_one_message_as_it_is(
+    call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = "[bold]" + "long " * 60 + "/a/[b].jpg :smile:"
+
+    def fail(*paths: str) -> None:
+        raise DataError(message)
+
+    monkeypatch.setattr("facekd.verbs.prepare.doctor", fail)
+    assert call("doctor", "a") == 2
+    assert capsys.readouterr().err == f"facekd: {message}\n"
+
+
+def test_what_is_printed_is_printed_as_it_is(call: Call, tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "[old] :smile:"
+    assert call("pack", fixtures / "folder", out) == 0
+    assert capsys.readouterr().out == f"{out}: 32 images of 8 people, 112 px\n"
+
+
+def test_a_programming_error_is_not_hidden(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facekd.verbs.prepare.doctor", lambda *paths: 1 // 0)
+    monkeypatch.setattr("sys.argv", ["facekd", "doctor", "a"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_control_c_ends_with_130(call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*paths: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facekd.verbs.prepare.doctor", stop)
+    assert call("doctor", "a") == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_the_doctors_exit_code_says_whether_a_set_can_be_used(call: Call, fixtures: Path, tmp_path: Path) -> None:
+    assert call("doctor", fixtures / "record", "--json", tmp_path / "d.json") == 0
+    assert (tmp_path / "d.json").is_file()
+    assert call("doctor", fixtures / "record", fixtures / "folder") == 1
+
+
+@pytest.mark.parametrize("name", sorted(set(facekd.__all__) - {"__version__"}))
+def test_every_verb_is_a_function_too(name: str) -> None:
+    assert callable(getattr(facekd, name))
+
+
+def test_a_function_that_is_not_there_is_said() -> None:
+    with pytest.raises(AttributeError, match="facekd has no 'tech'; it has align, compare"):
+        _ = facekd.tech
+
+
+class Caller:
+    """A pickle of it runs a command where it is loaded."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("ran",)
+
+
+def bad_folder(folder: Path, fixtures: Path) -> list[object]:
+    return ["pack", folder / "none", folder / "out"]
+
+
+def empty_folder(folder: Path, fixtures: Path) -> list[object]:
+    (folder / "empty").mkdir()
+    return ["pack", folder / "empty", folder / "out"]
+
+
+def no_photographs(folder: Path, fixtures: Path) -> list[object]:
+    (folder / "empty").mkdir()
+    return ["doctor", folder / "empty"]
+
+
+def truncated_record(folder: Path, fixtures: Path) -> list[object]:
+    shutil.copytree(fixtures / "record", folder / "cut")
+    with (folder / "cut" / "train.rec").open("rb+") as handle:
+        handle.truncate(handle.seek(0, os.SEEK_END) // 2)
+    return ["doctor", folder / "cut"]
+
+
+def index_past_the_end(folder: Path, fixtures: Path) -> list[object]:
+    shutil.copytree(fixtures / "record", folder / "past")
+    index = folder / "past" / "train.idx"
+    index.write_text(re.sub(r"^5\t\d+$", "5\t99999999", index.read_text(), flags=re.MULTILINE))
+    return ["doctor", folder / "past"]
+
+
+def broken_jpeg(folder: Path, fixtures: Path) -> list[object]:
+    shutil.copytree(fixtures / "folder", folder / "faces")
+    (folder / "faces" / "id_00003" / "0002.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    return ["embed", folder / "faces", folder / "out.npy", "--model", folder / "tiny.safetensors"]
+
+
+def calling_pickle(folder: Path, fixtures: Path) -> list[object]:
+    (folder / "evil.bin").write_bytes(pickle.dumps(([Caller()], [True]), 2))
+    return ["eval", "verify", "--model", folder / "tiny.safetensors", "--pairs", folder / "evil.bin"]
+
+
+def foreign_weights(folder: Path, fixtures: Path) -> list[object]:
+    (folder / "foreign.pt").write_bytes(b"weights")
+    return ["embed", fixtures / "folder", folder / "out.npy", "--model", folder / "foreign.pt"]
+
+
+@pytest.mark.parametrize(("prepare", "said"), [
+    (bad_folder, "none does not exist; give"),
+    (empty_folder, "empty holds no subfolder with images"),
+    (no_photographs, "empty holds no subfolder with images"),
+    (truncated_record, "train.rec is damaged or cut short"),
+    (index_past_the_end, "record 5 (byte 99999999): the file ends inside or before it"),
+    (broken_jpeg, "id_00003/0002.jpg does not decode as an image; remove it or replace it"),
+    (calling_pickle, "mkdir"),
+    (foreign_weights, "foreign.pt is no model; give"),
+])
+def test_bad_input_is_one_clear_sentence_and_loses_nothing(
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, fixtures: Path, monkeypatch: pytest.MonkeyPatch,
+    prepare: Callable[[Path, Path], list[object]], said: str,
+) -> None:
+    save_model(create("mobilenetv2", size=32, embedding=16, expansion=2, width=0.25), tmp_path / "tiny.safetensors")
+    monkeypatch.chdir(tmp_path)
+    words = prepare(tmp_path, fixtures)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert call(*words) == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith("facekd: ")
+    assert said in message
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_recipe_with_three_mistakes_lists_three(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("teach", "faces", "out", "sede=1", "head.scale=0", "schedule.batch=x") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "facekd: 3 problems in the command line:"
+    assert len(lines) == 4

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from facekd.config import MachineRecipe
+from facekd.errors import SetupError
+from facekd.training.machine import Machine, find_device
+
+
+def test_cpu_is_always_there() -> None:
+    assert find_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "banana"])
+def test_an_absent_device_is_refused(name: str) -> None:
+    with pytest.raises(SetupError, match=rf"'{name}' cannot be used.*machine\.device=auto"):
+        find_device(name)
+
+
+def test_auto_finds_what_torch_has() -> None:
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    assert find_device("auto").type == next(name for name, there in has.items() if there)
+
+
+@pytest.mark.parametrize(("precision", "product"), [
+    ("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16),
+])
+def test_precision_on_a_cpu(precision: str, product: torch.dtype) -> None:
+    machine = Machine(MachineRecipe.model_validate({"device": "cpu", "precision": precision}))
+    with machine.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == product
+
+
+def test_threads_are_set() -> None:
+    before = torch.get_num_threads()
+    try:
+        Machine(MachineRecipe(device="cpu", threads=1))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_weights_are_laid_out_channels_last() -> None:
+    network = torch.nn.Conv2d(3, 8, 3)
+    Machine(MachineRecipe(device="cpu")).prepare(network)
+    assert network.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(SetupError, match=r"g\+\+"):
+        Machine(MachineRecipe(device="cpu", compile=True))

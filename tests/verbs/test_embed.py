@@ -1,0 +1,142 @@
+"""``embed`` and ``compare``: what a newcomer tries first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from facekd import files
+from facekd.data.detect import Detector, Face
+from facekd.data.synthetic import render
+from facekd.data.template import warp
+from facekd.data.views import decode
+from facekd.errors import DataError, SetupError
+from facekd.models.weights import load_model
+from facekd.runs import Run
+from facekd.verbs import embed as module
+from facekd.verbs.embed import compare, embed
+from facekd.verbs.prepare import DETECTOR_VARIABLE
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> list[Path]:
+    """Two aligned crops, lossless and at the network's size."""
+    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, path in enumerate(paths):
+        cv2.imwrite(str(path), cv2.cvtColor(render(number, 0, 32), cv2.COLOR_RGB2BGR))
+    return paths
+
+
+def features_of(model: Path, images: list[np.ndarray]) -> np.ndarray:
+    """Image plus mirror by torch alone, float64 unit rows."""
+    network = load_model(model)
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().sub(127.5).div(127.5)
+    with torch.no_grad():
+        summed = (network(pixels) + network(pixels.flip(3))).double().numpy()
+    return summed / np.linalg.norm(summed, axis=1, keepdims=True)
+
+
+def test_embed_writes_features_labels_and_places(fixtures: Path, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "f.npy"
+    assert embed(fixtures / "folder", out, run.path) == 32
+    features, labels = np.load(out), np.load(out.with_suffix(".labels.npy"))
+    assert (features.dtype, features.shape) == (np.float32, (32, 16))
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(labels, np.repeat(np.arange(8), 4))
+    places = out.with_suffix(".names.txt").read_text().splitlines()
+    assert places == [str(path) for path in sorted((fixtures / "folder").rglob("*.jpg"))]
+
+
+def test_embed_of_a_record_equals_that_of_the_folder(fixtures: Path, run: Run, tmp_path: Path) -> None:
+    for name in ("folder", "record"):
+        embed(fixtures / name, tmp_path / f"{name}.npy", run.model)
+    np.testing.assert_array_equal(np.load(tmp_path / "folder.npy"), np.load(tmp_path / "record.npy"))
+    assert "record 1 (byte" in (tmp_path / "record.names.txt").read_text().splitlines()[0]
+
+
+def test_embed_without_flip_is_another_embedding(fixtures: Path, run: Run, tmp_path: Path) -> None:
+    embed(fixtures / "folder", tmp_path / "a.npy", run.model)
+    embed(fixtures / "folder", tmp_path / "b.npy", run.model, flip=False)
+    assert np.abs(np.load(tmp_path / "a.npy") - np.load(tmp_path / "b.npy")).max() > 1e-4
+
+
+def test_embed_refuses_a_name_that_is_no_npy(fixtures: Path, run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"f\.txt: a feature file ends in \.npy"):
+        embed(fixtures / "folder", tmp_path / "f.txt", run.model)
+
+
+def test_compare_of_crops_is_their_cosine(run: Run, crops: list[Path]) -> None:
+    one, other = features_of(run.model, [render(0, 0, 32), render(1, 0, 32)])
+    assert compare(*crops, model=run.model, aligned=True).similarity == pytest.approx(one @ other, abs=1e-5)
+
+
+def test_without_a_threshold_there_is_no_verdict(run: Run, crops: list[Path]) -> None:
+    found = compare(*crops, model=run.path, aligned=True)
+    assert (found.threshold, found.same, found.far) == (None, None, None)
+    assert found.source.startswith("no verification result of this model holds a threshold at FAR 1e-2")
+
+
+@pytest.mark.parametrize(("threshold", "same"), [(-1.0, True), (1.1, False)])
+def test_the_threshold_comes_from_the_runs_results(run: Run, crops: list[Path], threshold: float, same: bool) -> None:
+    file = run.results / "verify-cfp.json"
+    files.write_json(file, {"thresholds": {"1e-2": None, "1e-1": threshold}})
+    found = compare(*crops, model=run.path, aligned=True, far="1e-1")
+    assert (found.threshold, found.far, found.source, found.same) == (threshold, "1e-1", str(file), same)
+    assert compare(*crops, model=run.path, aligned=True).same is None  # a FAR that could not be measured
+
+
+def test_a_given_threshold_goes_first(run: Run, crops: list[Path]) -> None:
+    files.write_json(run.results / "verify-cfp.json", {"thresholds": {"1e-2": -1.0}})
+    found = compare(*crops, model=run.path, aligned=True, threshold=1.1)
+    assert (found.threshold, found.same, found.source) == (1.1, False, "given")
+
+
+class Known(Detector):
+    """Finds the given points, whatever it is shown."""
+
+    def __init__(self, points: list[np.ndarray]) -> None:
+        self.points = points
+
+    def find(self, bgr: np.ndarray) -> list[Face]:
+        if not self.points:
+            return []
+        return [Face(np.array([0, 0, 9, 9], np.float32), self.points.pop(0), 0.9)]
+
+
+def test_compare_of_photographs_aligns_them_first(fixtures: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = fixtures / "photos"
+    points = {k: np.array(v, np.float32).reshape(5, 2) for k, v in files.read_json(photos / "landmarks.json").items()}
+    chosen = [photos / "id_00000" / "0000.jpg", photos / "id_00001" / "0000.jpg"]
+    known = [points[path.relative_to(photos).as_posix()] for path in chosen]
+    monkeypatch.setattr(module, "open_detector", lambda path: Known(list(known)))
+    warped = [warp(decode(p.read_bytes(), ""), five, 32) for p, five in zip(chosen, known, strict=True)]
+    one, other = features_of(run.model, warped)
+    assert compare(*chosen, model=run.model, detector="any.onnx").similarity == pytest.approx(one @ other, abs=1e-5)
+
+
+def test_a_photograph_without_a_face_is_said(fixtures: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_detector", lambda path: Known([]))
+    photo = fixtures / "photos" / "id_00000" / "0000.jpg"
+    with pytest.raises(DataError, match=r"0000\.jpg: no face was found; use a larger or sharper picture"):
+        compare(photo, photo, model=run.model, detector="any.onnx")
+
+
+def test_without_a_detector_one_is_asked_for(run: Run, crops: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DETECTOR_VARIABLE, raising=False)
+    with pytest.raises(SetupError, match=r"a face detector is needed: give --detector FILE or set FACEKD_DETECTOR"):
+        compare(*crops, model=run.model)
+
+
+def test_a_photograph_that_is_not_there_is_said(run: Run, crops: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.jpg does not exist; check the path"):
+        compare(crops[0], tmp_path / "none.jpg", model=run.model, aligned=True)
+
+
+def test_a_crop_that_is_not_square_is_not_squeezed(run: Run, crops: list[Path], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((32, 48, 3), np.uint8))
+    with pytest.raises(DataError, match=r"wide\.png is 48x32, aligned crops are square"):
+        compare(crops[0], tmp_path / "wide.png", model=run.model, aligned=True)

@@ -1,0 +1,194 @@
+"""``eval verify`` and ``eval megaface``: the JSON that other programs rely on, from every kind of input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import facekd
+from facekd.data.faceset import open_faces
+from facekd.data.pairs import open_pairs
+from facekd.data.synthetic import write_faces
+from facekd.data.views import crop_of, decode
+from facekd.errors import DataError, ModelError
+from facekd.evaluation.features import write_features
+from facekd.runs import Run
+from facekd.verbs.evaluate import megaface, verify
+
+ROOT = Path(__file__).resolve().parents[2]
+VERIFY = {"accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar", "tar_interval"}
+MEGAFACE = {"rank1", "rank1_interval", "cmc", "pairs", "distractors", "tar", "tar_interval"}
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Path:
+    write_faces(tmp_path / "strangers", range(100, 115), 1, size=32)
+    return tmp_path / "strangers"
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The command line, in this process."""
+    from facekd.cli import main
+
+    monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def are_fractions(values: list[Any]) -> bool:
+    return all(isinstance(value, float) and 0 <= value <= 1 for value in values)
+
+
+def scores_of(model: Path, pairs: Path, images: Path, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of all pairs, one image at a time."""
+    embedder, chosen = facekd.load(model), open_pairs(pairs, images)
+    rows = np.stack([
+        embedder.embed(crop_of(chosen.read(i), 32, "")[None], flip)[0].astype(np.float64) for i in range(len(chosen.images))
+    ])
+    return (rows[chosen.first] * rows[chosen.second]).sum(axis=1), chosen.same
+
+
+def test_verify_writes_the_fixed_fields(
+    fixtures: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    words = ("--images", fixtures / "folder", "--pairs", fixtures / "pairs.csv", "--json", out)
+    assert call(monkeypatch, "eval", "verify", "--model", run.model, *words) == 0
+    found = json.loads(out.read_text())
+    assert found.keys() >= VERIFY
+    assert are_fractions([found["accuracy"], found["accuracy_std"], *found["accuracy_interval"], found["auc"], found["eer"]])
+    assert -1 <= found["threshold"] <= 1
+    assert found["pairs"] == 64
+    assert found["tar"].keys() == found["tar_interval"].keys() >= {"1e-2", "1e-4"}
+    assert are_fractions([found["tar"]["1e-1"], *found["tar_interval"]["1e-1"]])  # 32 impostor pairs: 3 may pass
+    assert all(found[field][far] is None for field in ("tar", "tar_interval") for far in ("1e-2", "1e-4"))
+    assert "TAR at FAR 1e-2 is not given: 32 impostor pairs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_verify_measures_what_the_cosines_say(fixtures: Path, run: Run, flip: bool) -> None:
+    scores, same = scores_of(run.model, fixtures / "pairs.csv", fixtures / "folder", flip)
+    found = verify(run.model, fixtures / "pairs.csv", fixtures / "folder", flip=flip, device="cpu")
+    assert found.auc == pytest.approx(roc_auc_score(same, scores), abs=1e-9)
+    assert found.tar["1e-1"] == pytest.approx(max(
+        (scores[same] > t).mean() for t in [*scores, -2] if (scores[~same] > t).sum() <= 3
+    ))
+
+
+def test_verify_reads_the_three_kinds_of_pair_list(fixtures: Path, run: Run) -> None:
+    found = [
+        verify(run.model, fixtures / "pairs.csv", fixtures / "folder"),
+        verify(run.model, fixtures / "pairs.txt", fixtures / "lfw"),
+        verify(run.model, fixtures / "pairs.bin"),
+    ]
+    assert [one.folds for one in found] == [4, 4, 10]  # a .bin holds no folds
+    assert found[0].to_dict() == found[1].to_dict()
+    assert (found[0].auc, found[0].eer, found[0].tar) == (found[2].auc, found[2].eer, found[2].tar)
+
+
+def test_a_run_folder_keeps_its_results(fixtures: Path, run: Run) -> None:
+    found = verify(run.path, fixtures / "pairs.bin")
+    kept = json.loads((run.results / "verify-pairs.json").read_text())
+    assert (kept["accuracy"], kept["kind"], kept["name"]) == (found.accuracy, "verify", "pairs")
+    assert kept["model_sha256"] == facekd.load(run.model).fingerprint
+    assert kept["roc"]["far"] == sorted(kept["roc"]["far"])
+    assert decode((run.results / "verify-pairs.jpg").read_bytes(), "sheet").ndim == 3
+
+
+def test_a_model_file_keeps_nothing_beside_it(fixtures: Path, run: Run) -> None:
+    verify(run.model, fixtures / "pairs.bin")
+    assert not run.results.exists()
+
+
+def test_verify_without_the_images_folder_says_so(fixtures: Path, run: Run) -> None:
+    with pytest.raises(DataError, match=r"pairs\.csv names its images by path"):
+        verify(run.model, fixtures / "pairs.csv")
+
+
+def test_a_model_that_is_not_there_is_said(fixtures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none\.onnx does not exist"):
+        verify(tmp_path / "none.onnx", fixtures / "pairs.bin")
+
+
+def test_megaface_writes_the_fixed_fields(
+    fixtures: Path, run: Run, strangers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out.json"
+    words = ("--probes", fixtures / "record", "--distractors", strangers, "--json", out)
+    assert call(monkeypatch, "eval", "megaface", "--model", run.path, *words) == 0
+    found = json.loads(out.read_text())
+    assert found.keys() >= MEGAFACE
+    assert are_fractions([found["rank1"], *found["rank1_interval"], *found["cmc"]])
+    assert (len(found["cmc"]), found["cmc"][0], found["cmc"][15]) == (100, found["rank1"], 1.0)  # 15 distractors
+    assert found["cmc"] == sorted(found["cmc"])
+    assert (found["pairs"], found["distractors"]) == (8 * 4 * 3, 15)
+    assert found["tar"].keys() == found["tar_interval"].keys() >= {"1e-4", "1e-6"}
+    assert are_fractions([found["tar"]["1e-2"], *found["tar_interval"]["1e-2"]])  # 480 impostor pairs: 4 may pass
+    assert all(found[field][far] is None for field in ("tar", "tar_interval") for far in ("1e-4", "1e-6"))
+    assert "TAR at FAR 1e-4 is not given: 480 impostor pairs" in capsys.readouterr().out
+    assert json.loads((run.results / "megaface-megaface.json").read_text()) == found
+
+
+def test_megaface_counts_what_the_cosines_say(fixtures: Path) -> None:
+    """Rank-1 on the fixture's features, pair by pair."""
+    probes, labels = (np.load(fixtures / "features" / name) for name in ("probes.npy", "probes.labels.npy"))
+    distractors = np.load(fixtures / "features" / "distractors.npy")
+    hits = [
+        probes[i] @ probes[j] > (distractors @ probes[i]).max()
+        for i in range(len(probes)) for j in range(len(probes)) if i != j and labels[i] == labels[j]
+    ]
+    files = {"probe_features": fixtures / "features" / "probes.npy",
+             "distractor_features": fixtures / "features" / "distractors.npy"}
+    found = megaface(**files)
+    assert (found.rank1, found.pairs, found.distractors) == (pytest.approx(np.mean(hits)), 96, 40)
+
+
+def test_megaface_from_sets_equals_megaface_from_their_features(
+    fixtures: Path, run: Run, strangers: Path, tmp_path: Path
+) -> None:
+    for name, faces in (("probes", fixtures / "folder"), ("strangers", strangers)):
+        facekd.embed(faces, tmp_path / f"{name}.npy", run.model)
+    by_features = megaface(probe_features=tmp_path / "probes.npy", distractor_features=tmp_path / "strangers.npy")
+    assert megaface(run.model, fixtures / "folder", strangers).to_dict() == by_features.to_dict()
+
+
+@pytest.mark.parametrize("given", [(), ("model",), ("model", "probes"), ("probe_features",),
+                                   ("model", "probes", "distractors", "probe_features", "distractor_features")])
+def test_megaface_without_its_two_inputs_says_what_to_give(given: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="give a model, probes and distractors, or probe features and distractor features"):
+        megaface(**dict.fromkeys(given, "x"))  # type: ignore[arg-type]
+
+
+def test_probe_features_without_labels_are_refused(fixtures: Path, tmp_path: Path) -> None:
+    write_features(tmp_path / "p.npy", np.eye(4, dtype=np.float32), None)
+    with pytest.raises(DataError, match=r"p\.npy has no labels beside it; write them as int64 to .*p\.labels\.npy"):
+        megaface(probe_features=tmp_path / "p.npy", distractor_features=fixtures / "features" / "distractors.npy")
+
+
+def test_features_of_two_models_are_refused(fixtures: Path, tmp_path: Path) -> None:
+    write_features(tmp_path / "p.npy", np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]))
+    with pytest.raises(DataError, match="use features of one model for both"):
+        megaface(probe_features=tmp_path / "p.npy", distractor_features=fixtures / "features" / "distractors.npy")
+
+
+@pytest.mark.parametrize("script", ["verify", "megaface"])
+def test_the_scripts_in_eval_take_the_same_options(script: str) -> None:
+    command = [sys.executable, str(ROOT / "eval" / f"{script}.py"), "--help"]
+    helped = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert helped.returncode == 0, helped.stderr
+    assert "--json" in helped.stdout
+    assert "--no-flip" in helped.stdout
+
+
+def test_the_fixture_is_the_set_these_numbers_speak_of(fixtures: Path) -> None:
+    assert (len(open_faces(fixtures / "folder")), len(open_pairs(fixtures / "pairs.bin", None))) == (32, 64)
