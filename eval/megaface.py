@@ -1,10 +1,7 @@
-"""Identification among distractors: ``python eval/megaface.py --model M ...``, the same as ``facekd eval megaface``."""
+"""Identification among distractors; ``python eval/megaface.py --help`` is ``facekd eval megaface --help``."""
 
-import argparse
 import sys
 
-from facekd.cli import add_megaface, run
+from facekd.cli import main
 
-parser = argparse.ArgumentParser(description=__doc__)
-add_megaface(parser)
-sys.exit(run(parser.parse_args()))
+main(["eval", "megaface", *sys.argv[1:]])

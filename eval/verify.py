@@ -1,10 +1,7 @@
-"""Verification on a pair list: ``python eval/verify.py --model M --pairs FILE``, the same as ``facekd eval verify``."""
+"""Verification on a pair list: ``python eval/verify.py --model M --pairs FILE``; it is ``facekd eval verify``."""
 
-import argparse
 import sys
 
-from facekd.cli import add_verify, run
+from facekd.cli import main
 
-parser = argparse.ArgumentParser(description=__doc__)
-add_verify(parser)
-sys.exit(run(parser.parse_args()))
+main(["eval", "verify", *sys.argv[1:]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -10,8 +10,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facekd.errors import RecipeError, nearest
-
-Positive = Field(gt=0)
 
 
 class Recipe(BaseModel):
@@ -120,13 +118,16 @@ class DistillRecipe(Recipe):
 R = TypeVar("R", bound=Recipe)
 
 
-def load_recipe(kind: type[R], file: Path | None, overrides: Sequence[str]) -> R:
+def load_recipe(
+    kind: type[R], file: Path | None, overrides: Sequence[str], given: Mapping[str, Path | str | None] | None = None
+) -> R:
     """Read a recipe.
 
     Args:
         kind: the recipe's type.
         file: a YAML file, or None for the defaults.
         overrides: ``key=value`` with dots between the levels of the key; values are YAML.
+        given: top-level paths, taken as they are written; those that are None are left out.
 
     Raises:
         RecipeError: with every problem found: unknown keys (and the nearest valid one), wrong types, wrong ranges.
@@ -134,6 +135,7 @@ def load_recipe(kind: type[R], file: Path | None, overrides: Sequence[str]) -> R
     source = str(file) if file else "the command line"
     tree = _read_yaml(file) if file else {}
     problems = [p for text in overrides if (p := _apply(tree, text))]
+    tree.update({key: str(value) for key, value in (given or {}).items() if value is not None})
     try:
         recipe = kind.model_validate(tree)
     except ValidationError as error:

@@ -40,8 +40,9 @@ def progress(what: str, total: int, unit: str = "img", start: int = 0) -> Iterat
 @contextmanager
 def _bar(what: str, total: int, unit: str, start: int) -> Iterator[Advance]:
     columns = [
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
     ]
     with Progress(*columns, console=console, transient=False) as bar:
         task = bar.add_task(what, total=total, completed=start, rate="", note="")

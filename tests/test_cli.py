@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,12 +15,10 @@ import pytest
 import facekd
 from facekd import cli
 from facekd.errors import DataError
-from facekd.models.registry import create
-from facekd.models.weights import save_model
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "eval verify", "eval megaface", "export",
-         "report", "embed", "compare", "demo"]
+VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "eval verify", "eval megaface",
+         "export", "report", "embed", "compare", "demo"]
 Call = Callable[..., int]
 
 
@@ -67,7 +63,9 @@ def test_the_help_names_every_verb(call: Call, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("words", [(), ("tech",), ("eval",), ("route",), ("eval", "verfy"), ("embed", "a", "b.npy"),
                                    ("doctor", "a", "--unknown"), ("doctor", "a", "--json")])
-def test_words_that_are_no_command_end_with_2(call: Call, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+def test_words_that_are_no_command_end_with_2(
+    call: Call, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
     assert call(*words) == 2
     assert "usage: facekd" in capsys.readouterr().err
 
@@ -136,7 +134,9 @@ def test_an_error_is_one_message_as_it_is(
     assert capsys.readouterr().err == f"facekd: {message}\n"
 
 
-def test_what_is_printed_is_printed_as_it_is(call: Call, tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_printed_is_printed_as_it_is(
+    call: Call, tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "[old] :smile:"
     assert call("pack", fixtures / "folder", out) == 0
     assert capsys.readouterr().out == f"{out}: 32 images of 8 people, 112 px\n"
@@ -149,7 +149,9 @@ def test_a_programming_error_is_not_hidden(call: Call, monkeypatch: pytest.Monke
         cli.main()
 
 
-def test_control_c_ends_with_130(call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_c_ends_with_130(
+    call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stop(*paths: str) -> None:
         raise KeyboardInterrupt
 
@@ -172,87 +174,3 @@ def test_every_verb_is_a_function_too(name: str) -> None:
 def test_a_function_that_is_not_there_is_said() -> None:
     with pytest.raises(AttributeError, match="facekd has no 'tech'; it has align, compare"):
         _ = facekd.tech
-
-
-class Caller:
-    """A pickle of it runs a command where it is loaded."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("ran",)
-
-
-def bad_folder(folder: Path, fixtures: Path) -> list[object]:
-    return ["pack", folder / "none", folder / "out"]
-
-
-def empty_folder(folder: Path, fixtures: Path) -> list[object]:
-    (folder / "empty").mkdir()
-    return ["pack", folder / "empty", folder / "out"]
-
-
-def no_photographs(folder: Path, fixtures: Path) -> list[object]:
-    (folder / "empty").mkdir()
-    return ["doctor", folder / "empty"]
-
-
-def truncated_record(folder: Path, fixtures: Path) -> list[object]:
-    shutil.copytree(fixtures / "record", folder / "cut")
-    with (folder / "cut" / "train.rec").open("rb+") as handle:
-        handle.truncate(handle.seek(0, os.SEEK_END) // 2)
-    return ["doctor", folder / "cut"]
-
-
-def index_past_the_end(folder: Path, fixtures: Path) -> list[object]:
-    shutil.copytree(fixtures / "record", folder / "past")
-    index = folder / "past" / "train.idx"
-    index.write_text(re.sub(r"^5\t\d+$", "5\t99999999", index.read_text(), flags=re.MULTILINE))
-    return ["doctor", folder / "past"]
-
-
-def broken_jpeg(folder: Path, fixtures: Path) -> list[object]:
-    shutil.copytree(fixtures / "folder", folder / "faces")
-    (folder / "faces" / "id_00003" / "0002.jpg").write_bytes(b"\xff\xd8\xff no picture")
-    return ["embed", folder / "faces", folder / "out.npy", "--model", folder / "tiny.safetensors"]
-
-
-def calling_pickle(folder: Path, fixtures: Path) -> list[object]:
-    (folder / "evil.bin").write_bytes(pickle.dumps(([Caller()], [True]), 2))
-    return ["eval", "verify", "--model", folder / "tiny.safetensors", "--pairs", folder / "evil.bin"]
-
-
-def foreign_weights(folder: Path, fixtures: Path) -> list[object]:
-    (folder / "foreign.pt").write_bytes(b"weights")
-    return ["embed", fixtures / "folder", folder / "out.npy", "--model", folder / "foreign.pt"]
-
-
-@pytest.mark.parametrize(("prepare", "said"), [
-    (bad_folder, "none does not exist; give"),
-    (empty_folder, "empty holds no subfolder with images"),
-    (no_photographs, "empty holds no subfolder with images"),
-    (truncated_record, "train.rec is damaged or cut short"),
-    (index_past_the_end, "record 5 (byte 99999999): the file ends inside or before it"),
-    (broken_jpeg, "id_00003/0002.jpg does not decode as an image; remove it or replace it"),
-    (calling_pickle, "mkdir"),
-    (foreign_weights, "foreign.pt is no model; give"),
-])
-def test_bad_input_is_one_clear_sentence_and_loses_nothing(
-    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, fixtures: Path, monkeypatch: pytest.MonkeyPatch,
-    prepare: Callable[[Path, Path], list[object]], said: str,
-) -> None:
-    save_model(create("mobilenetv2", size=32, embedding=16, expansion=2, width=0.25), tmp_path / "tiny.safetensors")
-    monkeypatch.chdir(tmp_path)
-    words = prepare(tmp_path, fixtures)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert call(*words) == 2
-    (message,) = capsys.readouterr().err.splitlines()
-    assert message.startswith("facekd: ")
-    assert said in message
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_recipe_with_three_mistakes_lists_three(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("teach", "faces", "out", "sede=1", "head.scale=0", "schedule.batch=x") == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "facekd: 3 problems in the command line:"
-    assert len(lines) == 4

@@ -53,8 +53,8 @@ def test_the_last_of_two_overrides_counts() -> None:
 
 
 def test_values_are_yaml() -> None:
-    overrides = ["model.options={width: 0.5}", "schedule.milestones=[0.5, 0.9]", "head.margin=null", "machine.compile=true"]
-    recipe = load_recipe(TeachRecipe, None, [*PLACES, *overrides])
+    values = ["model.options={width: 0.5}", "schedule.milestones=[0.5, 0.9]", "head.margin=null", "machine.compile=yes"]
+    recipe = load_recipe(TeachRecipe, None, [*PLACES, *values])
     assert recipe.model.options == {"width": 0.5}
     assert recipe.schedule.milestones == [0.5, 0.9]
     assert recipe.head.margin is None
@@ -142,21 +142,21 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_cannot_run_code(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
-    file = write(tmp_path, f"faces: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{mark}']]\n")
+    file = write(tmp_path, f"faces: !!python/object/apply:os.mkdir ['{mark}']\n")
     with pytest.raises(RecipeError, match="not readable as YAML"):
         load_recipe(TeachRecipe, file, [])
     assert not mark.exists()
 
 
 def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
-    overrides = ["faces=f", "plan=p", "out=Zoë", "student.options={width: 0.5}", "head.margin=0.4", "cache='off'", "mimic.l2=2"]
-    recipe = load_recipe(DistillRecipe, None, overrides)
+    values = ["faces=f", "plan=p", "out=Zoë", "student.options={width: 0.5}", "head.margin=0.4", "cache=off"]
+    recipe = load_recipe(DistillRecipe, None, values)
     assert load_recipe(DistillRecipe, write(tmp_path, dump_recipe(recipe)), []) == recipe
 
 
 def test_a_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        load_recipe(TeachRecipe, None, PLACES).seed = 4
+        load_recipe(TeachRecipe, None, PLACES).seed = 4  # type: ignore[misc]
 
 
 def test_the_recipes_of_the_repository_are_valid() -> None:

@@ -25,7 +25,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr("facekd.progress.time.monotonic", clock.monotonic)
     monkeypatch.setattr(module, "console", Console(file=io.StringIO(), force_terminal=False))
     return clock
 

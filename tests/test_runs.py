@@ -44,7 +44,7 @@ def test_a_run_of_another_recipe_is_refused_and_the_difference_named(tmp_path: P
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SetupError, match="cannot be made .* choose another output folder"):
+    with pytest.raises(SetupError, match=r"cannot be made .* choose another output folder"):
         Run(tmp_path / "file" / "run").begin("teach", recipe(), {})
 
 
@@ -70,8 +70,9 @@ def test_the_log_is_trimmed_to_the_checkpoint(tmp_path: Path) -> None:
 
 def test_the_places_lie_in_the_folder(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    assert {p.relative_to(tmp_path).as_posix() for p in (run.log_file, run.checkpoint, run.model, run.route, run.results)} \
-        == {"log.jsonl", "checkpoints/last.pt", "model.safetensors", "route", "results"}
+    places = [run.log_file, run.checkpoint, run.model, run.route, run.results]
+    names = ["log.jsonl", "checkpoints/last.pt", "model.safetensors", "route", "results"]
+    assert [place.relative_to(tmp_path).as_posix() for place in places] == names
 
 
 def test_the_environment_is_json_and_names_versions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import re
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -184,8 +185,10 @@ def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if not path.is_file() or path.stat().st_size == 0:
         raise DataError(f"{path} is missing or empty; copy it from where the .rec came from")
     try:
-        table = np.loadtxt(path, np.int64, comments=None, ndmin=2, encoding="latin-1")
-    except (ValueError, OverflowError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # numpy before 2.3 only warns that it cut 2.5 to 2
+            table = np.loadtxt(path, np.int64, comments=None, ndmin=2, encoding="latin-1")
+    except (ValueError, OverflowError, DeprecationWarning):
         table = np.zeros((0, 0), np.int64)
     if table.shape[1:] != (2,) or table.min() < 0:
         lines = path.read_text(encoding="latin-1").splitlines()

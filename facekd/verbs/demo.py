@@ -18,6 +18,7 @@ from facekd.verbs.teach import teach
 PEOPLE, VIEWS = 150, 16
 STRANGERS, STRANGER_VIEWS = 60, 8
 DISTRACTORS = 400
+FOLDS, PAIRS_PER_FOLD = 6, 200
 FIRST_STRANGER, FIRST_DISTRACTOR = 10_000, 20_000
 HEAD = ["head.scale=32", "head.margin=0.3"]
 TEACHER = "{name: iresnet10, size: 48, embedding: 64, options: {width: 0.25}}"
@@ -70,5 +71,5 @@ def _faces(folder: Path) -> tuple[Path, Path, Path, Path]:
         write_faces(strangers, known, STRANGER_VIEWS)
         if not (packed / "train.idx").exists():
             pack(people, packed)
-        write_pairs(strangers, known, STRANGER_VIEWS, 200, 6, pairs)
+        write_pairs(strangers, known, STRANGER_VIEWS, PAIRS_PER_FOLD, FOLDS, pairs)
     return packed, strangers, pairs, distractors

@@ -45,8 +45,8 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
         DataError: the face set cannot be used.
         SetupError: the folder holds another run, the disk is full, the device is absent.
     """
-    given = [f"{key}={value}" for key, value in (("faces", faces), ("plan", plan), ("out", out)) if value is not None]
-    resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, [*overrides, *given])
+    given = {"faces": faces, "plan": plan, "out": out}
+    resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, given)
     run = Run(Path(resolved.out))
     data = open_faces(resolved.faces)
     followed, route = Plan.read(resolved.plan)

@@ -112,9 +112,9 @@ def _crop(path: Path, embedder: Embedder, detector: Detector | None) -> np.ndarr
 def _threshold(model: Path, far: str) -> tuple[float | None, str]:
     """The threshold of a false accept rate in the run's verification results, and where it stands."""
     for file in sorted(Run(model).results.glob("verify-*.json")) if model.is_dir() else []:
-        known = files.read_json(file).get("thresholds", {}).get(far)
-        if known is not None:
-            return float(known), str(file)
+        for measured, threshold in files.read_json(file).get("thresholds", {}).items():
+            if threshold is not None and float(measured) == float(far):
+                return float(threshold), str(file)
     return None, (
         f"no verification result of this model holds a threshold at FAR {far}; "
         "run 'facekd eval verify' or give --threshold"

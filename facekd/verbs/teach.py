@@ -40,8 +40,8 @@ def teach(faces: Path | str | None = None, out: Path | str | None = None, *overr
         DataError: the face set cannot be used.
         SetupError: the folder holds another run, the disk is full, the device is absent.
     """
-    given = [f"{key}={value}" for key, value in (("faces", faces), ("out", out)) if value is not None]
-    resolved = load_recipe(TeachRecipe, Path(recipe) if recipe else None, [*overrides, *given])
+    given = {"faces": faces, "out": out}
+    resolved = load_recipe(TeachRecipe, Path(recipe) if recipe else None, overrides, given)
     run = Run(Path(resolved.out))
     data = open_faces(resolved.faces)
     torch.manual_seed(resolved.seed)

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from facekd import files
-from facekd.data.detect import Detector, Face
+from facekd.data.detect import Detector, Face, Image
 from facekd.data.synthetic import render
 from facekd.data.template import warp
 from facekd.data.views import decode
@@ -23,21 +24,22 @@ from facekd.verbs.prepare import DETECTOR_VARIABLE
 
 
 @pytest.fixture
-def crops(tmp_path: Path) -> list[Path]:
+def crops(tmp_path: Path) -> tuple[Path, Path]:
     """Two aligned crops, lossless and at the network's size."""
-    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    paths = tmp_path / "0.png", tmp_path / "1.png"
     for number, path in enumerate(paths):
         cv2.imwrite(str(path), cv2.cvtColor(render(number, 0, 32), cv2.COLOR_RGB2BGR))
     return paths
 
 
-def features_of(model: Path, images: list[np.ndarray]) -> np.ndarray:
+def features_of(model: Path, images: list[Image]) -> NDArray[np.float64]:
     """Image plus mirror by torch alone, float64 unit rows."""
     network = load_model(model)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().sub(127.5).div(127.5)
     with torch.no_grad():
         summed = (network(pixels) + network(pixels.flip(3))).double().numpy()
-    return summed / np.linalg.norm(summed, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = summed / np.linalg.norm(summed, axis=1, keepdims=True)
+    return unit
 
 
 def test_embed_writes_features_labels_and_places(fixtures: Path, run: Run, tmp_path: Path) -> None:
@@ -69,39 +71,41 @@ def test_embed_refuses_a_name_that_is_no_npy(fixtures: Path, run: Run, tmp_path:
         embed(fixtures / "folder", tmp_path / "f.txt", run.model)
 
 
-def test_compare_of_crops_is_their_cosine(run: Run, crops: list[Path]) -> None:
+def test_compare_of_crops_is_their_cosine(run: Run, crops: tuple[Path, Path]) -> None:
     one, other = features_of(run.model, [render(0, 0, 32), render(1, 0, 32)])
-    assert compare(*crops, model=run.model, aligned=True).similarity == pytest.approx(one @ other, abs=1e-5)
+    assert compare(crops[0], crops[1], model=run.model, aligned=True).similarity == pytest.approx(one @ other, abs=1e-5)
 
 
-def test_without_a_threshold_there_is_no_verdict(run: Run, crops: list[Path]) -> None:
-    found = compare(*crops, model=run.path, aligned=True)
+def test_without_a_threshold_there_is_no_verdict(run: Run, crops: tuple[Path, Path]) -> None:
+    found = compare(crops[0], crops[1], model=run.path, aligned=True)
     assert (found.threshold, found.same, found.far) == (None, None, None)
     assert found.source.startswith("no verification result of this model holds a threshold at FAR 1e-2")
 
 
 @pytest.mark.parametrize(("threshold", "same"), [(-1.0, True), (1.1, False)])
-def test_the_threshold_comes_from_the_runs_results(run: Run, crops: list[Path], threshold: float, same: bool) -> None:
+def test_the_threshold_comes_from_the_runs_results(
+    run: Run, crops: tuple[Path, Path], threshold: float, same: bool
+) -> None:
     file = run.results / "verify-cfp.json"
     files.write_json(file, {"thresholds": {"1e-2": None, "1e-1": threshold}})
-    found = compare(*crops, model=run.path, aligned=True, far="1e-1")
+    found = compare(crops[0], crops[1], model=run.path, aligned=True, far="1e-1")
     assert (found.threshold, found.far, found.source, found.same) == (threshold, "1e-1", str(file), same)
-    assert compare(*crops, model=run.path, aligned=True).same is None  # a FAR that could not be measured
+    assert compare(crops[0], crops[1], model=run.path, aligned=True).same is None  # a FAR that could not be measured
 
 
-def test_a_given_threshold_goes_first(run: Run, crops: list[Path]) -> None:
+def test_a_given_threshold_goes_first(run: Run, crops: tuple[Path, Path]) -> None:
     files.write_json(run.results / "verify-cfp.json", {"thresholds": {"1e-2": -1.0}})
-    found = compare(*crops, model=run.path, aligned=True, threshold=1.1)
+    found = compare(crops[0], crops[1], model=run.path, aligned=True, threshold=1.1)
     assert (found.threshold, found.same, found.source) == (1.1, False, "given")
 
 
 class Known(Detector):
     """Finds the given points, whatever it is shown."""
 
-    def __init__(self, points: list[np.ndarray]) -> None:
+    def __init__(self, points: list[NDArray[np.float32]]) -> None:
         self.points = points
 
-    def find(self, bgr: np.ndarray) -> list[Face]:
+    def find(self, bgr: Image) -> list[Face]:
         if not self.points:
             return []
         return [Face(np.array([0, 0, 9, 9], np.float32), self.points.pop(0), 0.9)]
@@ -115,7 +119,8 @@ def test_compare_of_photographs_aligns_them_first(fixtures: Path, run: Run, monk
     monkeypatch.setattr(module, "open_detector", lambda path: Known(list(known)))
     warped = [warp(decode(p.read_bytes(), ""), five, 32) for p, five in zip(chosen, known, strict=True)]
     one, other = features_of(run.model, warped)
-    assert compare(*chosen, model=run.model, detector="any.onnx").similarity == pytest.approx(one @ other, abs=1e-5)
+    found = compare(chosen[0], chosen[1], model=run.model, detector="any.onnx")
+    assert found.similarity == pytest.approx(one @ other, abs=1e-5)
 
 
 def test_a_photograph_without_a_face_is_said(fixtures: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,18 +130,20 @@ def test_a_photograph_without_a_face_is_said(fixtures: Path, run: Run, monkeypat
         compare(photo, photo, model=run.model, detector="any.onnx")
 
 
-def test_without_a_detector_one_is_asked_for(run: Run, crops: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_detector_one_is_asked_for(
+    run: Run, crops: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(DETECTOR_VARIABLE, raising=False)
     with pytest.raises(SetupError, match=r"a face detector is needed: give --detector FILE or set FACEKD_DETECTOR"):
-        compare(*crops, model=run.model)
+        compare(crops[0], crops[1], model=run.model)
 
 
-def test_a_photograph_that_is_not_there_is_said(run: Run, crops: list[Path], tmp_path: Path) -> None:
+def test_a_photograph_that_is_not_there_is_said(run: Run, crops: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jpg does not exist; check the path"):
         compare(crops[0], tmp_path / "none.jpg", model=run.model, aligned=True)
 
 
-def test_a_crop_that_is_not_square_is_not_squeezed(run: Run, crops: list[Path], tmp_path: Path) -> None:
+def test_a_crop_that_is_not_square_is_not_squeezed(run: Run, crops: tuple[Path, Path], tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((32, 48, 3), np.uint8))
     with pytest.raises(DataError, match=r"wide\.png is 48x32, aligned crops are square"):
         compare(crops[0], tmp_path / "wide.png", model=run.model, aligned=True)

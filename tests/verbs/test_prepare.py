@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import facekd
-from facekd.data.detect import Detector, Face
+from facekd.data.detect import Detector, Face, Image
 from facekd.data.template import warp
 from facekd.data.views import decode
 from facekd.errors import DataError, SetupError
@@ -26,7 +26,7 @@ class Given(Detector):
         landmarks = read_json(photos / "landmarks.json")
         self.waiting = [np.array(landmarks[name], np.float32).reshape(5, 2) for name in sorted(landmarks)]
 
-    def find(self, bgr: np.ndarray) -> list[Face]:
+    def find(self, bgr: Image) -> list[Face]:
         return [Face(np.array([0, 0, 9, 9], np.float32), self.waiting.pop(0), 0.9)]
 
 
@@ -38,7 +38,7 @@ def test_the_given_detector_goes_before_the_environments(monkeypatch: pytest.Mon
 
 def test_without_one_the_message_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(DETECTOR_VARIABLE, raising=False)
-    with pytest.raises(SetupError, match="give --detector FILE or set FACEKD_DETECTOR.*YuNet"):
+    with pytest.raises(SetupError, match=r"give --detector FILE or set FACEKD_DETECTOR.*YuNet"):
         facekd.align(tmp_path, tmp_path / "out")
 
 
@@ -65,7 +65,8 @@ def test_packing_the_folder_gives_the_committed_record(fixtures: Path, tmp_path:
 
 def test_the_doctor_finds_what_two_sets_share(fixtures: Path) -> None:
     alone = facekd.doctor(fixtures / "record")
-    assert (alone.ok, alone.sets[0].images, alone.sets[0].identities, alone.sets[0].sizes) == (True, 32, 8, {"112x112": 32})
+    (found,) = alone.sets
+    assert (alone.ok, found.images, found.identities, found.sizes) == (True, 32, 8, {"112x112": 32})
     assert not facekd.doctor(fixtures / "folder", fixtures / "record").ok
 
 
