@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import TypeAlias
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 INTRODUCTION = """Photographs in, a phone-ready student out.
 
@@ -18,6 +21,13 @@ def make_parser() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
+    _preparing(verbs)
+    _training(verbs)
+    _using(verbs)
+    return parser
+
+
+def _preparing(verbs: Verbs) -> None:
     verb = _verb(verbs, "doctor", "examine face sets, and say what to do about what is wrong",
                  "facekd doctor faces/train\n"
                  "  facekd doctor faces/train faces/test   (also: is anything shared between them?)")
@@ -36,6 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
     verb.add_argument("folder", help="one subfolder a person")
     verb.add_argument("out", help="the RecordIO folder to write")
 
+
+def _training(verbs: Verbs) -> None:
     verb = _verb(verbs, "teach", "train a network on labels under a margin head, and record its route",
                  "facekd teach faces/train runs/teacher model.name=iresnet50\n"
                  "  facekd teach faces/train runs/small model.name=mobilenetv2 'model.options={width: 0.5}' "
@@ -76,6 +88,8 @@ def make_parser() -> argparse.ArgumentParser:
                       help="face set, plan, run folder, keys")
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
 
+
+def _using(verbs: Verbs) -> None:
     evaluations = verbs.add_parser("eval", help="measure a model").add_subparsers(required=True)
     _verify(_verb(evaluations, "verify", "k-fold accuracy, TAR at FAR, EER, AUC on a pair list",
                      "facekd eval verify --model runs/student --images faces/cfp --pairs faces/cfp/pairs_fp.csv "
@@ -116,7 +130,6 @@ def make_parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "demo", "the whole way on synthetic faces, in a few minutes", "facekd demo runs/demo")
     verb.add_argument("out", nargs="?", default="runs/demo", help="folder to work in (default runs/demo)")
-    return parser
 
 
 def _verify(verb: argparse.ArgumentParser) -> None:
@@ -135,9 +148,7 @@ def _megaface(verb: argparse.ArgumentParser) -> None:
     _result(verb)
 
 
-def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, examples: str
-) -> argparse.ArgumentParser:
+def _verb(verbs: Verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
     verb = verbs.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"examples:\n  {examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

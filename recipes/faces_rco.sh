@@ -52,7 +52,7 @@ for folder in "$recipes"/*/; do
   for seed in $seeds; do
     for method in labels mimic restarts rco; do echo "$name $method $seed"; done
   done
-done | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'student "$@"' student
+done | OMP_NUM_THREADS=$(($(nproc) / jobs > 0 ? $(nproc) / jobs : 1)) xargs -P "$jobs" -L 1 bash -euo pipefail -c 'student "$@"' student
 
 for folder in "$recipes"/*/; do
   name=$(basename "$folder")
