@@ -14,8 +14,10 @@ from facekd.errors import FacekdError
 
 
 def _console(stderr: bool = False) -> Console:
-    """A console that prints text as it is: a path may hold brackets or colons."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    """A console that prints text as it is (a path may hold brackets or colons), and wide tables into a file."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 160
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 out = _console()
@@ -117,7 +119,7 @@ def _report(a: argparse.Namespace) -> int:
     from facekd.verbs.report import report
 
     table, files = report(*a.runs, out=a.out)
-    out.print(table.to_rich())
+    out.print(table.to_rich(), soft_wrap=False)
     for file in files:
         out.print(str(file))
     return 0
@@ -148,7 +150,7 @@ def _demo(a: argparse.Namespace) -> int:
     from facekd.verbs.demo import demo
 
     table, page = demo(Path(a.out))
-    out.print(table.to_rich())
+    out.print(table.to_rich(), soft_wrap=False)
     out.print(f"report: {page}")
     return 0
 

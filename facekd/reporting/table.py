@@ -63,7 +63,7 @@ class Table:
         footer = Text("\n".join(self.footer))  # Text throughout: brackets in plain strings are markup to rich
         table = rich.table.Table(caption=footer, caption_justify="left", show_lines=True)
         for heading in head:
-            table.add_column(Text(heading))
+            table.add_column(Text(heading), overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
         return table

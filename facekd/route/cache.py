@@ -24,10 +24,16 @@ class CachedTeacher(Teacher):
 
     Args:
         file: written by `build_cache`.
+
+    Raises:
+        RouteError: the file is damaged.
     """
 
     def __init__(self, file: Path) -> None:
-        self._values = np.load(file, mmap_mode="r", allow_pickle=False)
+        try:
+            self._values = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (EOFError, ValueError) as error:
+            raise RouteError(f"the teacher cache {file} is damaged ({error}); delete it, it is made again") from error
         self.dimension = int(self._values.shape[2])
 
     def embeddings(self, batch: Batch) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ def save(path: Path, position: Position, method: nn.Module, optimizer: torch.opt
         "position": [position.stage, position.stage_step, position.step],
         "method": method.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(),
     }
-    # Torch's own writer hides that a disk is full.
-    with files.atomic(path) as temporary, temporary.open("wb") as handle:
-        torch.save(state, handle)
+    buffer = io.BytesIO()  # torch's own file writer does not say that a disk is full
+    torch.save(state, buffer)
+    files.write_bytes(path, buffer.getvalue())
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facekd.config import MachineRecipe, ScheduleRecipe
+from facekd.data.faceset import open_faces
+from facekd.data.loader import Batch, Loader
+from facekd.errors import FacekdError
+from facekd.runs import Run
+from facekd.training import checkpoint, loop
+from facekd.training.loop import Moment, Trainer
+from facekd.training.method import Method, Stage
+
+STEPS = 12
+"""Of an epoch: 48 images, 4 a batch."""
+
+
+class Linear(Method):
+    """A linear classifier of mean colours; its stages' targets differ by the anchor."""
+
+    student: nn.Linear
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.student = nn.Linear(3, 8)
+        self.begun: list[int | None] = []
+        self.poison: tuple[int, str] | None = None
+        self.calls = 0
+
+    def begin(self, stage: Stage) -> None:
+        self.begun.append(stage.anchor)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        colours = batch.images.float().mean(dim=(1, 2)) / 255
+        labels = (batch.labels + (self.begun[-1] or 0)) % 8
+        loss = F.cross_entropy(self.student(colours), labels)
+        self.calls += 1
+        if self.poison is not None and self.calls == self.poison[0]:
+            if self.poison[1] == "loss":
+                return {"labels": loss * float("nan")}
+            # sqrt is finite at 0 and its gradient is not
+            return {"labels": loss + (self.student.weight - self.student.weight.detach()).square().sum().sqrt()}
+        return {"labels": loss}
+
+
+@pytest.fixture
+def loader(small_faces: Path) -> Loader:
+    return Loader(open_faces(small_faces), 32, 4, seed=0)
+
+
+def schedule(**values: Any) -> ScheduleRecipe:
+    return ScheduleRecipe(batch=4, learning_rate=0.5, warmup=0, weight_decay=0.01, **values)
+
+
+def trainer(path: Path, method: Method, loader: Loader, stages: Sequence[Stage], **values: Any) -> Trainer:
+    moments = values.pop("on_moment", lambda moment: None)
+    path.mkdir(exist_ok=True)
+    machine = MachineRecipe(device="cpu", threads=1)
+    return Trainer(Run(path), method, stages, loader, schedule(**values), machine, moments)
+
+
+def reference(loader: Loader, lengths: Sequence[int], restart: bool = True) -> nn.Linear:
+    """The training written out: SGD by its formula, momentum from zero in every stage, cosine in every stage."""
+    method, step = Linear(), 0
+    student = method.student
+    batches = [b for epoch in range(9) for b in loader.epoch(epoch)]
+    momenta = [torch.zeros_like(p) for p in student.parameters()]
+    for number, length in enumerate(lengths):
+        method.begin(Stage(1, number))
+        momenta = [torch.zeros_like(p) for p in student.parameters()] if restart else momenta
+        for i in range(length):
+            rate = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * i / length, dtype=torch.float64)).item()) / 2
+            loss = method.losses(batches[step])["labels"]
+            gradients = torch.autograd.grad(loss, list(student.parameters()))
+            with torch.no_grad():
+                for p, g, m in zip(student.parameters(), gradients, momenta, strict=True):
+                    m.mul_(0.9).add_(g + (0.01 * p if p.ndim > 1 else 0))
+                    p -= rate * m
+            step += 1
+    return student
+
+
+def test_two_stages_follow_sgd_written_out(tmp_path: Path, loader: Loader) -> None:
+    method = Linear()
+    trainer(tmp_path, method, loader, [Stage(1.5, 0), Stage(0.75, 1)], clip=1e9).fit()
+    truth = reference(loader, [18, 9])
+    assert method.begun == [0, 1]
+    torch.testing.assert_close(method.student.weight, truth.weight, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(method.student.bias, truth.bias, rtol=1e-4, atol=1e-6)
+    kept = reference(loader, [18, 9], restart=False)  # what would come out if momentum were carried over
+    assert (kept.weight - truth.weight).abs().max() > 1e-3
+
+
+def test_gradients_are_clipped(tmp_path: Path, loader: Loader) -> None:
+    method, before = Linear(), Linear()
+    trainer(tmp_path, method, loader, [Stage(1 / 12)], clip=1e-3, shape="constant").fit()
+    moved = torch.cat([(a - b).flatten() for a, b in
+                       ((method.student.weight, before.student.weight * (1 - 0.5 * 0.01)),
+                        (method.student.bias, before.student.bias))])
+    assert float(moved.detach().norm()) == pytest.approx(0.5 * 1e-3, rel=1e-3)
+
+
+def test_moments_are_epoch_ends_last_steps_before_drops_and_the_end(tmp_path: Path, loader: Loader) -> None:
+    moments: list[Moment] = []
+    trainer(tmp_path, Linear(), loader, [Stage(2.5)], shape="step", milestones=[0.5, 0.8], on_moment=moments.append).fit()
+    assert [(m.step, m.reason) for m in moments] == [
+        (12, "epoch"), (15, "before drop"), (24, "before drop"), (30, "last"),
+    ]
+    assert [m.learning_rate for m in moments] == pytest.approx([0.5, 0.5, 0.05, 0.005])
+    assert [m.epoch for m in moments] == [1, 1.25, 2, 2.5]
+    assert all(m.metrics["loss"] == m.metrics["labels"] for m in moments)
+
+
+def test_each_stage_has_drops_of_its_own(tmp_path: Path, loader: Loader) -> None:
+    moments: list[Moment] = []
+    stages = [Stage(1, 0), Stage(1, 1)]
+    trainer(tmp_path, Linear(), loader, stages, shape="step", milestones=[0.5], on_moment=moments.append).fit()
+    assert [(m.step, m.reason) for m in moments] == [
+        (6, "before drop"), (12, "epoch"), (18, "before drop"), (24, "last"),
+    ]
+
+
+def log_without_times(path: Path) -> list[str]:
+    lines = Run(path).read_log()
+    return [json.dumps({k: v for k, v in line.items() if k != "seconds_per_step"}) for line in lines]
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 5, 13, 18, 19, 24, 27, 30, 33])
+def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    stages = [Stage(1.5, 0), Stage(1.25, 3)]  # 18 and 15 steps; checkpoints at 12, 18, 24, 33
+    whole = Linear()
+    trainer(tmp_path / "whole", whole, loader, stages).fit()
+    real, taken = torch.optim.SGD.step, 0
+
+    def stumble(self: torch.optim.SGD, *arguments: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            raise Killed
+        return real(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", stumble)
+    with pytest.raises(Killed):
+        trainer(tmp_path / "killed", Linear(), loader, stages).fit()
+    monkeypatch.undo()
+    torch.manual_seed(99)
+    continued = Linear()
+    trainer(tmp_path / "killed", continued, loader, stages).fit()
+    assert continued.calls == 33 - max(c for c in (0, 12, 18, 24) if c < step)
+    assert torch.equal(whole.student.weight, continued.student.weight)
+    assert torch.equal(whole.student.bias, continued.student.bias)
+    assert log_without_times(tmp_path / "whole") == log_without_times(tmp_path / "killed")
+
+
+def test_a_kill_while_a_moment_is_recorded_is_made_up_for(tmp_path: Path, loader: Loader) -> None:
+    moments: list[int] = []
+
+    def record(moment: Moment) -> None:
+        moments.append(moment.step)
+        if moments == [12, 24]:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer(tmp_path, Linear(), loader, [Stage(3)], on_moment=record).fit()
+    trainer(tmp_path, Linear(), loader, [Stage(3)], on_moment=record).fit()
+    assert moments == [12, 24, 24, 36]
+
+
+def test_checkpoints_by_the_clock_change_nothing(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positions: list[int] = []
+    real = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda path, p, *rest: (positions.append(p.step), real(path, p, *rest)))
+    monkeypatch.setattr(loop, "LOG_STEPS", 5)
+    often = trainer(tmp_path / "often", Linear(), loader, [Stage(2)])
+    often.checkpoint_seconds = -1
+    often.fit()
+    assert positions == [5, 10, 12, 15, 20, 24]
+    monkeypatch.undo()
+    monkeypatch.setattr(loop, "LOG_STEPS", 5)
+    trainer(tmp_path / "rare", Linear(), loader, [Stage(2)]).fit()
+    assert log_without_times(tmp_path / "often") == log_without_times(tmp_path / "rare")
+
+
+@pytest.mark.parametrize(("step", "what"), [(14, "loss"), (24, "loss"), (24, "gradient"), (17, "gradient")])
+def test_what_is_not_finite_stops_and_leaves_the_checkpoint(
+    tmp_path: Path, loader: Loader, step: int, what: str
+) -> None:
+    method = Linear()
+    method.poison = (step, what)
+    with pytest.raises(FacekdError, match="no longer finite.*checkpoint before is kept"):
+        trainer(tmp_path, method, loader, [Stage(3)]).fit()
+    state = checkpoint.load(Run(tmp_path).checkpoint)
+    assert state["position"] == [0, 12, 12]
+    assert all(torch.isfinite(value).all() for value in state["method"].values())
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, loader: Loader) -> None:
+    other = nn.Linear(3, 9)
+    run = Run(tmp_path)
+    checkpoint.save(run.checkpoint, checkpoint.Position(0, 1, 1), other, torch.optim.SGD(other.parameters(), lr=1))
+    with pytest.raises(FacekdError, match=r"another architecture.*student\.weight"):
+        trainer(tmp_path, Linear(), loader, [Stage(1)]).fit()
+
+
+def test_a_finished_training_is_not_trained_further(tmp_path: Path, loader: Loader) -> None:
+    trainer(tmp_path, Linear(), loader, [Stage(1, 0), Stage(1, 1)]).fit()
+    again = Linear()
+    trainer(tmp_path, again, loader, [Stage(1, 0), Stage(1, 1)]).fit()
+    assert again.calls == 0

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from facekd.errors import RouteError, SetupError
+from facekd.models.weights import load_model
+from facekd.runs import Run
+from facekd.training.loop import Trainer
+from facekd.verbs.distill import distill
+from facekd.verbs.plan import plan
+
+STUDENT = (
+    "student.name=mobilenetv2", "student.options={width: 0.25, expansion: 2}", "student.size=32",
+    "student.embedding=16", "head.scale=16", "schedule.batch=4", "schedule.epochs=3", "schedule.learning_rate=0.05",
+    "machine.device=cpu", "machine.threads=1",
+)
+"""36 steps; with two anchors 18 a stage, and checkpoints at 12, 18, 24 and 36."""
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def rco(taught: Path, tmp_path: Path) -> Path:
+    """A plan of two anchors on a route without caches."""
+    shutil.copytree(taught / "route", tmp_path / "route")
+    plan(tmp_path / "route", tmp_path / "rco.json", "equal", 2)
+    return tmp_path / "rco.json"
+
+
+def log(run: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in line.items() if k != "seconds_per_step"} for line in Run(run).read_log()]
+
+
+def weights(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def difference(one: Path, other: Path) -> float:
+    first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    return max(float((value.float() - second[name].float()).abs().max()) for name, value in first.items())
+
+
+def test_a_student_goes_along_the_plan(small_faces: Path, rco: Path, tmp_path: Path) -> None:
+    run = distill(small_faces, rco, tmp_path / "run", *STUDENT)
+    info = Run(run).info()
+    assert (info["verb"], info["outcome"], info["strategy"]) == ("distill", "finished", "equal")
+    assert [(a["point"], a["step"], a["share"]) for a in info["anchors"]] == [(2, 24, 0.5), (4, 36, 0.5)]
+    assert [(line["step"], line["stage"]) for line in log(run)] == [(12, 0), (18, 0), (20, 1), (24, 1), (36, 1)]
+    assert load_model(run / "model.safetensors").spec.name == "mobilenetv2"
+    assert len(list((tmp_path / "route" / "cache").glob("*-flip-float16.npy"))) == 2
+
+
+@pytest.mark.parametrize("cache", ["float16", "off"])
+@pytest.mark.parametrize("step", [3, 15, 27])
+def test_a_student_killed_within_a_stage_goes_on_as_if_nothing_had_happened(
+    small_faces: Path, rco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, cache: str
+) -> None:
+    values = (*STUDENT, f"cache={cache}", "student.embedding=8", "mimic.labels=0.1")  # projection and head are random
+    whole = distill(small_faces, rco, tmp_path / "whole", *values)
+    shutil.rmtree(tmp_path / "route" / "cache", ignore_errors=True)
+    real, taken = torch.optim.SGD.step, 0
+
+    def stumble(self: torch.optim.SGD, *arguments: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            raise Killed
+        return real(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", stumble)
+    with pytest.raises(Killed):
+        distill(small_faces, rco, tmp_path / "killed", *values)
+    monkeypatch.undo()
+    continued = distill(small_faces, rco, tmp_path / "killed", *values)
+    assert weights(whole) == weights(continued)
+    assert log(whole) == log(continued)
+
+
+def test_one_anchor_is_plain_mimicking(small_faces: Path, rco: Path, tmp_path: Path) -> None:
+    runs = []
+    for strategy in ("equal", "final"):
+        plan(tmp_path / "route", tmp_path / f"{strategy}.json", strategy, 1)
+        runs.append(distill(small_faces, tmp_path / f"{strategy}.json", tmp_path / strategy, *STUDENT))
+    assert weights(runs[0]) == weights(runs[1])
+    assert weights(runs[0]) != weights(distill(small_faces, rco, tmp_path / "rco", *STUDENT))
+
+
+@pytest.mark.parametrize(("cache", "bound"), [("float32", 1e-4), ("float16", 5e-3)])
+def test_cached_and_live_anchors_train_the_same_student(
+    small_faces: Path, rco: Path, tmp_path: Path, cache: str, bound: float
+) -> None:
+    values = (*STUDENT, "schedule.epochs=0.5", "student.embedding=8")
+    live = distill(small_faces, rco, tmp_path / "live", *values, "cache=off")
+    cached = distill(small_faces, rco, tmp_path / "cached", *values, f"cache={cache}")
+    assert difference(live, cached) < bound
+    assert not any((tmp_path / "route").glob("cache/*-flip-off.npy"))
+
+
+def test_a_cache_is_used_again(small_faces: Path, rco: Path, tmp_path: Path) -> None:
+    distill(small_faces, rco, tmp_path / "one", *STUDENT, "schedule.epochs=0.2")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "route" / "cache").iterdir()}
+    distill(small_faces, rco, tmp_path / "two", *STUDENT, "schedule.epochs=0.2", "seed=5")
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "route" / "cache").iterdir()} == before
+
+
+def test_a_live_teacher_of_another_size_is_refused(small_faces: Path, rco: Path, tmp_path: Path) -> None:
+    with pytest.raises(RouteError, match="takes 32 px and the student 48 px.*cache=float16"):
+        distill(small_faces, rco, tmp_path / "run", *STUDENT, "student.size=48", "cache=off")
+
+
+def test_a_cached_teacher_of_another_size_sees_its_own_crops(small_faces: Path, rco: Path, tmp_path: Path) -> None:
+    short = (*STUDENT, "schedule.epochs=0.2", "cache=float32")
+    distill(small_faces, rco, tmp_path / "same", *short)
+    made = {file.name: np.load(file) for file in (tmp_path / "route" / "cache").iterdir()}
+    shutil.rmtree(tmp_path / "route" / "cache")
+    distill(small_faces, rco, tmp_path / "larger", *short, "student.size=48")
+    again = {file.name: np.load(file) for file in (tmp_path / "route" / "cache").iterdir()}
+    assert made.keys() == again.keys()
+    assert all(np.array_equal(values, again[name]) for name, values in made.items())
+
+
+def test_a_changed_anchor_is_refused(small_faces: Path, rco: Path, tmp_path: Path) -> None:
+    file = tmp_path / "route" / "point-00000036.safetensors"
+    shutil.copy(tmp_path / "route" / "point-00000012.safetensors", file)
+    with pytest.raises(RouteError, match="not the file that was recorded"):
+        distill(small_faces, rco, tmp_path / "run", *STUDENT)
+
+
+def test_a_finished_run_is_left_alone_and_another_recipe_refused(
+    small_faces: Path, rco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = distill(small_faces, rco, tmp_path / "run", *STUDENT, "schedule.epochs=0.2")
+
+    def refuse(self: Trainer) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Trainer, "fit", refuse)
+    assert distill(small_faces, rco, tmp_path / "run", *STUDENT, "schedule.epochs=0.2") == run
+    with pytest.raises(SetupError, match="another recipe"):
+        distill(small_faces, rco, tmp_path / "run", *STUDENT, "schedule.epochs=0.3")
