@@ -28,9 +28,8 @@ class MobileNetV2(FaceModel):
         width: W, the multiplier on the channels.
         head: ``gap`` (global average) or ``gdc`` (a learnt depthwise convolution over the whole map).
         last_conv: whether a 1 x 1 convolution to 1280 channels (times ``width`` above 1) comes before the head.
-        norm: whether a batch norm follows the linear layer, as in ArcFace's own networks. The features are all positive;
-            without it embeddings share one large component, and a margin head hardly trains. It is affine in use, so
-            the network at work has the same layers with and without.
+        norm: whether a batch norm follows the linear layer, as in ArcFace's own networks: the pooled features are all
+            positive, and without it embeddings begin with one large component in common.
     """
 
     def __init__(

@@ -136,9 +136,7 @@ class Trainer:
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        # The network alone, as arcface_torch does: young class centres are short, so their gradients are large and in
-        # a common norm would leave next to nothing of the network's.
-        nn.utils.clip_grad_norm_(self.method.student.parameters(), self.schedule.clip)
+        nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.schedule.clip)
         optimizer.step()
         return {"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}}
 

@@ -36,7 +36,7 @@ TEACHERS = {0: Table(0), 1: Table(1)}
 
 
 def student(embedding: int = 16) -> FaceModel:
-    return create("mobilenetv2", size=32, embedding=embedding, width=0.25, expansion=2)
+    return create("iresnet10", size=32, embedding=embedding, width=0.25)
 
 
 def mimic(embedding: int = 16, **weights: float) -> Mimic:

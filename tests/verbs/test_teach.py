@@ -167,12 +167,6 @@ def test_mistakes_are_told(
         teach(small_faces, tmp_path / "run", *small, *values)
 
 
-def test_a_run_that_was_refused_can_be_corrected(small_faces: Path, small: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(DataError):
-        teach(small_faces, tmp_path / "run", *small, "schedule.batch=49")
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_diverged_run_stops_and_says_so(small_faces: Path, small: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(FacekdError, match="no longer finite"):
         teach(small_faces, tmp_path / "run", *small, "schedule.learning_rate=1e30", "schedule.clip=1e30")
