@@ -94,12 +94,14 @@ def test_one_anchor_is_plain_mimicking_bit_for_bit(loader: Loader, tmp_path: Pat
     Trainer(Run(tmp_path), method, [Stage(1.5, 5)], loader, schedule, MachineRecipe(device="cpu", threads=1)).fit()
 
     plain = student().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    groups = [{"params": [p for p in plain.parameters() if p.ndim > 1], "weight_decay": 5e-4},
-              {"params": [p for p in plain.parameters() if p.ndim <= 1], "weight_decay": 0.0}]
+    trained = [p for p in plain.parameters() if p.requires_grad]
+    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": 5e-4},
+              {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9)
     for batch in [*loader.epoch(0), *list(loader.epoch(1))[:6]]:
         optimizer.zero_grad()
-        (TEACHERS[5].values[batch.index] - plain(pixels(batch))).square().sum(dim=1).mean().backward()  # type: ignore[no-untyped-call]
+        distances: Tensor = (TEACHERS[5].values[batch.index] - plain(pixels(batch))).square().sum(dim=1)
+        distances.mean().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 5.0)
         optimizer.step()
     truth = plain.state_dict()

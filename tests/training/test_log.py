@@ -41,7 +41,7 @@ def test_a_continued_run_drops_what_came_after_its_checkpoint(tmp_path: Path) ->
 
 
 def test_tensorboard_shows_the_same_figures(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
     with Log(Run(tmp_path), 0) as log:
         log.add(loss(1.5))

@@ -84,7 +84,7 @@ def reference(loader: Loader, lengths: Sequence[int], restart: bool = True) -> n
             with torch.no_grad():
                 for p, g, m in zip(student.parameters(), gradients, momenta, strict=True):
                     m.mul_(0.9).add_(g + (0.01 * p if p.ndim > 1 else 0))
-                    p -= rate * m
+                    p.sub_(rate * m)
             step += 1
     return student
 
@@ -111,7 +111,8 @@ def test_gradients_are_clipped(tmp_path: Path, loader: Loader) -> None:
 
 def test_moments_are_epoch_ends_last_steps_before_drops_and_the_end(tmp_path: Path, loader: Loader) -> None:
     moments: list[Moment] = []
-    trainer(tmp_path, Linear(), loader, [Stage(2.5)], shape="step", milestones=[0.5, 0.8], on_moment=moments.append).fit()
+    trainer(tmp_path, Linear(), loader, [Stage(2.5)], shape="step", milestones=[0.5, 0.8],
+            on_moment=moments.append).fit()
     assert [(m.step, m.reason) for m in moments] == [
         (12, "epoch"), (15, "before drop"), (24, "before drop"), (30, "last"),
     ]
@@ -186,7 +187,12 @@ def test_checkpoints_by_the_clock_change_nothing(
 ) -> None:
     positions: list[int] = []
     real = checkpoint.save
-    monkeypatch.setattr(checkpoint, "save", lambda path, p, *rest: (positions.append(p.step), real(path, p, *rest)))
+
+    def save(path: Path, position: checkpoint.Position, *rest: Any) -> None:
+        positions.append(position.step)
+        real(path, position, *rest)
+
+    monkeypatch.setattr(checkpoint, "save", save)
     monkeypatch.setattr(loop, "LOG_STEPS", 5)
     often = trainer(tmp_path / "often", Linear(), loader, [Stage(2)])
     often.checkpoint_seconds = -1
@@ -204,7 +210,7 @@ def test_what_is_not_finite_stops_and_leaves_the_checkpoint(
 ) -> None:
     method = Linear()
     method.poison = (step, what)
-    with pytest.raises(FacekdError, match="no longer finite.*checkpoint before is kept"):
+    with pytest.raises(FacekdError, match=r"no longer finite.*checkpoint before is kept"):
         trainer(tmp_path, method, loader, [Stage(3)]).fit()
     state = checkpoint.load(Run(tmp_path).checkpoint)
     assert state["position"] == [0, 12, 12]

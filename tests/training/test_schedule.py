@@ -16,7 +16,8 @@ def rates(steps: int, epoch_steps: int = 10, **values: Any) -> list[float]:
 
 def test_cosine_falls_from_the_peak_to_almost_nothing() -> None:
     found = rates(100, shape="cosine", warmup=0)
-    assert [found[i] for i in (0, 25, 50, 75)] == pytest.approx([0.4, 0.2 + 0.2 * math.sqrt(0.5), 0.2, 0.2 - 0.2 * math.sqrt(0.5)])
+    half = 0.2 * math.sqrt(0.5)
+    assert [found[i] for i in (0, 25, 50, 75)] == pytest.approx([0.4, 0.2 + half, 0.2, 0.2 - half])
     assert 0 < found[99] < 2e-4
 
 

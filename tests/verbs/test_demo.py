@@ -43,4 +43,5 @@ def test_the_package_tells_the_accuracy_of_both_files(worked: Path) -> None:
 
 def test_the_summary_holds_all_runs(worked: Path) -> None:
     (summary,) = worked.glob("summary-*.json")
-    assert [group["name"] for group in json.loads(summary.read_text())["groups"]] == ["teacher", "labels", "mimic", "rco"]
+    groups = json.loads(summary.read_text())["groups"]
+    assert [group["name"] for group in groups] == ["teacher", "labels", "mimic", "rco"]

@@ -110,7 +110,7 @@ def test_a_cache_is_used_again(small_faces: Path, rco: Path, tmp_path: Path) -> 
 
 
 def test_a_live_teacher_of_another_size_is_refused(small_faces: Path, rco: Path, tmp_path: Path) -> None:
-    with pytest.raises(RouteError, match="takes 32 px and the student 48 px.*cache=float16"):
+    with pytest.raises(RouteError, match=r"takes 32 px and the student 48 px.*cache=float16"):
         distill(small_faces, rco, tmp_path / "run", *STUDENT, "student.size=48", "cache=off")
 
 
