@@ -78,7 +78,8 @@ def test_a_plan_is_read_as_it_was_written(route: Route, tmp_path: Path) -> None:
 
 def test_the_verb_writes_what_it_gives(route: Route, tmp_path: Path) -> None:
     made = plan_verb(route.folder.parent, tmp_path / "plan.json", "manual", points=[3])
-    assert list(Plan.read(tmp_path / "plan.json")[0].legs) == list(made.legs) == [Leg(3, "chosen by hand; epoch 4", 1.0)]
+    assert list(made.legs) == [Leg(3, "chosen by hand; epoch 4", 1.0)]
+    assert list(Plan.read(tmp_path / "plan.json")[0].legs) == list(made.legs)
 
 
 def test_plan_and_route_can_be_moved_together(route: Route, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
