@@ -76,7 +76,7 @@ class Run:
             Whether the folder holds a run of this very recipe already, to be continued.
 
         Raises:
-            SetupError: the folder belongs to a run of another recipe, or cannot be written.
+            SetupError: the folder belongs to a run of another recipe, data or anchors, or cannot be written.
         """
         text = dump_recipe(recipe)
         recipe_file = self.path / "recipe.yaml"
@@ -84,17 +84,24 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(f"{self.path} cannot be made ({error.strerror}); choose another output folder") from error
-        continued = recipe_file.exists()
-        if continued and recipe_file.read_text(encoding="utf-8") != text:
-            raise SetupError(
-                f"{self.path} holds a run of another recipe "
-                f"({_differences(recipe_file.read_text(encoding='utf-8'), text)}); "
-                "choose another output folder, or delete this one to begin anew"
-            )
-        if not continued:
+        kept = (self.checkpoint, self.model, self.route / "route.json")
+        if not any(file.exists() for file in kept):  # new, refused at its first try, or killed before it got anywhere
             self._write_info({"verb": verb, "outcome": "running", "begun": _now(), **environment(), **facts})
             files.write_text(recipe_file, text)
-        return continued
+            return False
+        written = recipe_file.read_text(encoding="utf-8") if recipe_file.exists() else ""
+        changed = _differences(written, text) if written != text else self._changed(facts)
+        if changed:
+            raise SetupError(
+                f"{self.path} holds a run of another recipe ({changed}); "
+                "choose another output folder, or delete this one to begin anew"
+            )
+        return True
+
+    def _changed(self, facts: Mapping[str, Any]) -> str:
+        """Which facts (data, model, anchors) are no longer those the run began with."""
+        info = self.info()
+        return ", ".join(f"other {name}" for name, fact in facts.items() if info.get(name) != fact)
 
     def finish(self, **facts: Any) -> None:
         """Note in ``run.json`` that the run came to its end, and what it gave."""

@@ -19,11 +19,17 @@ def recipe(*overrides: str) -> TeachRecipe:
     return load_recipe(TeachRecipe, None, ["faces=f", "out=o", *overrides])
 
 
+def reached_a_checkpoint(run: Run) -> None:
+    run.checkpoint.parent.mkdir()
+    run.checkpoint.touch()
+
+
 def test_a_run_is_begun_then_continued_then_finished(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     assert run.begin("teach", recipe(), {"data": {"images": 3}}) is False
     begun = run.info()
-    assert run.begin("teach", recipe(), {"data": {"images": 4}}) is True
+    reached_a_checkpoint(run)
+    assert run.begin("teach", recipe(), {"data": {"images": 3}}) is True
     assert run.info() == begun
     assert (begun["verb"], begun["outcome"], begun["data"], run.finished) == ("teach", "running", {"images": 3}, False)
     run.finish(steps=7)
@@ -38,8 +44,22 @@ def test_the_recipe_in_the_folder_makes_the_same_run(tmp_path: Path) -> None:
 
 def test_a_run_of_another_recipe_is_refused_and_the_difference_named(tmp_path: Path) -> None:
     Run(tmp_path).begin("teach", recipe(), {})
+    reached_a_checkpoint(Run(tmp_path))
     with pytest.raises(SetupError, match=r"holds a run of another recipe \(seed: 0; seed: 1\); choose another"):
         Run(tmp_path).begin("teach", recipe("seed=1"), {})
+
+
+def test_a_run_goes_on_with_its_own_data_only(tmp_path: Path) -> None:
+    Run(tmp_path).begin("teach", recipe(), {"faces": {"images": 3}})
+    reached_a_checkpoint(Run(tmp_path))
+    with pytest.raises(SetupError, match=r"holds a run of another recipe \(other faces\)"):
+        Run(tmp_path).begin("teach", recipe(), {"faces": {"images": 4}})
+
+
+def test_a_run_that_got_nowhere_gives_its_folder_to_a_corrected_recipe(tmp_path: Path) -> None:
+    Run(tmp_path).begin("teach", recipe(), {})
+    assert Run(tmp_path).begin("teach", recipe("seed=1"), {}) is False
+    assert load_recipe(TeachRecipe, tmp_path / "recipe.yaml", []).seed == 1
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
