@@ -28,9 +28,14 @@ class MobileNetV2(FaceModel):
         width: W, the multiplier on the channels.
         head: ``gap`` (global average) or ``gdc`` (a learnt depthwise convolution over the whole map).
         last_conv: whether a 1 x 1 convolution to 1280 channels (times ``width`` above 1) comes before the head.
+        norm: whether a batch norm follows the linear layer, as in ArcFace's own networks. Without it a margin head can
+            collapse: the pooled features are all positive, so embeddings begin alike, and stay so once all centres
+            have turned to them.
     """
 
-    def __init__(self, size: int, embedding: int, expansion: int, width: float, head: str, last_conv: bool) -> None:
+    def __init__(
+        self, size: int, embedding: int, expansion: int, width: float, head: str, last_conv: bool, norm: bool
+    ) -> None:
         super().__init__()
         if head not in ("gap", "gdc"):
             raise ModelError(f"mobilenetv2: head must be 'gap' or 'gdc', not {head!r}")
@@ -50,11 +55,12 @@ class MobileNetV2(FaceModel):
         side = size // STRIDE
         self.head = nn.AdaptiveAvgPool2d(1) if head == "gap" else conv_bn(count, count, side, groups=count, padding=0)
         self.fc = nn.Linear(count, embedding)
+        self.features = nn.BatchNorm1d(embedding) if norm else nn.Identity()
         initialise(self, linear_std=0.01)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float [N, 3, size, size] to float [N, embedding]."""
-        out: torch.Tensor = self.fc(torch.flatten(self.head(self.trunk(x)), 1))
+        out: torch.Tensor = self.features(self.fc(torch.flatten(self.head(self.trunk(x)), 1)))
         return out
 
 
@@ -70,7 +76,8 @@ def _block(inputs: int, outputs: int, expansion: int, stride: int) -> nn.Module:
 
 @register
 def mobilenetv2(
-    size: int, embedding: int, *, expansion: int = 6, width: float = 0.5, head: str = "gap", last_conv: bool = True
+    size: int, embedding: int, *, expansion: int = 6, width: float = 0.5, head: str = "gap", last_conv: bool = True,
+    norm: bool = False,
 ) -> FaceModel:
     """RCO's student; 0.849 M parameters at width 0.5 and 128 dimensions."""
-    return MobileNetV2(size, embedding, expansion, width, head, last_conv)
+    return MobileNetV2(size, embedding, expansion, width, head, last_conv, norm)

@@ -22,7 +22,7 @@ FOLDS, PAIRS_PER_FOLD = 6, 200
 FIRST_STRANGER, FIRST_DISTRACTOR = 10_000, 20_000
 HEAD = ["head.scale=32", "head.margin=0.3"]
 TEACHER = "{name: iresnet10, size: 48, embedding: 64, options: {width: 0.25}}"
-STUDENT = "{name: mobilenetv2, size: 48, embedding: 64, options: {width: 0.25, expansion: 3}}"
+STUDENT = "{name: mobilenetv2, size: 48, embedding: 64, options: {width: 0.25, expansion: 3, norm: true}}"
 SCHEDULE = "schedule={epochs: 8, batch: 64, learning_rate: 0.1}"
 MIMIC = "mimic.l2=10"
 
@@ -45,7 +45,7 @@ def demo(out: Path) -> tuple[Table, Path]:
     teacher = teach(faces, out / "teacher", f"model={TEACHER}", SCHEDULE, *HEAD)
     plan(teacher, out / "plans" / "mimic.json", "final", 1)
     plan(teacher, out / "plans" / "rco.json", "equal", 4)
-    runs = [teacher, teach(faces, out / "labels", f"model={STUDENT}", SCHEDULE, *HEAD, "route.every=0")]
+    runs = [teacher, teach(faces, out / "labels", f"model={STUDENT}", SCHEDULE, *HEAD, "route.every=0", "schedule.clip=100")]
     for name in ("mimic", "rco"):
         student = distill(faces, out / "plans" / f"{name}.json", out / name, f"student={STUDENT}", SCHEDULE, MIMIC)
         runs.append(student)

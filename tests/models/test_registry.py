@@ -85,7 +85,7 @@ def test_an_unknown_model_names_the_nearest() -> None:
 
 
 def test_an_unknown_option_names_the_valid_ones() -> None:
-    options = "expansion, head, last_conv, width"
+    options = "expansion, head, last_conv, norm, width"
     with pytest.raises(ModelError, match=f"unknown option 'widht'; its options are: {options}"):
         create("mobilenetv2", widht=0.5)
 
