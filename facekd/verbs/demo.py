@@ -45,7 +45,8 @@ def demo(out: Path) -> tuple[Table, Path]:
     teacher = teach(faces, out / "teacher", f"model={TEACHER}", SCHEDULE, *HEAD)
     plan(teacher, out / "plans" / "mimic.json", "final", 1)
     plan(teacher, out / "plans" / "rco.json", "equal", 4)
-    runs = [teacher, teach(faces, out / "labels", f"model={STUDENT}", SCHEDULE, *HEAD, "route.every=0", "schedule.clip=100")]
+    alone = ["route.every=0", "schedule.clip=100"]
+    runs = [teacher, teach(faces, out / "labels", f"model={STUDENT}", SCHEDULE, *HEAD, *alone)]
     for name in ("mimic", "rco"):
         student = distill(faces, out / "plans" / f"{name}.json", out / name, f"student={STUDENT}", SCHEDULE, MIMIC)
         runs.append(student)

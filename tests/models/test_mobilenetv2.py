@@ -64,3 +64,10 @@ def test_the_expansion_widens_the_blocks() -> None:
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(ModelError, match="head must be 'gap' or 'gdc', not 'avg'"):
         create("mobilenetv2", head="avg")
+
+
+def test_norm_centres_the_embeddings_and_keeps_the_count() -> None:
+    crops = torch.rand(32, 3, 48, 48)
+    plain, normed = (create("mobilenetv2", size=48, embedding=128, norm=norm) for norm in (False, True))
+    assert normed(crops).mean(0).abs().max() < 1e-5
+    assert parameters(normed) - parameters(plain) == 2 * 128
