@@ -5,7 +5,7 @@
 #
 # FACES holds train/ and distractors/ (RecordIO) and cfp/ (an image folder with pairs_ff.csv and pairs_fp.csv).
 # OUT   receives every run, the plans, report pages and summary-HARDWARE.json; the same command continues after a kill.
-# PROFILE is a folder of recipes/faces_rco/: cpu (48 px, about an hour on 2 cores) or gpu (112 px); default: what is here.
+# PROFILE is a folder of recipes/faces_rco/: cpu (48 px, some 75 minutes on 2 cores) or gpu (112 px); default: what is here.
 # Environment: SEEDS (default "0 1 2"), JOBS (students trained side by side), FACEKD (the command, default facekd).
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
