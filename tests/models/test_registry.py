@@ -76,7 +76,7 @@ def test_a_spec_survives_json_and_rebuilds_the_model(name: str) -> None:
 def test_a_spec_holds_the_defaults_too() -> None:
     with torch.device("meta"):
         spec = create("mobilenetv2").spec
-    assert spec.options == {"expansion": 6, "width": 0.5, "head": "gap", "last_conv": True}
+    assert spec.options == {"expansion": 6, "width": 0.5, "head": "gap", "last_conv": True, "norm": False}
 
 
 def test_an_unknown_model_names_the_nearest() -> None:
