@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from facekd import cli
 from facekd.data.synthetic import write_faces
 from facekd.verbs.teach import teach
 
@@ -57,3 +59,16 @@ def small() -> tuple[str, ...]:
 def taught(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run of a tiny teacher with its route; tests must not change it."""
     return teach(small_faces, tmp_path_factory.mktemp("taught") / "run", *SMALL)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command line in this process; gives the exit code."""
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    return run

@@ -23,19 +23,6 @@ Call = Callable[..., int]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Call:
-    """The command line in this process; gives the exit code."""
-
-    def run(*words: object) -> int:
-        monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    return run
-
-
-@pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     """What ``teach`` was called with, in place of training."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []

@@ -12,24 +12,10 @@ from typing import Any
 
 import pytest
 
-from facekd import cli
 from facekd.models.registry import create
 from facekd.models.weights import save_model
 
 Call = Callable[..., int]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Call:
-    """The command line in this process; gives the exit code."""
-
-    def run(*words: object) -> int:
-        monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    return run
 
 
 class Caller:
