@@ -53,7 +53,7 @@ class ScheduleRecipe(Recipe):
     gamma: float = Field(0.1, gt=0, le=1, description="step: factor at each milestone")
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
-    clip: float = Field(5.0, gt=0, description="largest gradient norm of all that is trained")
+    clip: float = Field(5.0, gt=0, description="largest gradient norm of the network, and of a head")
 
 
 class MachineRecipe(Recipe):

@@ -136,7 +136,8 @@ class Trainer:
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.schedule.clip)
+        for part in self.method.children():  # one by one: young class centres' gradients would silence the network's
+            nn.utils.clip_grad_norm_(part.parameters(), self.schedule.clip)
         optimizer.step()
         return {"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}}
 

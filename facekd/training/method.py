@@ -26,7 +26,8 @@ class Stage:
 class Method(nn.Module, ABC):
     """Owns the network in training and what it needs from teachers; the loop knows nothing about either.
 
-    Frozen teachers must not be registered as submodules: what ``state_dict`` holds is what a checkpoint holds.
+    What is trained are its submodules (student, head, projection), whose gradients are clipped one by one. Frozen
+    teachers must not be among them: what ``state_dict`` holds is what a checkpoint holds.
 
     Attributes:
         student: the network this training is for; it is what the run leaves behind.

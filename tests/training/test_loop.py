@@ -109,6 +109,24 @@ def test_gradients_are_clipped(tmp_path: Path, loader: Loader) -> None:
     assert float(moved.detach().norm()) == pytest.approx(0.5 * 1e-3, rel=1e-3)
 
 
+class LinearWithHead(Linear):
+    """Its head's gradients are a million times the student's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 8)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        return {**super().losses(batch), "head": 1e6 * self.head(torch.ones(3)).sum()}
+
+
+def test_a_head_with_large_gradients_leaves_the_students_clipping_alone(tmp_path: Path, loader: Loader) -> None:
+    alone, beside = Linear(), LinearWithHead()
+    for method, name in ((alone, "alone"), (beside, "beside")):
+        trainer(tmp_path / name, method, loader, [Stage(0.5)], clip=0.1).fit()
+    assert torch.equal(alone.student.weight, beside.student.weight)
+
+
 def test_moments_are_epoch_ends_last_steps_before_drops_and_the_end(tmp_path: Path, loader: Loader) -> None:
     moments: list[Moment] = []
     trainer(tmp_path, Linear(), loader, [Stage(2.5)], shape="step", milestones=[0.5, 0.8],
