@@ -3,6 +3,7 @@
 ## make demo     the main job on synthetic faces, from faces to report.html, within 10 minutes
 ## make test     ruff, mypy and the tests
 ## make soak     the slow tests, which 'make test' leaves out
+## make results  RESULTS.md and the tables of README.md and docs/, from the committed result files
 ## make wheel    a wheel in dist/
 ## make clean    removes .venv and everything else that was made here (not runs/)
 ##
@@ -18,7 +19,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 METADATA := setup.cfg pyproject.toml
 
-.PHONY: help demo test soak wheel clean
+.PHONY: help demo test soak results wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +35,9 @@ test: $(VENV)/installed-test
 
 soak: $(VENV)/installed-test
 	$(RUN) -m pytest -m soak
+
+results: $(VENV)/installed
+	$(RUN) tools/tables.py
 
 wheel: $(VENV)/installed-test
 	@rm -rf build

@@ -55,7 +55,8 @@ def _training(verbs: Verbs) -> None:
                  "  facekd teach --recipe runs/teacher/recipe.yaml   (again, or continued after a kill)\n\n"
                  "keys: model.name .size .embedding .options, head.name .scale .margin, "
                  "schedule.epochs .batch .learning_rate\n"
-                 "  .shape .warmup .milestones, route.every, machine.device .precision .compile .threads, seed")
+                 "  .shape .warmup .milestones, data.classes .withhold .views.*, route.every, "
+                 "machine.device\n  .precision .compile .threads, seed")
     verb.add_argument("arguments", nargs="*", metavar="FACES OUT key=value", help="face set, run folder, recipe keys")
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
 
@@ -65,9 +66,17 @@ def _training(verbs: Verbs) -> None:
                  "  facekd plan runs/teacher plans/restarts.json --strategy final --anchors 4  (RCO's restart control)")
     verb.add_argument("route", help="a run of teach, or a route folder")
     verb.add_argument("out", help="the plan.json to write")
-    verb.add_argument("--strategy", default="equal", help="equal (default), final, manual")
-    verb.add_argument("--anchors", type=int, default=4, help="number of stages (default 4)")
+    verb.add_argument("--strategy", default="equal",
+                      help="equal (default), greedy (the student chooses while it is trained), plateau (of the "
+                      "teacher's learning rate), final, mean (of the anchors' outputs, one stage), manual")
+    verb.add_argument("--anchors", type=int, default=4, help="number of stages (default 4); greedy: at most so many")
+    verb.add_argument("--delta", type=float, default=0.8,
+                      help="greedy: the next anchor is the last one whose loss on withheld images is at most 1/delta "
+                      "of that of the anchor just followed (default 0.8)")
     verb.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers in order")
+    verb.add_argument("--show", action="store_true",
+                      help="also print and draw the route: learning rate, the teacher's metric, congruence, anchors")
+    verb.add_argument("--student", help="with --show: a run whose student is compared with every point")
 
     route = verbs.add_parser("route", help="make a route of a teacher you have already").add_subparsers(required=True)
     verb = _verb(route, "import", "make a route of arcface_torch checkpoints, or of one InsightFace ONNX",
@@ -77,13 +86,16 @@ def _training(verbs: Verbs) -> None:
     verb.add_argument("out", help="the route folder to write")
     verb.add_argument("--model", help="architecture of checkpoints, e.g. iresnet50; an ONNX needs none")
     verb.add_argument("--size", type=int, default=112, help="side of their input in pixels (default 112)")
+    verb.add_argument("--pixels", default="unit",
+                      help="how pixels are scaled: unit (default, faces), cifar10, cifar100, imagenet")
 
     verb = _verb(verbs, "distill", "train a student along the anchors of a plan",
                  "facekd distill faces/train plans/rco.json runs/student student.name=mobilefacenet\n"
                  "  facekd distill --recipe runs/student/recipe.yaml   (again, or continued after a kill)\n\n"
-                 "keys: student.name .size .embedding .options, mimic.l2 .cosine .normalize .labels, "
-                 "schedule.*, head.*,\n"
-                 "  cache (float16, float32, off), machine.*, seed")
+                 "keys: student.name .size .embedding .options .pixels, losses.NAME (labels, l2, cosine, kd, "
+                 "hint),\n"
+                 "  schedule.*, head.*, data.classes .withhold .views.*, route.every, cache (float16, float32, off), "
+                 "machine.*, seed")
     verb.add_argument("arguments", nargs="*", metavar="FACES PLAN OUT key=value",
                       help="face set, plan, run folder, keys")
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
@@ -99,6 +111,11 @@ def _using(verbs: Verbs) -> None:
                        "facekd eval megaface --model runs/student --probes faces/probes "
                        "--distractors faces/distractors"))
 
+    _classes(_verb(evaluations, "cifar", "top-1, top-5, calibration and agreement on the test images of a class set",
+                   "facekd eval cifar --model runs/student --data cifar-100-python --teacher runs/teacher"))
+    _classes(_verb(evaluations, "imagenet", "the same on ImageNet: the shorter side resized, the centre cut",
+                   "facekd eval imagenet --model runs/student --data imagenet   (with train/ and val/)"))
+
     verb = _verb(verbs, "export", "a package for the phone: ONNX, int8 beside it, card, checksums",
                  "facekd export runs/student packages/student --calibration faces/train")
     verb.add_argument("model", help="a run folder or a .safetensors file of facekd")
@@ -111,6 +128,7 @@ def _using(verbs: Verbs) -> None:
                  "facekd report runs/student\n  facekd report runs/* --out runs")
     verb.add_argument("runs", nargs="+", help="run folders; those that differ in their seed alone share a row")
     verb.add_argument("--out", help="folder for comparison.html and summary-HARDWARE.json")
+    verb.add_argument("--results", help="a CSV that receives a row a run, e.g. results/mine-{hardware}.csv")
 
     verb = _verb(verbs, "embed", "embeddings of a folder of aligned crops",
                  "facekd embed crops features.npy --model runs/student")
@@ -145,6 +163,18 @@ def _megaface(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--distractors", help="face set of other people")
     verb.add_argument("--probe-features", help=".npy [probes, dimension], labels in .labels.npy beside it")
     verb.add_argument("--distractor-features", help=".npy [distractors, dimension]")
+    _result(verb)
+
+
+def _classes(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--model", required=True,
+                      help="run folder, .safetensors, package folder or .onnx whose outputs are logits")
+    verb.add_argument("--data", required=True,
+                      help="class set: unpacked CIFAR archive, Parquet, train/ and val/ with a folder a class")
+    verb.add_argument("--teacher", help="another classifier; also tells how often the two agree")
+    verb.add_argument("--split", default="test", choices=["test", "train"], help="which images (default test)")
+    verb.add_argument("--classes", type=int, default=0, help="only the first so many classes (default all)")
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda (torch models; default auto)")
     _result(verb)
 
 

@@ -58,24 +58,38 @@ def _teach(a: argparse.Namespace) -> int:
 
     values, places = _split(a.arguments, 2, "FACES OUT")
     run = teach(*places, *values, recipe=a.recipe)
-    out.print(f"{run}: model.safetensors and route/ are written; next: facekd plan {run} {run}/plan.json")
+    out.print(f"{run}: model.safetensors and route/ are written; next: facekd plan {run} plan.json")
     return 0
 
 
 def _plan(a: argparse.Namespace) -> int:
     from facekd.verbs.plan import plan
 
-    chosen = plan(a.route, a.out, a.strategy, a.anchors, a.points)
+    chosen = plan(a.route, a.out, a.strategy, a.anchors, a.points, a.delta)
     for number, leg in enumerate(chosen.legs):
-        out.print(f"stage {number}: point {leg.point}, {leg.share:.0%} of the epochs ({leg.why})")
+        points = ", ".join(map(str, leg.points))
+        out.print(f"stage {number}: point {points}, {leg.share:.0%} of the epochs ({leg.why})")
+    if chosen.growth:
+        out.print("the other stages are chosen while the student is trained (data.withhold=0.05)")
+    if a.show:
+        _show(a)
     out.print(f"{a.out}: written; next: facekd distill FACES {a.out} OUT")
     return 0
+
+
+def _show(a: argparse.Namespace) -> None:
+    from facekd.reporting.route_plot import route_table
+    from facekd.verbs.plan import show
+
+    places, picture = show(a.out, a.student)
+    out.print(route_table(places), soft_wrap=False)
+    out.print(f"{picture}: the picture")
 
 
 def _route_import(a: argparse.Namespace) -> int:
     from facekd.route.importing import import_route
 
-    route = import_route([Path(f) for f in a.files], Path(a.out), name=a.model, size=a.size)
+    route = import_route([Path(f) for f in a.files], Path(a.out), name=a.model, size=a.size, pixels=a.pixels)
     out.print(
         f"{route.folder}: {len(route.points)} points; "
         f"next: facekd plan {route.folder} plan.json --strategy final --anchors 1"
@@ -108,6 +122,14 @@ def _megaface(a: argparse.Namespace) -> int:
     return 0
 
 
+def _classify(a: argparse.Namespace) -> int:
+    from facekd.verbs.classify import classify
+
+    found = classify(a.model, a.data, a.json, a.teacher, a.split, a.classes, a.device, a.name)
+    out.print(found.describe())
+    return 0
+
+
 def _export(a: argparse.Namespace) -> int:
     from facekd.verbs.export import export
 
@@ -118,7 +140,7 @@ def _export(a: argparse.Namespace) -> int:
 def _report(a: argparse.Namespace) -> int:
     from facekd.verbs.report import report
 
-    table, files = report(*a.runs, out=a.out)
+    table, files = report(*a.runs, out=a.out, results=a.results)
     out.print(table.to_rich(), soft_wrap=False)
     for file in files:
         out.print(str(file))
@@ -166,8 +188,9 @@ def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str],
 
 COMMANDS: dict[str, Command] = {
     "align": _align, "pack": _pack, "doctor": _doctor, "teach": _teach, "plan": _plan, "route import": _route_import,
-    "distill": _distill, "eval verify": _verify, "eval megaface": _megaface, "export": _export, "report": _report,
-    "embed": _embed, "compare": _compare, "demo": _demo,
+    "distill": _distill, "eval verify": _verify, "eval megaface": _megaface, "eval cifar": _classify,
+    "eval imagenet": _classify, "export": _export, "report": _report, "embed": _embed, "compare": _compare,
+    "demo": _demo,
 }
 
 

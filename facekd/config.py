@@ -1,15 +1,10 @@
-"""Recipes: a typed tree read from YAML, with ``key=value`` overrides; every mistake is listed at once."""
+"""What a recipe can say: a typed tree; `facekd.recipes` reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from facekd.errors import RecipeError, nearest
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Recipe(BaseModel):
@@ -23,7 +18,8 @@ class ModelRecipe(Recipe):
 
     name: str = "iresnet50"
     size: int = Field(112, ge=32, le=256, description="side of the input crop in pixels")
-    embedding: int = Field(512, gt=0, description="length of the embedding")
+    embedding: int = Field(512, gt=0, description="length of the embedding; a softmax head has one output a class")
+    pixels: str = Field("unit", description="how pixels are scaled: unit, cifar10, cifar100, imagenet")
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -34,11 +30,38 @@ class StudentRecipe(ModelRecipe):
 
 
 class HeadRecipe(Recipe):
-    """A margin head: ``arcface`` (margin 0.5 unless given) or ``cosface`` (0.35)."""
+    """``arcface`` (margin 0.5 unless given) or ``cosface`` (0.35) for faces, ``softmax`` for classes.
+
+    A margin head serves people who are not in the training set; under a softmax head the network's outputs are the
+    logits of a closed set of classes.
+    """
 
     name: str = "arcface"
     scale: float = Field(64.0, gt=0)
     margin: float | None = Field(None, ge=0, lt=3.15, description="None: the head's own")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the classes of the training set are those the network is for."""
+        return self.name == "softmax"
+
+
+class ViewsRecipe(Recipe):
+    """Which versions of the training images are shown; they follow from (views.seed, epoch, index) alone."""
+
+    kind: Literal["auto", "plain", "flip", "crop", "resized-crop"] = Field(
+        "auto", description="auto: crop for a softmax head, else flip"
+    )
+    padding: int = Field(4, ge=0, description="crop: black pixels around the image before a random square is cut")
+    seed: int = Field(0, ge=0, description="apart from the run's seed, so that runs can share a teacher's answers")
+
+
+class DataRecipe(Recipe):
+    """Which part of the training set is used; all runs that are to be compared need the same."""
+
+    classes: int = Field(0, ge=0, description="only the first so many classes of a class set; 0: all")
+    withhold: float = Field(0.0, ge=0, lt=0.5, description="share of the images kept out of training, for greedy plans")
+    views: ViewsRecipe = Field(default_factory=ViewsRecipe)
 
 
 class ScheduleRecipe(Recipe):
@@ -53,6 +76,7 @@ class ScheduleRecipe(Recipe):
     gamma: float = Field(0.1, gt=0, le=1, description="step: factor at each milestone")
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
+    decay_all: bool = Field(False, description="also biases, norms and PReLU slopes, as the CIFAR benchmarks do")
     clip: float = Field(5.0, gt=0, description="largest gradient norm of the network, and of a head")
 
 
@@ -74,10 +98,11 @@ class RouteRecipe(Recipe):
 
 
 class TeachRecipe(Recipe):
-    """``facekd teach``: train a network with a margin head on labels and record its route."""
+    """``facekd teach``: train a network on labels and record its route."""
 
-    faces: str = Field(description="the training face set")
+    faces: str = Field(description="the training set: of faces, or with a softmax head of classes")
     out: str = Field(description="the run folder to make or to continue")
+    data: DataRecipe = Field(default_factory=DataRecipe)
     model: ModelRecipe = Field(default_factory=ModelRecipe)
     head: HeadRecipe = Field(default_factory=HeadRecipe)
     schedule: ScheduleRecipe = Field(default_factory=ScheduleRecipe)
@@ -86,26 +111,39 @@ class TeachRecipe(Recipe):
     seed: int = Field(0, ge=0)
 
 
-class MimicRecipe(Recipe):
-    """Embedding mimicking: weights of the loss terms; a weight of 0 leaves a term out."""
+class LossRecipe(Recipe):
+    """A term of the loss: its weight, and the loss's own options beside it, e.g. ``{weight: 0.9, temperature: 4}``."""
 
-    l2: float = Field(1.0, ge=0, description="weight of the squared distance of the embeddings")
-    cosine: float = Field(0.0, ge=0, description="weight of 1 - cos of the embeddings")
-    normalize: bool = Field(True, description="bring both embeddings to unit length before l2")
-    labels: float = Field(0.0, ge=0, description="weight of the margin loss on labels")
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    weight: float = Field(1.0, ge=0, description="0 leaves the term out")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return {"weight": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What stands beside the weight."""
+        return dict(self.model_extra or {})
 
 
 class DistillRecipe(Recipe):
     """``facekd distill``: train a student along the anchors of a plan."""
 
-    faces: str = Field(description="the training face set")
+    faces: str = Field(description="the training set: of faces, or with a softmax head of classes")
     plan: str = Field(description="plan.json written by 'facekd plan'")
     out: str = Field(description="the run folder to make or to continue")
+    data: DataRecipe = Field(default_factory=DataRecipe)
     student: StudentRecipe = Field(default_factory=StudentRecipe)
-    mimic: MimicRecipe = Field(default_factory=MimicRecipe)
+    losses: dict[str, LossRecipe] = Field(
+        default_factory=dict, description="labels, or a registered loss, with weights; none: l2 for faces, else kd"
+    )
+    route: RouteRecipe = Field(RouteRecipe(every=0), description="a student that is to teach others records one too")
     head: HeadRecipe = Field(default_factory=HeadRecipe)
     schedule: ScheduleRecipe = Field(default_factory=ScheduleRecipe)
-    cache: Literal["float16", "float32", "off"] = Field("float16", description="how anchors' embeddings are kept")
+    cache: Literal["float16", "float32", "off"] = Field("float16", description="how anchors' outputs are kept")
     machine: MachineRecipe = Field(default_factory=MachineRecipe)
     seed: int = Field(0, ge=0)
 
@@ -114,94 +152,8 @@ class DistillRecipe(Recipe):
     def _off(cls, value: Any) -> Any:
         return "off" if value is False else value  # what YAML makes of a bare 'off'
 
-
-R = TypeVar("R", bound=Recipe)
-
-
-def load_recipe(
-    kind: type[R], file: Path | None, overrides: Sequence[str], given: Mapping[str, Path | str | None] | None = None
-) -> R:
-    """Read a recipe.
-
-    Args:
-        kind: the recipe's type.
-        file: a YAML file, or None for the defaults.
-        overrides: ``key=value`` with dots between the levels of the key; values are YAML.
-        given: top-level paths, taken as they are written; those that are None are left out.
-
-    Raises:
-        RecipeError: with every problem found: unknown keys (and the nearest valid one), wrong types, wrong ranges.
-    """
-    source = str(file) if file else "the command line"
-    tree = _read_yaml(file) if file else {}
-    problems = [p for text in overrides if (p := _apply(tree, text))]
-    tree.update({key: str(value) for key, value in (given or {}).items() if value is not None})
-    try:
-        recipe = kind.model_validate(tree)
-    except ValidationError as error:
-        problems += [_sentence(kind, dict(e)) for e in error.errors()]
-        raise RecipeError(problems, source) from None
-    if problems:
-        raise RecipeError(problems, source)
-    return recipe
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML; `load_recipe` reads it back to an equal one."""
-    return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(["the file does not exist"], str(file)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError([f"not readable as YAML: {error}"], str(file)) from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise RecipeError([f"holds a {type(tree).__name__}, 'key: value' lines are needed"], str(file))
-    return tree
-
-
-def _apply(tree: dict[str, Any], text: str) -> str | None:
-    """Set one override in the tree; gives the problem, if any."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        return f"'{text}' is no override; write key=value, e.g. schedule.epochs=10"
-    *levels, last = key.split(".")
-    for level in levels:
-        below = tree.setdefault(level, {})
-        if not isinstance(below, dict):
-            return f"'{key}': '{level}' holds {below!r} and has no keys below it"
-        tree = below
-    try:
-        tree[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        return f"'{text}': the value is not readable; quote it, e.g. {key}='\"text\"'"
-    return None
-
-
-def _sentence(kind: type[Recipe], error: dict[str, Any]) -> str:
-    """One pydantic error as a sentence that names the key and what would be right."""
-    location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
-    if error["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; {nearest(location[-1], _keys_at(kind, location[:-1]))}"
-    if error["type"] == "missing":
-        return f"'{key}' is missing; give {key}=..."
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"'{key}': {message}, not {error['input']!r}"
-
-
-def _keys_at(kind: type[Recipe], location: Sequence[str]) -> list[str]:
-    """The valid keys of the part of the tree that ``location`` leads to."""
-    for part in location:
-        field = kind.model_fields.get(part)
-        below = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)] if field else []
-        parts = [t for t in below if issubclass(t, Recipe)]
-        if not parts:
-            return []
-        kind = parts[0]
-    return list(kind.model_fields)
+    @property
+    def terms(self) -> dict[str, LossRecipe]:
+        """The losses, or what is usual: l2 of embeddings; for classes 0.1 cross entropy and 0.9 KD (CRD benchmark)."""
+        usual = {"labels": 0.1, "kd": 0.9} if self.head.closed else {"l2": 1.0}
+        return self.losses or {name: LossRecipe(weight=weight) for name, weight in usual.items()}

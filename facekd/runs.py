@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from facekd import files
-from facekd.config import Recipe, dump_recipe
+from facekd.config import Recipe
 from facekd.errors import DataError, SetupError
+from facekd.recipes import dump_recipe
 
 VERSION = 1
 
@@ -45,6 +46,11 @@ class Run:
     def model(self) -> Path:
         """The trained network, written at the end."""
         return self.path / "model.safetensors"
+
+    @property
+    def plan(self) -> Path:
+        """What a student walked, or is walking: a plan."""
+        return self.path / "plan.json"
 
     @property
     def route(self) -> Path:

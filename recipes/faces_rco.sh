@@ -5,16 +5,20 @@
 #
 # FACES holds train/ and distractors/ (RecordIO) and cfp/ (an image folder with pairs_ff.csv and pairs_fp.csv).
 # OUT   receives every run, the plans, report pages and summary-HARDWARE.json; the same command continues after a kill.
-# PROFILE is a folder of recipes/faces_rco/: cpu (48 px, some 75 minutes on 2 cores) or gpu (112 px); default: what is here.
-# Environment: SEEDS (default "0 1 2"), JOBS (students trained side by side), FACEKD (the command, default facekd).
+# PROFILE is a folder of recipes/faces_rco/: cpu (48 px, some 75 minutes on 2 cores), cpu-steps (the same, for greedy and
+#   plateau) or gpu (112 px); default: cpu or gpu, what is here.
+# Environment: METHODS (default "labels mimic restarts rco"; also greedy, plateau, mean, point1, point2, point3), SEEDS
+#   (default "0 1 2"), RESULTS (the CSV that receives a row as each run ends; default OUT/results-{hardware}.csv), JOBS
+#   (students trained side by side), FACEKD (the command, default facekd).
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
 faces=$1 out=$2
 have_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
 profile=${3:-$(have_gpu && echo gpu || echo cpu)}
 recipes=$(cd "$(dirname "$0")" && pwd)/faces_rco/$profile
 [ -d "$recipes" ] || { echo "no profile '$profile'; there are: $(ls "$(dirname "$recipes")" | xargs)" >&2; exit 2; }
-export facekd=${FACEKD:-facekd} faces out recipes
+export facekd=${FACEKD:-facekd} faces out recipes results=${RESULTS:-$out/results-{hardware\}.csv}
+methods=${METHODS:-labels mimic restarts rco}
 seeds=${SEEDS:-0 1 2}
 jobs=${JOBS:-$([ "$profile" = cpu ] && nproc || echo 2)}
 mkdir -p "$out"
@@ -28,6 +32,7 @@ measure() { # RUN: verification on frontal and on frontal-profile pairs, identif
   done
   [ -f "$1/results/megaface-cfp.json" ] ||
     $facekd eval megaface --model "$1" --probes "$faces/cfp" --distractors "$faces/distractors" --name cfp
+  $facekd report "$1" --results "$results"
 }
 
 student() { # STUDENT METHOD SEED: train one student and measure it
@@ -41,23 +46,41 @@ student() { # STUDENT METHOD SEED: train one student and measure it
 }
 export -f measure student
 
+anchor() { # NUMBER: the point of RCO's anchor, from 1
+  python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["legs"][int(sys.argv[2]) - 1]["points"][0])' \
+    "$out/plans/rco.json" "$1"
+}
+
+make_plan() { # METHOD: the plan it follows
+  local plan=("$out/teacher" "$out/plans/$1.json")
+  case $1 in
+    labels) return ;;
+    mimic) $facekd plan "${plan[@]}" --strategy final --anchors 1 ;;         # plain mimicking
+    restarts) $facekd plan "${plan[@]}" --strategy final --anchors 4 ;;      # RCO's restarts without its anchors
+    rco) $facekd plan "${plan[@]}" --strategy equal --anchors 4 --show ;;
+    greedy) $facekd plan "${plan[@]}" --strategy greedy --anchors 4 ;;
+    plateau) $facekd plan "${plan[@]}" --strategy plateau ;;
+    mean) $facekd plan "${plan[@]}" --strategy mean --anchors 4 ;;           # RCO's anchors all at once
+    point[123]) $facekd plan "${plan[@]}" --strategy manual --points "$(anchor "${1#point}")" ;;
+    *) echo "no method '$1'" >&2; exit 2 ;;
+  esac
+}
+
 $facekd teach "$faces/train" "$out/teacher" --recipe "$recipes/teacher.yaml"
 measure "$out/teacher"
-$facekd plan "$out/teacher" "$out/plans/mimic.json" --strategy final --anchors 1
-$facekd plan "$out/teacher" "$out/plans/restarts.json" --strategy final --anchors 4
-$facekd plan "$out/teacher" "$out/plans/rco.json" --strategy equal --anchors 4
+for method in rco $methods; do make_plan "$method"; done
 
 for folder in "$recipes"/*/; do
   name=$(basename "$folder")
   for seed in $seeds; do
-    for method in labels mimic restarts rco; do echo "$name $method $seed"; done
+    for method in $methods; do echo "$name $method $seed"; done
   done
 done | OMP_NUM_THREADS=$(($(nproc) / jobs > 0 ? $(nproc) / jobs : 1)) xargs -P "$jobs" -L 1 bash -euo pipefail -c 'student "$@"' student
 
 for folder in "$recipes"/*/; do
   name=$(basename "$folder")
   first="$out/$name/rco-seed${seeds%% *}"
-  [ -d "$first/package" ] ||
+  [ ! -d "$first" ] || [ -d "$first/package" ] ||
     $facekd export "$first" "$first/package" --calibration "$faces/train" \
       --pairs "$faces/cfp/pairs_ff.csv" --images "$faces/cfp"
 done

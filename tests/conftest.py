@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from facekd import cli
+from facekd import cli, files
+from facekd.data import cv2
 from facekd.data.synthetic import write_faces
 from facekd.verbs.teach import teach
 
@@ -59,6 +64,45 @@ def small() -> tuple[str, ...]:
 def taught(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run of a tiny teacher with its route; tests must not change it."""
     return teach(small_faces, tmp_path_factory.mktemp("taught") / "run", *SMALL)
+
+
+@pytest.fixture(scope="session")
+def small_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A class set as ImageNet lies on disk: noise around 4 colours, 10 PNGs each in train and 3 in val, 32 px."""
+    folder, rng = tmp_path_factory.mktemp("small_classes"), np.random.default_rng(0)
+    for split, count in (("train", 10), ("val", 3)):
+        for label, colour in enumerate(rng.integers(60, 196, (4, 3))):
+            for number in range(count):
+                image = np.clip(rng.normal(colour, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
+                data = cv2.imencode(".png", image)[1].tobytes()
+                files.write_bytes(folder / split / f"n{label}" / f"{number}.png", data)
+    return folder
+
+
+class Killed(Exception):
+    """What ends a training in place of a kill."""
+
+
+@pytest.fixture
+def kill_at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """``with kill_at_step(7): train()`` ends a training within its seventh step from there on."""
+
+    @contextmanager
+    def kill(step: int) -> Iterator[None]:
+        real, taken = torch.optim.SGD.step, 0
+
+        def stumble(self: torch.optim.SGD, *arguments: Any) -> Any:
+            nonlocal taken
+            taken += 1
+            if taken == step:
+                raise Killed
+            return real(self, *arguments)
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(torch.optim.SGD, "step", stumble)
+            yield
+
+    return kill
 
 
 @pytest.fixture

@@ -15,10 +15,12 @@ import pytest
 import facekd
 from facekd import cli
 from facekd.errors import DataError
+from facekd.route.plan import Growth, Plan
+from facekd.route.route import Point, Route
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "eval verify", "eval megaface",
-         "export", "report", "embed", "compare", "demo"]
+         "eval cifar", "eval imagenet", "export", "report", "embed", "compare", "demo"]
 Call = Callable[..., int]
 
 
@@ -77,6 +79,27 @@ def test_overrides_are_understood_wherever_they_stand(
 ) -> None:
     assert call("teach", *words.split()) == 0
     assert given == [(("faces", "out", "model.name=iresnet18", "seed=3"), {"recipe": "r.yaml"})]
+
+
+def planned(call: Call, capsys: pytest.CaptureFixture[str], folder: Path, *options: object) -> list[str]:
+    points = [Point(i, i, 0.1, "epoch", f"{i}.safetensors", "0" * 64) for i in range(1, 21)]
+    Route(folder / "route", None, points).write()
+    assert call("plan", folder / "route", folder / "plan.json", *options) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_plan_says_what_it_chose(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert planned(call, capsys, tmp_path, "--strategy", "mean", "--anchors", 2) == [
+        "stage 0: point 9, 19, 100% of the epochs (the mean of 2 points at equal distance along the 20; epoch 10, 20)",
+        f"{tmp_path / 'plan.json'}: written; next: facekd distill FACES {tmp_path / 'plan.json'} OUT",
+    ]
+
+
+def test_plan_says_that_a_greedy_plan_grows(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = planned(call, capsys, tmp_path, "--strategy", "greedy", "--anchors", 4, "--delta", 0.7)
+    assert lines[0] == "stage 0: point 0, 25% of the epochs (where a greedy walk begins; epoch 1)"
+    assert lines[1].startswith("the other stages are chosen while the student is trained")
+    assert Plan.read(tmp_path / "plan.json")[0].growth == Growth(0.7, 0.25)
 
 
 def test_a_recipe_alone_will_do(call: Call, given: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
@@ -159,5 +182,5 @@ def test_every_verb_is_a_function_too(name: str) -> None:
 
 
 def test_a_function_that_is_not_there_is_said() -> None:
-    with pytest.raises(AttributeError, match="facekd has no 'tech'; it has align, compare"):
+    with pytest.raises(AttributeError, match="facekd has no 'tech'; it has align, classify, compare"):
         _ = facekd.tech

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "facekd"
 
 FLOORS = {
-    1: ["errors", "files", "progress", "config", "runs", "vectors"],
+    1: ["errors", "files", "progress", "config", "recipes", "runs", "vectors", "answers", "options"],
     2: ["data", "models", "heads", "losses"],
     3: ["training", "route"],
     4: ["methods", "evaluation", "packaging", "reporting"],

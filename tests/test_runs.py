@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from facekd import runs
-from facekd.config import TeachRecipe, load_recipe
+from facekd.config import TeachRecipe
 from facekd.errors import DataError, SetupError
+from facekd.recipes import load_recipe
 from facekd.runs import Run, environment, hardware
 
 
@@ -90,8 +91,8 @@ def test_the_log_is_trimmed_to_the_checkpoint(tmp_path: Path) -> None:
 
 def test_the_places_lie_in_the_folder(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    places = [run.log_file, run.checkpoint, run.model, run.route, run.results]
-    names = ["log.jsonl", "checkpoints/last.pt", "model.safetensors", "route", "results"]
+    places = [run.log_file, run.checkpoint, run.model, run.plan, run.route, run.results]
+    names = ["log.jsonl", "checkpoints/last.pt", "model.safetensors", "plan.json", "route", "results"]
     assert [place.relative_to(tmp_path).as_posix() for place in places] == names
 
 

@@ -1,9 +1,10 @@
-"""Write the result tables of README.md and docs/ anew from the committed result files.
+"""Write RESULTS.md, and the result tables of README.md and docs/, anew from the committed result files.
 
-A table stands between ``<!-- table: docs/results/NAME.json -->`` and ``<!-- end -->``; nobody types figures.
+A table stands between ``<!-- table: FILE -->`` and ``<!-- end -->``; FILE is a summary of ``facekd report`` (.json) or
+a set of results/ (.csv). Nobody types figures.
 
     python tools/tables.py           write them
-    python tools/tables.py --check   exit with 1 where a table is not what its file gives
+    python tools/tables.py --check   exit with 1 where a page is not what its files give
 """
 
 import re
@@ -11,28 +12,34 @@ import sys
 from pathlib import Path
 
 from facekd import files
+from facekd.reporting.resultset import results_page, section
 from facekd.reporting.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def table(file: Path) -> str:
+    """The table a result file gives."""
+    return section(file) if file.suffix == ".csv" else Table(files.read_json(file)).to_markdown()
+
+
 def rendered(page: str) -> str:
     """The page with all of its tables made anew."""
-    return MARK.sub(lambda m: f"{m[1]}{Table(files.read_json(ROOT / m[2])).to_markdown()}{m[3]}", page)
+    return MARK.sub(lambda m: f"{m[1]}{table(ROOT / m[2])}{m[3]}", page)
 
 
 def main() -> int:
     """Write or check every page; gives the exit status."""
-    stale = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-             if rendered(p.read_text(encoding="utf-8")) != p.read_text(encoding="utf-8")]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    wanted = {page: rendered(page.read_text(encoding="utf-8")) for page in pages}
+    wanted[ROOT / "RESULTS.md"] = results_page(ROOT / "results")
+    stale = [page for page in wanted if not page.exists() or page.read_text(encoding="utf-8") != wanted[page]]
     for page in stale:
         if "--check" in sys.argv:
-            sys.stderr.write(
-                f"{page.relative_to(ROOT)} is not what its result files give; run python tools/tables.py\n"
-            )
+            sys.stderr.write(f"{page.relative_to(ROOT)} is not what its result files give; run 'make results'\n")
         else:
-            files.write_text(page, rendered(page.read_text(encoding="utf-8")))
+            files.write_text(page, wanted[page])
     return int(bool(stale) and "--check" in sys.argv)
 
 

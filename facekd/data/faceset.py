@@ -1,54 +1,25 @@
-"""The face set: labelled, aligned crops, whatever the container they come in."""
+"""The face set: an image set of aligned crops of people, whatever the container they come in."""
 
 from __future__ import annotations
 
-import hashlib
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from abc import abstractmethod
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from facekd.data.imageset import ImageSet, Pixels
+from facekd.data.views import decode
 from facekd.errors import DataError
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """What a face set holds, whatever its container: a folder and the RecordIO packed from it share one.
+class FaceSet(ImageSet):
+    """Encoded images, one class a person; the crops are square, which is checked when they are used.
 
-    Attributes:
-        content: hexadecimal SHA-256 over label and encoded bytes of every image, in order.
-        identities: number of labels.
-        images: number of images.
+    The folder format serves photographs and other labelled images as well, before they are aligned or for class sets.
     """
-
-    content: str
-    identities: int
-    images: int
-
-
-class FaceSet(ABC):
-    """Labelled aligned crops in a fixed order, read one encoded image at a time; safe to read from many threads.
-
-    Attributes:
-        path: the folder or file the set was opened from.
-        labels: int64 [images], the identity of each image, 0 to identities-1.
-        names: one name an identity; where the container holds none, the label as text.
-    """
-
-    path: Path
-    labels: NDArray[np.int64]
-    names: list[str]
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.labels)
 
     @property
     def identities(self) -> int:
-        """Number of identities, those without an image included."""
-        return len(self.names)
+        """Number of people, those without an image included."""
+        return self.classes
 
     @abstractmethod
     def read(self, index: int) -> bytes:
@@ -58,18 +29,17 @@ class FaceSet(ABC):
             DataError: the image cannot be read; the message names it.
         """
 
-    @abstractmethod
-    def where(self, index: int) -> str:
-        """Where a person finds image ``index``: a file, or a container and the record in it."""
+    def content(self, index: int) -> bytes:
+        """The encoded bytes."""
+        return self.read(index)
 
-    def fingerprint(self) -> Fingerprint:
-        """Read every image once and hash the set's content (about 1 GB/s)."""
-        digest = hashlib.sha256()
-        for index, label in enumerate(self.labels.tolist()):
-            data = self.read(index)
-            digest.update(b"%d %d\n" % (label, len(data)))
-            digest.update(data)
-        return Fingerprint(digest.hexdigest(), self.identities, len(self))
+    def pixels(self, index: int) -> Pixels:
+        """Image ``index``, decoded.
+
+        Raises:
+            DataError: the bytes are no image; the message names it.
+        """
+        return decode(self.read(index), self.where(index))
 
 
 def open_faces(path: Path | str) -> FaceSet:

@@ -40,6 +40,32 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
 
 
+def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The view a classifier is measured on: ImageNet's, the centre of an image shrunk to a little more than needed.
+
+    The shorter side is resized to ``round(size * 256 / 224)``, the aspect kept (area averaging when shrinking, linear
+    when enlarging), and the middle is cut out. An image that is ``size`` x ``size`` already, as CIFAR's at 32, is
+    taken as it is.
+
+    Args:
+        image: uint8 [height, width, 3].
+        size: side of the view in pixels.
+
+    Returns:
+        uint8 [size, size, 3].
+    """
+    height, width = image.shape[:2]
+    if height == width == size:
+        return image
+    shorter = round(size * 256 / 224)
+    scale = shorter / min(height, width)
+    high, wide = max(shorter, round(height * scale)), max(shorter, round(width * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    whole = np.asarray(cv2.resize(image, (wide, high), interpolation=interpolation), np.uint8)
+    top, left = (high - size) // 2, (wide - size) // 2
+    return np.ascontiguousarray(whole[top : top + size, left : left + size])
+
+
 def crop_of(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
     """Decode an aligned crop and bring it to ``size``.
 

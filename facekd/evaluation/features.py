@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.views import Crops, crop_of
+from facekd.data.views import crop_of
 from facekd.errors import DataError
+from facekd.evaluation.ahead import ahead
 from facekd.files import atomic
 from facekd.models.embedder import Embedder
 from facekd.progress import progress
 
 Features = NDArray[np.float32]
-AHEAD = 3
-"""Batches that are decoded ahead of the model."""
 ROWS = 8192
 """Rows looked at in one go, so that a memory-mapped file of any length can be checked."""
 
@@ -52,22 +48,11 @@ def embed_images(
     features = np.empty((count, embedder.dimension), np.float32)
     done = 0
     with progress("embed", count) as advance:
-        for crops in _batches(lambda index: crop_of(read(index), embedder.size, where(index)), count, batch):
-            features[done : done + len(crops)] = embedder.embed(crops, flip)
+        for crops in ahead(lambda index: crop_of(read(index), embedder.size, where(index)), count, batch):
+            features[done : done + len(crops)] = embedder.embed(np.stack(crops), flip)
             done += len(crops)
             advance(len(crops), "")
     return unit_rows(features, f"the embeddings by {embedder.name}")
-
-
-def _batches(load: Callable[[int], NDArray[np.uint8]], count: int, batch: int) -> Iterator[Crops]:
-    pending: deque[list[Future[NDArray[np.uint8]]]] = deque()
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for start in range(0, count, batch):
-            pending.append([pool.submit(load, index) for index in range(start, min(start + batch, count))])
-            if len(pending) > AHEAD:
-                yield np.stack([image.result() for image in pending.popleft()])
-        while pending:
-            yield np.stack([image.result() for image in pending.popleft()])
 
 
 def unit_rows(features: NDArray[np.floating[Any]], what: str) -> Features:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facekd.data.faceset import FaceSet
+from facekd.data.imageset import ImageSet
 from facekd.data.pairs import PairSet
+from facekd.data.views import Crops, centre
+from facekd.errors import DataError
+from facekd.evaluation.ahead import ahead
+from facekd.evaluation.classification import ClassificationResult, classify
 from facekd.evaluation.features import embed_images
 from facekd.evaluation.identification import IdentificationResult, identify
 from facekd.evaluation.verification import Floats, VerificationResult, verify
 from facekd.models.embedder import Embedder
+from facekd.progress import progress
+
+BATCH = 64
+"""Images a classifier sees at once."""
 
 
 def evaluate_verification(
@@ -50,3 +60,47 @@ def evaluate_megaface(
     ours = embed_images(embedder, probes.read, probes.where, len(probes), flip)
     others = embed_images(embedder, distractors.read, distractors.where, len(distractors), flip)
     return identify(ours, probes.labels, others)
+
+
+def evaluate_classification(
+    model: Embedder, images: ImageSet, teacher: Embedder | None = None, flip: bool = False
+) -> ClassificationResult:
+    """Classify every image of a class set; each is read once and shown in the centre view of each model's size.
+
+    Args:
+        model: a classifier, whose outputs are logits.
+        images: a class set.
+        teacher: another classifier of the same classes, to compare with; its size may differ.
+        flip: take the mean of the logits of image and mirror; published figures are without.
+
+    Raises:
+        DataError: the set's classes are not as many as a model's outputs, or an image cannot be used.
+    """
+    models = [model] if teacher is None else [model, teacher]
+    for one in models:
+        if one.dimension != images.classes:
+            raise DataError(
+                f"{one.name} has {one.dimension} outputs, {images.path} has {images.classes} classes; "
+                "give the classes it was trained on (--classes N takes the first N)"
+            )
+    logits = [np.empty((len(images), images.classes), np.float32) for _ in models]
+
+    def views(index: int) -> list[Crops]:
+        pixels = images.pixels(index)
+        return [centre(pixels, one.size) for one in models]
+
+    done = 0
+    with progress("classify", len(images)) as advance:
+        for batch in ahead(views, len(images), BATCH):
+            for one, rows, crops in zip(models, logits, zip(*batch, strict=True), strict=True):
+                rows[done : done + len(batch)] = _logits(one, np.stack(crops), flip)
+            done += len(batch)
+            advance(len(batch), "")
+    return classify(logits[0], images.labels, images.names, logits[1] if teacher else None)
+
+
+def _logits(model: Embedder, crops: Crops, flip: bool) -> NDArray[np.float32]:
+    logits = model.forward(crops)
+    if not flip:
+        return logits
+    return np.asarray((logits + model.forward(np.ascontiguousarray(crops[:, :, ::-1]))) / 2, np.float32)

@@ -1,14 +1,10 @@
-"""Losses that bring a student's answers to a teacher's."""
+"""Losses that bring a student's answers to a teacher's, in one registry."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
-from torch import Tensor
-
-from facekd.losses.embeddings import cosine, l2
-
-EmbeddingLoss = Callable[[Tensor, Tensor], Tensor]
-"""From student and teacher embeddings, both [N, D], to one number; the teacher receives no gradient."""
-
-EMBEDDING_LOSSES: dict[str, EmbeddingLoss] = {"l2": l2, "cosine": cosine}
+from facekd.losses import embeddings as embeddings
+from facekd.losses import hint as hint
+from facekd.losses import logits as logits
+from facekd.losses.registry import Loss as Loss
+from facekd.losses.registry import create_loss as create_loss
+from facekd.losses.registry import kind_of as kind_of
+from facekd.losses.registry import names as names
+from facekd.losses.registry import register as register

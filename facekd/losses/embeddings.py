@@ -1,16 +1,19 @@
 """Embedding mimicking: distances between a student's and a teacher's embeddings of the same images.
 
 Sources: FitNets' L2 on the embedding as face distillation uses it, and Route Constrained Optimization (Jin et al.,
-ICCV 2019), which takes the teacher from an anchor of its route. The teacher receives no gradient.
+ICCV 2019), which takes the teacher from an anchor of its route.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from facekd.errors import ModelError
+from facekd.answers import Answer
+from facekd.losses.comparable import comparable
+from facekd.losses.registry import Loss, register
 from facekd.vectors import unit
+
+REMEDY = "give both the same size, or the student a projection"
 
 
 def l2(student: Tensor, teacher: Tensor, normalize: bool = False) -> Tensor:
@@ -18,7 +21,7 @@ def l2(student: Tensor, teacher: Tensor, normalize: bool = False) -> Tensor:
 
     Args:
         student: [N, D], any float dtype.
-        teacher: [N, D], any float dtype.
+        teacher: [N, D], any float dtype; receives no gradient.
         normalize: scale both to unit length first; the loss then is 2 - 2 cos.
 
     Returns:
@@ -27,7 +30,7 @@ def l2(student: Tensor, teacher: Tensor, normalize: bool = False) -> Tensor:
     Raises:
         ModelError: the shapes differ.
     """
-    student, teacher = _ready(student, teacher)
+    student, teacher = comparable(student, teacher, "embeddings", REMEDY)
     if normalize:
         student, teacher = unit(student), unit(teacher)
     return (teacher - student).square().sum(dim=1).mean()
@@ -35,16 +38,31 @@ def l2(student: Tensor, teacher: Tensor, normalize: bool = False) -> Tensor:
 
 def cosine(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean over the batch of 1 - cos(s, t); arguments, result and errors as ``l2``."""
-    student, teacher = _ready(student, teacher)
+    student, teacher = comparable(student, teacher, "embeddings", REMEDY)
     return (1 - (unit(student) * unit(teacher)).sum(dim=1)).mean()
 
 
-def _ready(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float32 or better, whatever autocast made of them, and the teacher cut from the graph."""
-    if student.shape != teacher.shape or student.ndim != 2:
-        raise ModelError(
-            f"student embeddings are {list(student.shape)} and the teacher's {list(teacher.shape)}: "
-            "give both the same size, or the student a projection"
-        )
-    dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
-    return student.to(dtype), teacher.detach().to(dtype)
+@register
+class L2(Loss):
+    """See ``l2``; unlike there, embeddings are brought to unit length unless ``normalize`` is false."""
+
+    name = "l2"
+
+    def __init__(self, student: Answer, teacher: Answer, *, normalize: bool = True) -> None:
+        super().__init__(student, teacher)
+        self.normalize = normalize
+
+    def forward(self, student: Answer, teacher: Answer, labels: Tensor) -> Tensor:
+        """See `Loss.forward`."""
+        return l2(student.outputs, teacher.outputs, self.normalize)
+
+
+@register
+class Cosine(Loss):
+    """See ``cosine``."""
+
+    name = "cosine"
+
+    def forward(self, student: Answer, teacher: Answer, labels: Tensor) -> Tensor:
+        """See `Loss.forward`."""
+        return cosine(student.outputs, teacher.outputs)

@@ -10,7 +10,7 @@ from torch import nn
 
 from facekd.errors import ModelError
 from facekd.models.layers import channels
-from facekd.models.registry import STRIDE, FaceModel, register
+from facekd.models.registry import STRIDE, Network, register
 
 Depths = tuple[int, int, int, int]
 
@@ -38,18 +38,20 @@ class Block(nn.Module):
         return out + (x if self.downsample is None else self.downsample(x))
 
 
-class IResNet(FaceModel):
+class IResNet(Network):
     """Stem at full resolution, four stages that each halve the side, flattened into one linear layer and a BN.
 
     Args:
         size: side of the input in pixels.
-        embedding: length of the output.
+        outputs: length of the output.
         layers: blocks in each stage.
         width: multiplier on the 64, 128, 256 and 512 channels.
         dropout: probability before the linear layer.
     """
 
-    def __init__(self, size: int, embedding: int, layers: Depths, width: float, dropout: float) -> None:
+    stages = ("layer1", "layer2", "layer3", "layer4")
+
+    def __init__(self, size: int, outputs: int, layers: Depths, width: float, dropout: float) -> None:
         super().__init__()
         if min(layers) < 1 or dropout >= 1:
             raise ModelError(f"iresnet: layers must be at least 1 and dropout below 1, not {layers}, {dropout}")
@@ -63,8 +65,8 @@ class IResNet(FaceModel):
         self.layer4 = _stage(channels(256, width), last, layers[3])
         self.bn2 = nn.BatchNorm2d(last)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(last * (size // STRIDE) ** 2, embedding)
-        self.features = nn.BatchNorm1d(embedding)
+        self.fc = nn.Linear(last * (size // STRIDE) ** 2, outputs)
+        self.features = nn.BatchNorm1d(outputs)
         # Fixed at 1 as in arcface_torch: the linear layer before it already sets how much each dimension counts.
         self.features.weight.requires_grad_(False)
         for module in self.modules():
@@ -72,7 +74,7 @@ class IResNet(FaceModel):
                 nn.init.normal_(module.weight, 0.0, 0.1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, embedding]."""
+        """Float [N, 3, size, size] to float [N, outputs]."""
         x = self.prelu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         x = self.dropout(torch.flatten(self.bn2(x), 1))
@@ -87,39 +89,39 @@ def _stage(inputs: int, outputs: int, depth: int) -> nn.Sequential:
 
 @register
 def iresnet10(
-    size: int, embedding: int, *, layers: Depths = (1, 1, 1, 1), width: float = 1.0, dropout: float = 0.0
-) -> FaceModel:
+    size: int, outputs: int, *, layers: Depths = (1, 1, 1, 1), width: float = 1.0, dropout: float = 0.0
+) -> Network:
     """One block a stage: the teacher for small machines."""
-    return IResNet(size, embedding, layers, width, dropout)
+    return IResNet(size, outputs, layers, width, dropout)
 
 
 @register
 def iresnet18(
-    size: int, embedding: int, *, layers: Depths = (2, 2, 2, 2), width: float = 1.0, dropout: float = 0.0
-) -> FaceModel:
+    size: int, outputs: int, *, layers: Depths = (2, 2, 2, 2), width: float = 1.0, dropout: float = 0.0
+) -> Network:
     """24.0 M parameters, 2.6 GMAC at 112 px and 512 dimensions."""
-    return IResNet(size, embedding, layers, width, dropout)
+    return IResNet(size, outputs, layers, width, dropout)
 
 
 @register
 def iresnet34(
-    size: int, embedding: int, *, layers: Depths = (3, 4, 6, 3), width: float = 1.0, dropout: float = 0.0
-) -> FaceModel:
+    size: int, outputs: int, *, layers: Depths = (3, 4, 6, 3), width: float = 1.0, dropout: float = 0.0
+) -> Network:
     """34.1 M parameters, 4.5 GMAC at 112 px and 512 dimensions."""
-    return IResNet(size, embedding, layers, width, dropout)
+    return IResNet(size, outputs, layers, width, dropout)
 
 
 @register
 def iresnet50(
-    size: int, embedding: int, *, layers: Depths = (3, 4, 14, 3), width: float = 1.0, dropout: float = 0.0
-) -> FaceModel:
+    size: int, outputs: int, *, layers: Depths = (3, 4, 14, 3), width: float = 1.0, dropout: float = 0.0
+) -> Network:
     """43.6 M parameters, 6.3 GMAC at 112 px and 512 dimensions."""
-    return IResNet(size, embedding, layers, width, dropout)
+    return IResNet(size, outputs, layers, width, dropout)
 
 
 @register
 def iresnet100(
-    size: int, embedding: int, *, layers: Depths = (3, 13, 30, 3), width: float = 1.0, dropout: float = 0.0
-) -> FaceModel:
+    size: int, outputs: int, *, layers: Depths = (3, 13, 30, 3), width: float = 1.0, dropout: float = 0.0
+) -> Network:
     """65.2 M parameters, 12.1 GMAC at 112 px and 512 dimensions."""
-    return IResNet(size, embedding, layers, width, dropout)
+    return IResNet(size, outputs, layers, width, dropout)

@@ -55,6 +55,13 @@ class Residual(nn.Module):
         return out
 
 
+def initialise_convolutions(model: nn.Module) -> None:
+    """He-initialise the convolutions (fan out) and nothing else, as ResNet and its kin begin."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 def initialise(model: nn.Module, linear_std: float | None = None) -> None:
     """He-initialise the convolutions (fan out), and the linear layers with the given deviation or, by default, too."""
     for module in model.modules():

@@ -6,27 +6,29 @@ normalisations are folded into the convolutions as on a phone. At 512 dimensions
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import nn
 
 from facekd.errors import ModelError
 from facekd.models.layers import Residual, channels, conv_bn, initialise
-from facekd.models.registry import STRIDE, FaceModel, register
+from facekd.models.registry import STRIDE, Network, register
 
 
-class MobileFaceNet(FaceModel):
+class MobileFaceNet(Network):
     """Depthwise bottlenecks with PReLU; the head is a linear global depthwise convolution (GDC).
 
     Args:
         size: side of the input in pixels.
-        embedding: length of the output.
+        outputs: length of the output.
         width: multiplier on every channel count, the insides of the bottlenecks included.
         scale: multiplier on the channels between the bottlenecks only; 2 is arcface_torch's own default.
         blocks: residual bottlenecks in the stages at 1/2, 1/4, 1/8 and 1/16 of the side; a first 1 is the paper's
             plain depthwise convolution.
     """
 
-    def __init__(self, size: int, embedding: int, width: float, scale: int, blocks: tuple[int, int, int, int]) -> None:
+    def __init__(self, size: int, outputs: int, width: float, scale: int, blocks: tuple[int, int, int, int]) -> None:
         super().__init__()
         if scale < 1 or blocks[0] < 1:
             raise ModelError(f"mobilefacenet: scale and blocks[0] must be at least 1, not {scale}, {blocks[0]}")
@@ -42,13 +44,15 @@ class MobileFaceNet(FaceModel):
             _bottleneck(wide, inner[512], wide, 2), *_residuals(wide, inner[256], blocks[3]),
             _conv(wide, inner[512]),
         )
+        ends = accumulate((blocks[0], *(1 + more for more in blocks[1:])))  # a bottleneck opens all but the first
+        self.stages = tuple(f"trunk.{end - 1}" for end in ends)
         self.gdc = conv_bn(inner[512], inner[512], size // STRIDE, groups=inner[512], padding=0)
-        self.fc = nn.Linear(inner[512], embedding, bias=False)
-        self.features = nn.BatchNorm1d(embedding)
+        self.fc = nn.Linear(inner[512], outputs, bias=False)
+        self.features = nn.BatchNorm1d(outputs)
         initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, embedding]."""
+        """Float [N, 3, size, size] to float [N, outputs]."""
         x = self.gdc(self.trunk(self.stem(x)))
         out: torch.Tensor = self.features(self.fc(torch.flatten(x, 1)))
         return out
@@ -68,8 +72,8 @@ def _residuals(width: int, inner: int, count: int) -> list[nn.Module]:
 
 @register
 def mobilefacenet(
-    size: int, embedding: int, *, width: float = 1.0, scale: int = 1,
+    size: int, outputs: int, *, width: float = 1.0, scale: int = 1,
     blocks: tuple[int, int, int, int] = (1, 4, 6, 2),
-) -> FaceModel:
+) -> Network:
     """0.99 M at 128 dimensions, 1.2 M at 512; see the module."""
-    return MobileFaceNet(size, embedding, width, scale, blocks)
+    return MobileFaceNet(size, outputs, width, scale, blocks)

@@ -12,18 +12,18 @@ from torch import nn
 
 from facekd.errors import ModelError
 from facekd.models.layers import Residual, channels, conv_bn, initialise
-from facekd.models.registry import STRIDE, FaceModel, register
+from facekd.models.registry import STRIDE, Network, register
 
 STAGES = ((None, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3, 1), (1, 160, 3, 2), (1, 320, 1, 1))
 """Stages as (expanded?, channels, blocks, stride of the first block); the first stage does not expand."""
 
 
-class MobileNetV2(FaceModel):
+class MobileNetV2(Network):
     """Inverted residuals and a linear layer.
 
     Args:
         size: side of the input in pixels.
-        embedding: length of the output; the number of classes when the net is used as a classifier.
+        outputs: length of the output; the number of classes when the net is used as a classifier.
         expansion: T, how much wider a block is inside.
         width: W, the multiplier on the channels.
         head: ``gap`` (global average) or ``gdc`` (a learnt depthwise convolution over the whole map).
@@ -33,8 +33,10 @@ class MobileNetV2(FaceModel):
             have turned to them.
     """
 
+    stages = ("trunk.3", "trunk.6", "trunk.13", "trunk.17")
+
     def __init__(
-        self, size: int, embedding: int, expansion: int, width: float, head: str, last_conv: bool, norm: bool
+        self, size: int, outputs: int, expansion: int, width: float, head: str, last_conv: bool, norm: bool
     ) -> None:
         super().__init__()
         if head not in ("gap", "gdc"):
@@ -44,22 +46,22 @@ class MobileNetV2(FaceModel):
         count = channels(32, width)
         layers: list[nn.Module] = [_conv(3, count, 3, 2)]
         for expanded, base, blocks, first in STAGES:
-            outputs = channels(base, width)
+            wide = channels(base, width)
             for index in range(blocks):
-                layers.append(_block(count, outputs, expansion if expanded else 1, first if index == 0 else 1))
-                count = outputs
+                layers.append(_block(count, wide, expansion if expanded else 1, first if index == 0 else 1))
+                count = wide
         if last_conv:
             layers.append(_conv(count, channels(1280, max(width, 1.0))))
             count = channels(1280, max(width, 1.0))
         self.trunk = nn.Sequential(*layers)
         side = size // STRIDE
         self.head = nn.AdaptiveAvgPool2d(1) if head == "gap" else conv_bn(count, count, side, groups=count, padding=0)
-        self.fc = nn.Linear(count, embedding)
-        self.features = nn.BatchNorm1d(embedding) if norm else nn.Identity()
+        self.fc = nn.Linear(count, outputs)
+        self.features = nn.BatchNorm1d(outputs) if norm else nn.Identity()
         initialise(self, linear_std=0.01)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, embedding]."""
+        """Float [N, 3, size, size] to float [N, outputs]."""
         out: torch.Tensor = self.features(self.fc(torch.flatten(self.head(self.trunk(x)), 1)))
         return out
 
@@ -76,8 +78,8 @@ def _block(inputs: int, outputs: int, expansion: int, stride: int) -> nn.Module:
 
 @register
 def mobilenetv2(
-    size: int, embedding: int, *, expansion: int = 6, width: float = 0.5, head: str = "gap", last_conv: bool = True,
+    size: int, outputs: int, *, expansion: int = 6, width: float = 0.5, head: str = "gap", last_conv: bool = True,
     norm: bool = False,
-) -> FaceModel:
+) -> Network:
     """RCO's student; 0.849 M parameters at width 0.5 and 128 dimensions."""
-    return MobileNetV2(size, embedding, expansion, width, head, last_conv, norm)
+    return MobileNetV2(size, outputs, expansion, width, head, last_conv, norm)

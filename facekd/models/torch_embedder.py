@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facekd.models.embedder import Embedder
-from facekd.models.inputs import to_input
-from facekd.models.registry import FaceModel
+from facekd.models.registry import Network
 
 
 class TorchEmbedder(Embedder):
@@ -27,9 +26,9 @@ class TorchEmbedder(Embedder):
     """
 
     def __init__(
-        self, model: FaceModel, name: str | None = None, device: torch.device | str = "cpu", batch: int = 256
+        self, model: Network, name: str | None = None, device: torch.device | str = "cpu", batch: int = 256
     ) -> None:
-        self.name, self.size, self.dimension = name or model.spec.name, model.spec.size, model.spec.embedding
+        self.name, self.size, self.dimension = name or model.spec.name, model.spec.size, model.spec.outputs
         self.device, self.batch = torch.device(device), batch
         self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fingerprint = weights_fingerprint(model.state_dict())
@@ -40,7 +39,7 @@ class TorchEmbedder(Embedder):
         features = np.empty((len(crops), self.dimension), np.float32)
         for start in range(0, len(crops), self.batch):
             part = torch.from_numpy(np.ascontiguousarray(crops[start : start + self.batch]))
-            output = self.model(to_input(part.to(self.device)))
+            output = self.model(self.model.inputs(part.to(self.device)))
             features[start : start + len(part)] = output.float().cpu().numpy()
         return features
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from facekd import files
 from facekd.errors import ModelError
-from facekd.models.registry import FaceModel, ModelSpec, build
+from facekd.models.registry import ModelSpec, Network, build
 
 VERSION = 1
 
 
-def save_model(model: FaceModel, path: Path) -> None:
+def save_model(model: Network, path: Path) -> None:
     """Write a network atomically; the same weights give the same bytes.
 
     Raises:
@@ -29,7 +29,7 @@ def save_model(model: FaceModel, path: Path) -> None:
     files.write_bytes(path, _sorted_header(save(weights, header)))
 
 
-def load_model(path: Path) -> FaceModel:
+def load_model(path: Path) -> Network:
     """Rebuild a network written by `save_model`, in evaluation mode on the CPU.
 
     Raises:

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from facekd.errors import ExportError, ModelError
 from facekd.files import atomic
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import FaceModel
+from facekd.models.registry import Network
 from facekd.packaging.parity import TOLERANCE, Parity, compare
 from facekd.packaging.prelu import without_prelu
 from facekd.packaging.quiet import quiet
@@ -41,7 +41,7 @@ class OnnxExport:
 
 
 def export_onnx(
-    model: FaceModel, path: Path, *, crops: NDArray[np.uint8] | None = None, rewrite_prelu: bool = True
+    model: Network, path: Path, *, crops: NDArray[np.uint8] | None = None, rewrite_prelu: bool = True
 ) -> OnnxExport:
     """Write a network as one ONNX file: input "input" [batch, 3, size, size], output "embedding" [batch, dimension].
 
@@ -59,6 +59,11 @@ def export_onnx(
             batch 1, 2 or 7 or on the crops, or InsightFace would scale its pixels wrongly.
     """
     size = model.spec.size
+    if model.spec.pixels != "unit":
+        raise ExportError(
+            f"{model.spec.name} takes pixels scaled as '{model.spec.pixels}'; packages are for networks that take "
+            "(x - 127.5) / 127.5 (model.pixels=unit), as InsightFace feeds them"
+        )
     if crops is not None and crops.shape[1:] != (size, size, 3):
         wanted = f"[images, {size}, {size}, 3]"
         raise ExportError(f"the crops to compare on are {list(crops.shape)}, {model.spec.name} takes {wanted}")
@@ -86,11 +91,11 @@ def routing_notes(size: int) -> list[str]:
     ]
 
 
-def _frozen(model: FaceModel) -> FaceModel:
+def _frozen(model: Network) -> Network:
     return copy.deepcopy(model).float().cpu().eval()
 
 
-def _trace(model: FaceModel, size: int) -> onnx.ModelProto:
+def _trace(model: Network, size: int) -> onnx.ModelProto:
     example = torch.zeros(2, 3, size, size)  # two: torch.export takes a batch of one for a constant
     with quiet():
         program = torch.onnx.export(
@@ -118,7 +123,7 @@ def _clean(proto: onnx.ModelProto) -> None:
                 tensor.CopyFrom(numpy_helper.from_array(np.where(small, np.float32(0), values), tensor.name))
 
 
-def _describe(proto: onnx.ModelProto, model: FaceModel) -> None:
+def _describe(proto: onnx.ModelProto, model: Network) -> None:
     try:
         version = metadata.version("facekd")
     except metadata.PackageNotFoundError:  # run from a source tree that was never installed
@@ -129,7 +134,7 @@ def _describe(proto: onnx.ModelProto, model: FaceModel) -> None:
     )
 
 
-def _checked(model: FaceModel, file: Path, path: Path, crops: NDArray[np.uint8] | None) -> Parity:
+def _checked(model: Network, file: Path, path: Path, crops: NDArray[np.uint8] | None) -> Parity:
     """The parity of a written file.
 
     Raises:

@@ -16,7 +16,7 @@ from facekd.errors import ExportError
 from facekd.models.count import macs, parameters
 from facekd.models.embedder import Embedder
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import FaceModel
+from facekd.models.registry import Network
 from facekd.packaging.card import card
 from facekd.packaging.latency import latency
 from facekd.packaging.onnx import PREPROCESSING, OnnxExport, export_onnx
@@ -66,7 +66,7 @@ class PackageSummary:
 
 
 def write_package(
-    model: FaceModel, out: Path, *, name: str, calibration_crops: NDArray[np.uint8] | None,
+    model: Network, out: Path, *, name: str, calibration_crops: NDArray[np.uint8] | None,
     results: Mapping[str, Any], provenance: Mapping[str, Any], calibration_images: int = 60,
     score: Score | None = None,
 ) -> PackageSummary:
@@ -116,7 +116,7 @@ def _moved(result: Any, folder: Path) -> Any:
 
 
 def _metadata(
-    model: FaceModel, name: str, onnx: OnnxExport, int8: Quantised | None,
+    model: Network, name: str, onnx: OnnxExport, int8: Quantised | None,
     results: Mapping[str, Any], provenance: Mapping[str, Any], score: Score | None,
 ) -> dict[str, Any]:
     """All that is known about the package, checksums apart; JSON-able."""
@@ -125,7 +125,7 @@ def _metadata(
         "name": name,
         "model": model.spec.to_dict(),
         "size": model.spec.size,
-        "dimension": model.spec.embedding,
+        "dimension": model.spec.outputs,
         "preprocessing": PREPROCESSING,
         "parameters": parameters(model),
         "macs": macs(model, model.spec.size),

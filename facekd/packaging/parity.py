@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import FaceModel
+from facekd.models.registry import Network
 
 BATCHES = (1, 2, 7)
 TOLERANCE = 1e-4
@@ -59,7 +59,7 @@ def cosines(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> Cosines
     return Cosines(float(values.mean()), float(values.min()), len(values))
 
 
-def compare(model: FaceModel, exported: OnnxEmbedder, crops: NDArray[np.uint8] | None = None) -> Parity:
+def compare(model: Network, exported: OnnxEmbedder, crops: NDArray[np.uint8] | None = None) -> Parity:
     """Ask both for the same embeddings, at several batch sizes so that a batch frozen into the graph shows.
 
     Args:
@@ -81,7 +81,7 @@ def compare(model: FaceModel, exported: OnnxEmbedder, crops: NDArray[np.uint8] |
 
 
 @torch.inference_mode()
-def _gap(model: FaceModel, exported: OnnxEmbedder, crops: NDArray[np.uint8]) -> float:
+def _gap(model: Network, exported: OnnxEmbedder, crops: NDArray[np.uint8]) -> float:
     pixels = exported.preprocess(crops)
     expected = [model(torch.from_numpy(part)).numpy() for part in np.array_split(pixels, -(-len(pixels) // 64))]
     return difference(np.concatenate(expected), exported.forward(crops))

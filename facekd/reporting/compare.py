@@ -13,13 +13,13 @@ from typing import Any
 
 from facekd import files
 from facekd.errors import DataError
-from facekd.reporting import html
+from facekd.reporting import html, route_plot
 from facekd.reporting.material import Json, Material, read_material
 from facekd.reporting.table import Table
 
-HEADLINE = ("accuracy", "TAR@FAR 1e-2", "rank 1")
+HEADLINE = ("accuracy", "TAR@FAR 1e-2", "rank 1", "top-1", "top-5", "ECE", "agreement")
 SEED_SUFFIX = re.compile(r"[-_.](seed|s)\d+$")
-SIZES = {"verify": "pairs", "megaface": "distractors"}
+SIZES = {"verify": "pairs", "megaface": "distractors", "classify": "images"}
 
 
 @dataclass
@@ -50,8 +50,21 @@ def write_comparison(runs: Sequence[Path], out: Path) -> Path:
     """Write the comparison as a self-contained HTML page; gives ``out``. Raises as `compare` does."""
     table = compare(runs)
     names = ", ".join(name for group in table.summary["groups"] for name in group["runs"])
-    files.write_text(out, html.page("Comparison of runs", names, html.section("Results", table.to_html())))
+    picture = students_picture(runs)
+    files.write_text(out, html.page(
+        "Comparison of runs", names, html.section("Results", table.to_html()),
+        html.section("How far the students stay from their anchors", html.svg(picture, "congruence loss over epochs"))
+        if picture else "",
+    ))
+    if picture:
+        files.write_text(out.with_name("congruence.svg"), picture)
     return out
+
+
+def students_picture(runs: Sequence[Path]) -> str:
+    """The congruence losses of the runs that follow anchors, see `route_plot.students_picture`; empty without any."""
+    logs = {run.name: run.log for run in map(read_material, runs) if run.anchors and run.log}
+    return route_plot.students_picture(logs) if logs else ""
 
 
 def summary(runs: Sequence[Path]) -> dict[str, Any]:
@@ -107,21 +120,26 @@ def _names(groups: Sequence[_Group]) -> list[str]:
     return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
 
 
-def _place(kind: str, name: str) -> tuple[bool, str]:
-    """For sorting: verification first, then by name."""
-    return kind != "verify", name
+def _place(kind: str, name: str) -> tuple[int, str]:
+    """For sorting: by kind, verification first, then by name."""
+    return list(SIZES).index(kind), name
 
 
 def _metrics(run: Material) -> Iterator[tuple[str, str, str, float, Sequence[float] | None]]:
     """Key, label, short label, value and interval of every metric a run has."""
-    for kind, results in (("verify", run.verify), ("megaface", run.megaface)):
-        for result in results:
-            for short, value, ends in _figures(kind, result):
-                if value is not None:
-                    yield f"{kind}/{result['name']}/{short}", f"{result['name']}\n{short}", short, value, ends
+    for kind, result in run.results:
+        for short, value, ends in _figures(kind, result):
+            if value is not None:
+                yield f"{kind}/{result['name']}/{short}", f"{result['name']}\n{short}", short, value, ends
 
 
 def _figures(kind: str, result: Json) -> Iterator[tuple[str, float | None, Sequence[float] | None]]:
+    if kind == "classify":
+        yield "top-1", result["top1"], result["top1_interval"]
+        yield "top-5", result["top5"], result["top5_interval"]
+        yield "ECE", result["ece"], None
+        yield "agreement", result["agreement"], None
+        return
     if kind == "verify":
         yield "accuracy", result["accuracy"], result["accuracy_interval"]
     else:
@@ -161,9 +179,8 @@ def _notes(materials: Sequence[Material]) -> Iterator[str]:
     """How large the tests were, and what keeps figures from being compared."""
     sizes: dict[tuple[str, str], set[int]] = {}
     for run in materials:
-        for kind, results in (("verify", run.verify), ("megaface", run.megaface)):
-            for result in results:
-                sizes.setdefault((kind, result["name"]), set()).add(result[SIZES[kind]])
+        for kind, result in run.results:
+            sizes.setdefault((kind, result["name"]), set()).add(result[SIZES[kind]])
     for (kind, name), counts in sorted(sizes.items(), key=lambda item: _place(*item[0])):
         numbers = " and ".join(f"{count:,}" for count in sorted(counts))
         warning = " The runs were not measured on the same data: do not compare them." if len(counts) > 1 else ""

@@ -21,6 +21,8 @@ VERIFY_KEYS = ("name", "accuracy", "accuracy_std", "accuracy_interval", "auc", "
                "tar_interval", "notes")
 MEGAFACE_KEYS = ("name", "rank1", "rank1_interval", "cmc", "pairs", "probes", "identities", "distractors", "tar",
                  "tar_interval", "notes")
+CLASSIFY_KEYS = ("name", "top1", "top1_interval", "top5", "top5_interval", "per_class", "ece", "reliability", "nll",
+                 "images", "classes", "agreement", "kl", "notes")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Material:
         points: the recorded points of ``route/route.json``; empty for a student.
         verify: the verification results, by name.
         megaface: the identification results, by name.
+        classify: the classification results of closed sets, by name.
         package: ``package/metadata.json``; None where nothing was exported.
     """
 
@@ -45,6 +48,7 @@ class Material:
     points: Sequence[Json]
     verify: Sequence[Json]
     megaface: Sequence[Json]
+    classify: Sequence[Json]
     package: Json | None
 
     @property
@@ -58,9 +62,20 @@ class Material:
         return dict(yaml.safe_load(self.recipe_text))
 
     @property
+    def anchors(self) -> Sequence[Json]:
+        """The anchors that were followed, stage by stage; of a run that goes on, those it began with."""
+        return list(self.info.get("walked") or self.info.get("anchors") or [])
+
+    @property
     def hardware(self) -> str:
         """The short label of the machine that trained."""
         return str((self.info.get("hardware") or {}).get("label", "unknown"))
+
+    @property
+    def results(self) -> list[tuple[str, Json]]:
+        """Every result and its kind: ``verify``, ``megaface`` or ``classify``."""
+        kinds = {"verify": self.verify, "megaface": self.megaface, "classify": self.classify}
+        return [(kind, result) for kind, results in kinds.items() for result in results]
 
     def sheet(self, result: Json) -> bytes | None:
         """The picture of sample pairs beside a verification result: JPEG bytes, None where there is none."""
@@ -73,7 +88,7 @@ class Material:
             return int(self.info["macs"])
         try:
             spec = ModelSpec.from_dict(self.info.get("model") or {})
-            return macs(create(spec.name, size=spec.size, embedding=spec.embedding, **spec.options), spec.size)
+            return macs(create(spec.name, size=spec.size, outputs=spec.outputs, **spec.options), spec.size)
         except FacekdError:  # a model of another version of facekd: the report goes without this figure
             return None
 
@@ -91,6 +106,7 @@ def read_material(path: Path) -> Material:
         path=path, info=info, recipe_text=_recipe(path / "recipe.yaml"), log=_log(run),
         points=files.read_json(route).get("points", []) if route.is_file() else [],
         verify=_results(run, "verify", VERIFY_KEYS), megaface=_results(run, "megaface", MEGAFACE_KEYS),
+        classify=_results(run, "classify", CLASSIFY_KEYS),
         package=files.read_json(package) if package.is_file() else None,
     )
 

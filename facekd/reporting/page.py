@@ -7,6 +7,7 @@ from pathlib import Path
 
 from facekd import files
 from facekd.reporting import html, plots, text
+from facekd.reporting.classification import classification
 from facekd.reporting.material import Json, Material, read_material
 
 INTERVALS = (
@@ -50,15 +51,12 @@ def report(material: Material) -> str:
 
 
 def _results(material: Material) -> Iterator[str]:
-    if not material.verify and not material.megaface:
+    if not material.results:
         yield html.paragraph("This run has not been measured yet. Measure it, then write the report again:")
-        yield html.verbatim(
-            f"facekd eval verify --model {material.path} --images IMAGES --pairs PAIRS.csv\n"
-            f"facekd eval megaface --model {material.path} --probes PROBES --distractors DISTRACTORS\n"
-            f"facekd report {material.path}"
-        )
-        return
-    yield html.paragraph(INTERVALS, "note")
+        yield html.verbatim("\n".join(_measurements(material)))
+    yield from classification(material.classify)
+    if material.verify or material.megaface:
+        yield html.paragraph(INTERVALS, "note")
     if material.verify:
         fars = list(dict.fromkeys(far for result in material.verify for far in result["tar"]))
         yield html.heading("Verification")
@@ -86,6 +84,16 @@ def _results(material: Material) -> Iterator[str]:
     )
 
 
+def _measurements(material: Material) -> Iterator[str]:
+    """The commands that measure a run: a classifier's where its head says that its outputs are logits."""
+    if (material.recipe.get("head") or {}).get("name") == "softmax":
+        yield f"facekd eval cifar --model {material.path} --data CLASSES"
+    else:
+        yield f"facekd eval verify --model {material.path} --images IMAGES --pairs PAIRS.csv"
+        yield f"facekd eval megaface --model {material.path} --probes PROBES --distractors DISTRACTORS"
+    yield f"facekd report {material.path}"
+
+
 def _tars(result: Json, fars: list[str]) -> list[str]:
     return [text.with_interval(result["tar"].get(far), result["tar_interval"].get(far)) for far in fars]
 
@@ -109,7 +117,7 @@ def _training(material: Material) -> Iterator[str]:
     if not material.log:
         yield html.paragraph("Nothing has been logged yet.")
         return
-    anchors, last = material.info.get("anchors") or [], material.log[-1]
+    anchors, last = material.anchors, material.log[-1]
     marks = [plots.Mark(epoch, _anchor_label(anchors[stage]))
              for stage, epoch in _begins(material.log).items() if stage < len(anchors)]
     picture = plots.training(material.log, marks, [point["epoch"] for point in material.points])
@@ -131,7 +139,7 @@ def _anchor_label(anchor: Json) -> str:
 
 
 def _anchors(material: Material) -> Iterator[str]:
-    anchors = material.info.get("anchors") or []
+    anchors = material.anchors
     if anchors:
         epochs = (material.recipe.get("schedule") or {}).get("epochs", 0)
         yield html.paragraph(f"Strategy: {material.info.get('strategy', text.NONE)}.")
@@ -145,7 +153,7 @@ def _anchors(material: Material) -> Iterator[str]:
 def _cost(material: Material) -> Iterator[str]:
     info, package, weights = material.info, material.package, material.path / "model.safetensors"
     pairs = [("model", text.model(info.get("model"))), ("parameters", text.count(info.get("parameters"))),
-             ("multiply-adds of one face", text.millions(material.macs()))]
+             ("multiply-adds of one image", text.millions(material.macs()))]
     if weights.is_file():
         pairs.append(("model.safetensors", f"{weights.stat().st_size / 1e6:.2f} MB"))
     yield html.facts(pairs)
@@ -154,7 +162,7 @@ def _cost(material: Material) -> Iterator[str]:
         return
     yield html.heading("Package")
     yield html.table(
-        ["file", "size", "one face on one thread"],
+        ["file", "size", "one image on one thread"],
         [[file["name"], f"{file['bytes'] / 1e6:.2f} MB", text.latency(file["latency"])]
          for file in package.get("files", {}).values()],
     )
@@ -166,7 +174,7 @@ def _facts(material: Material) -> Iterator[tuple[str, str]]:
     recipe, info = material.recipe, material.info
     yield from text.flat({f"recipe.{key}": recipe[key] for key in ("faces", "plan", "seed") if key in recipe})
     yield from text.flat({key: info[key] for key in FACTS if key in info})
-    for result in [*material.verify, *material.megaface]:
+    for _, result in material.results:
         yield f"measured: {result['name']}", f"{result.get('command')} ({result.get('hardware')})"
 
 

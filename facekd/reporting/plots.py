@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
@@ -78,7 +78,7 @@ def training(log: Sequence[Mapping[str, Any]], marks: Sequence[Mark] = (), point
         below.set(xlabel="epoch", ylabel="learning rate", xlim=(0, 1.01 * epochs[-1]), ylim=(0, None))
         if len(above.get_lines()) - len(marks) > 1:
             above.legend(loc="upper right")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
@@ -98,7 +98,7 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
             axes.plot(np.maximum(rates, lowest), accepted, drawstyle="steps-post", color=colour, label=name)
         axes.set(xscale="log", xlim=(min(lowest, 0.1), 1), ylim=(None, 100.5))
         axes.legend(loc="lower right")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def cmc(curves: Mapping[str, Sequence[float]]) -> str:
@@ -119,7 +119,49 @@ def cmc(curves: Mapping[str, Sequence[float]]) -> str:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_locator(NullLocator())
         axes.legend(loc="lower right")
-        return _svg(figure)
+        return as_svg(figure)
+
+
+def reliability(diagrams: Mapping[str, Sequence[tuple[float, float, int]]]) -> str:
+    """Reliability diagram (Guo et al., 2017): accuracy over confidence, on the diagonal where a model is calibrated.
+
+    Args:
+        diagrams: by name: mean confidence and accuracy of every bin, as fractions, and the images in it, which the
+            area of its dot shows.
+
+    Returns:
+        An SVG document.
+    """
+    with rc_context(STYLE):
+        figure, axes = _square("confidence (%)", "accuracy (%)")
+        axes.plot([0, 100], [0, 100], color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)))
+        for (name, bins), colour in zip(diagrams.items(), COLOURS * len(diagrams), strict=False):
+            sure, right, count = np.array(bins, np.float64).T
+            axes.plot(100 * sure, 100 * right, color=colour, label=name)
+            axes.scatter(100 * sure, 100 * right, 8 + 120 * count / count.sum(), color=colour, zorder=3)
+        axes.set(xlim=(0, 102), ylim=(-2, 102))
+        axes.legend(loc="upper left")
+        return as_svg(figure)
+
+
+def by_class(shares: Sequence[float]) -> str:
+    """Bars of the classes' accuracies and their mean, which is top-1 where all classes have as many images.
+
+    Args:
+        shares: accuracies as fractions, rising.
+
+    Returns:
+        An SVG document.
+    """
+    with rc_context(STYLE):
+        figure, axes = _square("classes, the hardest first", "top-1 of the class (%)")
+        heights = 100 * np.asarray(shares, np.float64)
+        axes.stairs(heights, np.arange(len(heights) + 1), fill=True, color=COLOURS[5])
+        axes.axhline(heights.mean(), color=COLOURS[1], label="mean of the classes")
+        axes.set(xlim=(0, len(heights)), ylim=(0, 100))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="upper left")
+        return as_svg(figure)
 
 
 def _column(log: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
@@ -135,7 +177,8 @@ def _square(x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """A figure as an SVG document; the same figure gives the same bytes."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -41,7 +41,7 @@ class Table:
         """Headings and rows.
 
         Args:
-            full: every metric, or accuracy, TAR at FAR 1e-2 and rank 1 only.
+            full: every metric, or the headline metrics only.
         """
         metrics = [metric for metric in self.summary["metrics"] if full or metric["headline"]]
         head = ["name", "model", "parameters", "seeds", *(metric["label"] for metric in metrics)]

@@ -35,13 +35,19 @@ def millions(number: int | None) -> str:
     return NONE if number is None else f"{number / 1e6:#.3g} M".replace(". M", " M")
 
 
+def nats(value: float | None) -> str:
+    """A likelihood or divergence in nats with four decimals."""
+    return NONE if value is None else f"{value:.4f}"
+
+
 def model(spec: Mapping[str, Any] | None) -> str:
     """A model description in a few words."""
     if not spec:
         return NONE
     width = (spec.get("options") or {}).get("width")
     wide = "" if width in (None, 1) else f" x{width:g}"
-    return f"{spec['name']}{wide}, {spec['size']} px, {spec['embedding']}-d"
+    outputs = spec.get("outputs", spec.get("embedding"))  # called embedding before class sets came
+    return f"{spec['name']}{wide}, {spec['size']} px, {outputs}-d"
 
 
 def latency(record: Mapping[str, Any]) -> str:

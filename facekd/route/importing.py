@@ -17,34 +17,38 @@ from torch import Tensor
 from facekd.errors import ModelError, RouteError
 from facekd.files import atomic, sha256
 from facekd.models.onnx_embedder import OnnxEmbedder, read_graph
-from facekd.models.registry import FaceModel, create
+from facekd.models.registry import Network, create
 from facekd.models.weights import load_weights, save_model
 from facekd.route.route import Point, Route
 
-WRAPPERS = ("state_dict_backbone", "state_dict")
-"""Keys under which trainers keep a network's weights; the first is arcface_torch's ``checkpoint_gpu_0.pt``."""
+WRAPPERS = ("state_dict_backbone", "state_dict", "model")
+"""Keys under which trainers keep a network's weights: the first is arcface_torch's, the last RepDistiller's."""
+
+LAST = ("features", "fc", "linear", "classifier")
+"""What the last layer is called."""
 
 PREFIXES = ("module.", "backbone.", "_orig_mod.")
 """What DistributedDataParallel, a surrounding module and torch.compile put in front of every name."""
 
 
 def import_route(
-    files: Sequence[Path], out: Path, *, name: str | None = None, size: int = 112, embedding: int | None = None,
-    options: Mapping[str, Any] | None = None,
+    files: Sequence[Path], out: Path, *, name: str | None = None, size: int = 112, outputs: int | None = None,
+    options: Mapping[str, Any] | None = None, pixels: str = "unit",
 ) -> Route:
     """Make a route of a teacher that was trained elsewhere; its points are numbered in the order the files are given.
 
     ``route.json`` is written last: where a file is refused there is no route, and the call can be repeated.
 
     Args:
-        files: arcface_torch checkpoints (``.pt``, ``.pth``: a state dict, bare or in a training checkpoint) or state
-            dicts as ``.safetensors``, early ones first; or exactly one InsightFace-compatible ``.onnx``, which stays an
-            ONNX and is run by ONNX Runtime.
+        files: checkpoints, e.g. of arcface_torch or RepDistiller (``.pt``, ``.pth``: a state dict, bare or in a
+            training checkpoint) or state dicts as ``.safetensors``, early ones first; or exactly one
+            InsightFace-compatible ``.onnx``, which stays an ONNX and is run by ONNX Runtime.
         out: the folder to make.
         name: the architecture in the registry, e.g. ``iresnet50`` for arcface_torch's r50; an ONNX needs none.
         size: side of the crops the checkpoints were trained on; an ONNX says it itself.
-        embedding: length of the embeddings; by default read off the checkpoint.
+        outputs: length of the embeddings, or number of classes; by default read off the checkpoint.
         options: of the architecture, e.g. ``{"width": 0.5}``.
+        pixels: how pixels were scaled for it; classifiers of CIFAR-100 are usually trained with ``cifar100``.
 
     Returns:
         The route; step and epoch of its points count the files from 1.
@@ -66,7 +70,7 @@ def import_route(
     else:
         if name is None:
             raise RouteError("checkpoints do not say which network they are of; name the architecture, e.g. iresnet50")
-        models = (_load_checkpoint(file, name, size, embedding, options or {}) for file in files)
+        models = (_load_checkpoint(file, name, size, outputs, pixels, options or {}) for file in files)
         route = _import_models(models, out)
     route.write()
     return route
@@ -82,13 +86,13 @@ def _import_onnx(file: Path, out: Path) -> Point:
     return _point(1, target)
 
 
-def _import_models(models: Iterable[FaceModel], out: Path) -> Route:
+def _import_models(models: Iterable[Network], out: Path) -> Route:
     route = Route(out, None)
     for position, model in enumerate(models, start=1):
         if route.spec is not None and model.spec != route.spec:
             raise RouteError(
-                f"file {position} holds embeddings of length {model.spec.embedding}, those before it of "
-                f"{route.spec.embedding}; the points of a route are one network, import the others by themselves"
+                f"file {position} holds embeddings of length {model.spec.outputs}, those before it of "
+                f"{route.spec.outputs}; the points of a route are one network, import the others by themselves"
             )
         route.spec = model.spec
         target = out / f"point-{position:08d}.safetensors"
@@ -101,14 +105,15 @@ def _point(position: int, file: Path) -> Point:
     return Point(position, float(position), 0.0, "imported", file.name, sha256(file))
 
 
-def _load_checkpoint(file: Path, name: str, size: int, embedding: int | None, options: Mapping[str, Any]) -> FaceModel:
+def _load_checkpoint(file: Path, name: str, size: int, outputs: int | None, pixels: str,
+                     options: Mapping[str, Any]) -> Network:
     weights = _weights(file)
-    if embedding is None:
-        last = weights.get("features.weight", weights.get("fc.weight"))
+    if outputs is None:
+        last = next((weights[f"{layer}.weight"] for layer in LAST if f"{layer}.weight" in weights), None)
         if last is None:
-            raise ModelError(f"{file}: its weights do not tell the length of the embeddings; give it as embedding")
-        embedding = len(last)
-    model = create(name, size=size, embedding=embedding, **options)
+            raise ModelError(f"{file}: its weights do not tell the number of outputs; give it as outputs")
+        outputs = len(last)
+    model = create(name, size=size, outputs=outputs, pixels=pixels, **options)
     load_weights(model, weights, str(file))
     return model
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from facekd import files
 from facekd.errors import RouteError
-from facekd.models.registry import FaceModel, ModelSpec
+from facekd.models.registry import ModelSpec, Network
 from facekd.models.weights import save_model
 
 VERSION = 1
@@ -95,7 +95,7 @@ class Route:
             )
         return file
 
-    def record(self, model: FaceModel, step: int, epoch: float, learning_rate: float, reason: str,
+    def record(self, model: Network, step: int, epoch: float, learning_rate: float, reason: str,
                metrics: Mapping[str, float]) -> None:
         """Append the teacher's present state; a step that is recorded already (a resumed run) is left as it is.
 

@@ -6,14 +6,15 @@ A method cannot tell which of the two it was given.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from facekd.answers import Answer
 from facekd.data.loader import Batch
-from facekd.models.inputs import to_input
 from facekd.models.onnx_embedder import OnnxEmbedder
+from facekd.models.taps import Tapped
 from facekd.models.weights import load_model
 
 
@@ -21,64 +22,94 @@ class Teacher(ABC):
     """A frozen anchor.
 
     Attributes:
-        dimension: length of its embeddings.
+        dimension: length of its outputs.
     """
 
     dimension: int
 
     @abstractmethod
-    def embeddings(self, batch: Batch) -> Tensor:
-        """The anchor's raw embeddings of a batch.
+    def answer(self, batch: Batch) -> Answer:
+        """The anchor's answer to a batch, without gradient.
 
-        Float32 [batch, dimension] on the batch's device, without gradient.
+        Its outputs are raw embeddings or logits, float32 [batch, dimension], on the batch's device.
         """
+
+    def sample(self) -> Answer:
+        """An answer to nothing in particular, to take sizes from."""
+        return Answer(torch.zeros(2, self.dimension))
 
 
 class LiveTeacher(Teacher):
     """An anchor that runs on every batch, in evaluation mode.
 
     Attributes:
-        size: side of the crops it takes.
+        size: side of the images it takes.
     """
 
     size: int
 
 
 class TorchTeacher(LiveTeacher):
-    """A network of the registry."""
+    """A network of the registry.
 
-    def __init__(self, file: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        self._model = load_model(file).requires_grad_(False)
-        self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._dtype = dtype
-        self.size, self.dimension = self._model.spec.size, self._model.spec.embedding
+    Args:
+        file: its weights.
+        device: where it runs.
+        dtype: float32, or what autocast shall compute in.
+        maps: whether its answers hold intermediate maps.
+    """
 
-    def embeddings(self, batch: Batch) -> Tensor:
-        """See `Teacher.embeddings`."""
-        with (
-            torch.no_grad(),
-            torch.autocast(batch.images.device.type, self._dtype, enabled=self._dtype != torch.float32),
-        ):
-            embeddings: Tensor = self._model(to_input(batch.images))
-            return embeddings.float()
+    def __init__(self, file: Path, device: torch.device, dtype: torch.dtype = torch.float32,
+                 maps: bool = False) -> None:
+        model = load_model(file).requires_grad_(False)
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model, self._dtype, self._device = model, dtype, device
+        self.size, self.dimension = model.spec.size, model.spec.outputs
+        self._ask = Tapped(model) if maps else lambda x: Answer(model(x))  # without self: no circle keeps it alive
+
+    def answer(self, batch: Batch) -> Answer:
+        """See `Teacher.answer`."""
+        return self._answer(batch.images)
+
+    def sample(self) -> Answer:
+        """See `Teacher.sample`."""
+        return self._answer(torch.zeros(2, self.size, self.size, 3, dtype=torch.uint8, device=self._device))
+
+    @torch.no_grad()
+    def _answer(self, images: torch.Tensor) -> Answer:
+        with torch.autocast(images.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            answer = self._ask(self._model.inputs(images))
+        return Answer(answer.outputs.float(), answer.maps)
 
 
 class OnnxTeacher(LiveTeacher):
-    """Any InsightFace-compatible ONNX, run by ONNX Runtime."""
+    """Any InsightFace-compatible ONNX, run by ONNX Runtime; it has no maps."""
 
     def __init__(self, file: Path) -> None:
         self._model = OnnxEmbedder(file)
         self.size, self.dimension = self._model.size, self._model.dimension
 
-    def embeddings(self, batch: Batch) -> Tensor:
-        """See `Teacher.embeddings`."""
-        return torch.from_numpy(self._model.forward(batch.images.cpu().numpy())).to(batch.images.device)
+    def answer(self, batch: Batch) -> Answer:
+        """See `Teacher.answer`."""
+        return Answer(torch.from_numpy(self._model.forward(batch.images.cpu().numpy())).to(batch.images.device))
 
 
-def live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> LiveTeacher:
+class MeanTeacher(Teacher):
+    """The mean of several anchors' outputs: a snapshot ensemble (Huang et al., ICLR 2017)."""
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        self._teachers, self.dimension = teachers, teachers[0].dimension
+
+    def answer(self, batch: Batch) -> Answer:
+        """See `Teacher.answer`; without maps, whose mean would mean nothing."""
+        return Answer(torch.stack([teacher.answer(batch).outputs for teacher in self._teachers]).mean(0))
+
+
+def live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32,
+                 maps: bool = False) -> LiveTeacher:
     """The anchor in ``file`` as a live teacher: safetensors by torch, ONNX by ONNX Runtime.
 
     Raises:
         ModelError: the file is damaged.
     """
-    return OnnxTeacher(file) if file.suffix == ".onnx" else TorchTeacher(file, device, dtype)
+    return OnnxTeacher(file) if file.suffix == ".onnx" else TorchTeacher(file, device, dtype, maps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -50,21 +50,22 @@ class Trainer:
     Args:
         run: where log and checkpoints go; a checkpoint found there is continued.
         method: what is trained.
-        stages: one after the other; weights are carried over, optimiser and schedule begin anew (RCO, A.4).
+        stages: gives stage 0, 1, ... when its turn comes, the last one ending with ``schedule.epochs``; weights are
+            carried over, optimiser and learning rate begin anew (SGDR restarts, as in RCO).
         loader: the batches.
-        schedule: of every stage.
+        schedule: epochs in all, and the learning rate of every stage.
         machine: where to compute.
         on_moment: called at every epoch's end, at the last step before every drop, and at the very end.
     """
 
     def __init__(
-        self, run: runs.Run, method: Method, stages: Sequence[Stage], loader: Loader, schedule: ScheduleRecipe,
+        self, run: runs.Run, method: Method, stages: Callable[[int], Stage], loader: Loader, schedule: ScheduleRecipe,
         machine: MachineRecipe, on_moment: Callable[[Moment], None] = lambda moment: None,
     ) -> None:
         self.run, self.method, self.stages, self.loader, self.schedule = run, method, stages, loader, schedule
         self.machine, self.on_moment = Machine(machine), on_moment
         self.checkpoint_seconds = 60 * machine.checkpoint_minutes
-        self.lengths = [max(1, round(stage.epochs * loader.steps)) for stage in stages]
+        self.steps = max(1, round(schedule.epochs * loader.steps))
 
     def fit(self) -> None:
         """Train from the last checkpoint, or from the beginning, to the end.
@@ -80,43 +81,44 @@ class Trainer:
         batch = self.loader.batch
         with (
             Log(self.run, position.step) as log,
-            progress(self.run.path.name, sum(self.lengths) * batch, "img", position.step * batch) as advance,
+            progress(self.run.path.name, self.steps * batch, "img", position.step * batch) as advance,
         ):
-            for number in range(position.stage, len(self.stages)):
-                self._stage(position, optimizer_state, log, advance)
-                step = position.step + self.lengths[number] - position.stage_step
-                position, optimizer_state = Position(number + 1, 0, step), None
+            while True:
+                end = self._stage(position, optimizer_state, log, advance)
+                if end >= self.steps:
+                    return
+                position, optimizer_state = Position(position.stage + 1, 0, end), None
 
-    def _stage(self, begin: Position, optimizer_state: dict[str, object] | None, log: Log, advance: Advance) -> None:
-        stage, steps = self.stages[begin.stage], self.lengths[begin.stage]
+    def _stage(self, begin: Position, optimizer_state: dict[str, object] | None, log: Log, advance: Advance) -> int:
+        """Train one stage, or what a resumed run has left of it; gives the step it ended with."""
+        stage, first = self.stages(begin.stage), begin.step - begin.stage_step
+        end = min(self.steps, max(first + 1, round(stage.until * self.loader.steps)))
         self.method.begin(stage)
         self.method.train()
         optimizer = self._optimizer()
         if optimizer_state is not None:
             optimizer.load_state_dict(optimizer_state)
-        before_drop = {drop for drop in drops(self.schedule, steps) if drop > 0}
+        before_drop = {first + drop for drop in drops(self.schedule, end - first) if drop > 0}
         saved = time.monotonic()
-        for stage_step, batch in enumerate(self._batches(begin.step, steps - begin.stage_step), begin.stage_step):
-            rate = learning_rate(self.schedule, stage_step, steps, self.loader.steps)
+        for step, batch in enumerate(self._batches(begin.step, end - begin.step), begin.step + 1):
+            rate = learning_rate(self.schedule, step - 1 - first, end - first, self.loader.steps)
             log.add(self._step(batch, optimizer, rate))
-            position = Position(begin.stage, stage_step + 1, begin.step + stage_step + 1 - begin.stage_step)
-            stage_ends, epoch_ends = position.stage_step == steps, position.step % self.loader.steps == 0
-            last = stage_ends and begin.stage == len(self.stages) - 1
-            logged = position.step % LOG_STEPS == 0
+            epoch, epoch_ends = step / self.loader.steps, step % self.loader.steps == 0
+            logged = step % LOG_STEPS == 0
             due = logged and time.monotonic() - saved > self.checkpoint_seconds  # the clock adds no lines to the log
-            keep = last or stage_ends or epoch_ends or due or position.stage_step in before_drop
-            epoch = position.step / self.loader.steps
+            keep = step == end or epoch_ends or due or step in before_drop
             if keep or logged:
-                self._check(log.write(position.step, epoch, begin.stage, rate), position.step)
+                self._check(log.write(step, epoch, begin.stage, rate), step)
             advance(self.loader.batch, f"loss {log.latest.get('loss', 0):.3f}")
             if not keep:
                 continue
-            self._check({"weights": _largest(self.method)}, position.step)
-            reason = "last" if last else "before drop" if position.stage_step in before_drop else "epoch"
+            self._check({"weights": _largest(self.method)}, step)
+            reason = "last" if step == self.steps else "before drop" if step in before_drop else "epoch"
             if reason != "epoch" or epoch_ends:
-                self.on_moment(Moment(position.step, epoch, rate, reason, dict(log.latest)))
-            checkpoint.save(self.run.checkpoint, position, self.method, optimizer)
+                self.on_moment(Moment(step, epoch, rate, reason, dict(log.latest)))
+            checkpoint.save(self.run.checkpoint, Position(begin.stage, step - first, step), self.method, optimizer)
             saved = time.monotonic()
+        return end
 
     def _batches(self, step: int, count: int) -> Iterator[Batch]:
         """``count`` batches from overall ``step`` on; the data's epochs run on across stages."""
@@ -137,16 +139,17 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         for part in self.method.children():  # one by one: young class centres' gradients would silence the network's
-            nn.utils.clip_grad_norm_(part.parameters(), self.schedule.clip)
+            if weights := list(part.parameters()):
+                nn.utils.clip_grad_norm_(weights, self.schedule.clip)
         optimizer.step()
         return {"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}}
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """SGD; weight decay spares biases, norms and PReLU slopes, which have nothing to gain from shrinking."""
-        trained = [p for p in self.method.parameters() if p.requires_grad]
+        trained, decay = [p for p in self.method.parameters() if p.requires_grad], self.schedule.weight_decay
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.schedule.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": decay if self.schedule.decay_all else 0.0},
         ]
         return torch.optim.SGD(groups, lr=0.0, momentum=self.schedule.momentum)
 

@@ -15,12 +15,12 @@ class Stage:
     """A part of a training with one target and a learning-rate cycle of its own.
 
     Attributes:
-        epochs: how long; need not be whole.
-        anchor: the route point a student follows in it; None where there is no teacher.
+        until: epochs of the whole training that are done when it ends; need not be whole.
+        anchors: the route points whose mean a student follows in it; none where there is no teacher.
     """
 
-    epochs: float
-    anchor: int | None = None
+    until: float
+    anchors: tuple[int, ...] = ()
 
 
 class Method(nn.Module, ABC):

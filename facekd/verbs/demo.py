@@ -24,7 +24,7 @@ HEAD = ["head.scale=32", "head.margin=0.3"]
 TEACHER = "{name: iresnet10, size: 48, embedding: 64, options: {width: 0.25}}"
 STUDENT = "{name: mobilenetv2, size: 48, embedding: 64, options: {width: 0.25, expansion: 3, norm: true}}"
 SCHEDULE = "schedule={epochs: 8, batch: 64, learning_rate: 0.1}"
-MIMIC = "mimic.l2=10"
+MIMIC = "losses.l2=10"
 
 
 def demo(out: Path) -> tuple[Table, Path]:
@@ -45,8 +45,7 @@ def demo(out: Path) -> tuple[Table, Path]:
     teacher = teach(faces, out / "teacher", f"model={TEACHER}", SCHEDULE, *HEAD)
     plan(teacher, out / "plans" / "mimic.json", "final", 1)
     plan(teacher, out / "plans" / "rco.json", "equal", 4)
-    alone = ["route.every=0", "schedule.clip=100"]
-    runs = [teacher, teach(faces, out / "labels", f"model={STUDENT}", SCHEDULE, *HEAD, *alone)]
+    runs = [teacher, teach(faces, out / "labels", f"model={STUDENT}", SCHEDULE, *HEAD, "route.every=0")]
     for name in ("mimic", "rco"):
         student = distill(faces, out / "plans" / f"{name}.json", out / name, f"student={STUDENT}", SCHEDULE, MIMIC)
         runs.append(student)

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from facekd.config import DistillRecipe, load_recipe
-from facekd.data.faceset import FaceSet, Fingerprint, open_faces
+from facekd.config import DistillRecipe
 from facekd.data.loader import Loader
+from facekd.data.training_set import TrainingSet, open_training
 from facekd.errors import RouteError
-from facekd.methods.mimic import Mimic
+from facekd.losses import kind_of
+from facekd.methods.distillation import LABELS, Distillation
 from facekd.models.count import parameters
 from facekd.models.registry import create
 from facekd.models.weights import save_model
-from facekd.route.cache import CachedTeacher, build_cache, cache_file
-from facekd.route.plan import Plan
+from facekd.recipes import load_recipe
+from facekd.route.anchors import Anchors
+from facekd.route.congruence import Congruence
+from facekd.route.plan import Leg, Plan
+from facekd.route.recorder import Recorder
 from facekd.route.route import Route
-from facekd.route.teacher import Teacher, live_teacher
+from facekd.route.walk import Distances, Walk
 from facekd.runs import Run
 from facekd.training.loop import Trainer
 from facekd.training.machine import Machine
-from facekd.training.method import Stage
+
+TEMPERATURE = 4.0
+"""Of the congruence of classes, where no ``kd`` loss says otherwise."""
 
 
 def distill(faces: Path | str | None = None, plan: Path | str | None = None, out: Path | str | None = None,
@@ -30,70 +38,90 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
     """Train a student along the anchors of a plan (RCO), or after one teacher where the plan has one anchor.
 
     Args:
-        faces: the training face set (recipe key ``faces``).
+        faces: the training set: of faces, or with ``head.name=softmax`` of classes (recipe key ``faces``).
         plan: ``plan.json`` (recipe key ``plan``).
         out: the run folder (recipe key ``out``).
         overrides: ``key=value`` of `facekd.config.DistillRecipe`, e.g. ``"student.name=mobilefacenet"``.
         recipe: a YAML recipe.
 
     Returns:
-        the run folder, with ``model.safetensors``.
+        the run folder, with ``model.safetensors`` and the ``plan.json`` that was walked.
 
     Raises:
         RecipeError: mistakes in the recipe.
         RouteError: the plan or the route is damaged.
-        DataError: the face set cannot be used.
+        DataError: the training set cannot be used.
         SetupError: the folder holds another run, the disk is full, the device is absent.
     """
     given = {"faces": faces, "plan": plan, "out": out}
     resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, given)
     run = Run(Path(resolved.out))
-    data = open_faces(resolved.faces)
+    closed, schedule = resolved.head.closed, resolved.schedule
+    data = open_training(resolved.faces, resolved.data, closed)
     followed, route = Plan.read(resolved.plan)
     torch.manual_seed(resolved.seed)
-    student = create(resolved.student.name, size=resolved.student.size, embedding=resolved.student.embedding,
-                     **resolved.student.options)
-    fingerprint = data.fingerprint()
-    anchors = [{**asdict(leg), **asdict(route.points[leg.point])} for leg in followed.legs]
+    wanted, classes = resolved.student, data.images.classes
+    student = create(wanted.name, size=wanted.size, outputs=classes if closed else wanted.embedding,
+                     pixels=wanted.pixels, **wanted.options)
+    fingerprint = data.images.fingerprint()
     facts = {"faces": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": parameters(student),
-             "strategy": followed.strategy, "anchors": anchors}
-    if run.begin("distill", resolved, facts) and run.finished:
+             "strategy": followed.strategy, "anchors": [_anchor(leg, route) for leg in followed.legs]}
+    if Path(resolved.plan).resolve() == run.plan.resolve():
+        raise RouteError(f"{run.plan} is where this run keeps the plan it walks; keep yours outside of {run.path}")
+    if not run.begin("distill", resolved, facts):
+        run.plan.unlink(missing_ok=True)  # of a first try that got nowhere, perhaps along another plan
+    if run.finished:
         return run.path
-    loader = Loader(data, resolved.student.size, resolved.schedule.batch, resolved.seed, resolved.machine.memory)
-    teachers = _Teachers(route, resolved, data, fingerprint, loader)
-    dimension = teachers(followed.legs[0].point).dimension
-    method = Mimic(student, resolved.mimic, teachers, dimension, resolved.head, data.identities)
-    stages = [Stage(leg.share * resolved.schedule.epochs, leg.point) for leg in followed.legs]
-    Trainer(run, method, stages, loader, resolved.schedule, resolved.machine).fit()
+    machine = Machine(resolved.machine)
+    loader = Loader(data.images, wanted.size, schedule.batch, resolved.seed, data.augmentation,
+                    resolved.machine.memory, machine.device)
+    _check_legs(followed, schedule.epochs * loader.steps)
+    maps = any(kind_of(name).maps for name, term in resolved.terms.items() if name != LABELS and term.weight)
+    anchors = Anchors(route, loader, fingerprint, resolved.cache, machine, maps)
+    sample = anchors.teacher(followed.legs[0].points).sample()
+    method = Distillation(student, resolved.terms, anchors.teacher, sample, resolved.head, classes)
+    walk = Walk(followed, route, run.plan, schedule.epochs, _distances(followed, data, route, method, resolved))
+    recorder = Recorder(run, student, resolved.route.every, loader.steps)
+    Trainer(run, method, walk, loader, schedule, resolved.machine, recorder).fit()
     save_model(student, run.model)
-    run.finish()
+    run.finish(walked=[_anchor(leg, route) for leg in walk.plan.legs])
     return run.path
 
 
-class _Teachers:
-    """Gives the teacher of a route point: from its cache, which is made when first asked for, or live."""
+def _check_legs(plan: Plan, steps: float) -> None:
+    """Every leg needs a step of its own, or the end of the plan would go by unseen."""
+    shortest = min([leg.share for leg in plan.legs] + ([plan.growth.share] if plan.growth else []))
+    if shortest * steps < 1:
+        raise RouteError(
+            f"the shortest leg of the plan, {shortest:.2%} of {steps:g} training steps, is less than one step; "
+            "plan fewer anchors or set schedule.epochs higher"
+        )
 
-    def __init__(self, route: Route, recipe: DistillRecipe, faces: FaceSet, fingerprint: Fingerprint,
-                 loader: Loader) -> None:
-        self.route, self.recipe, self.faces, self.fingerprint, self.loader = route, recipe, faces, fingerprint, loader
-        self.machine = Machine(recipe.machine)
 
-    def __call__(self, point: int) -> Teacher:
-        file = self.route.point_file(point)
-        if self.recipe.cache == "off":
-            teacher = live_teacher(file, self.machine.device, self.machine.dtype)
-            if teacher.size != self.loader.size:
-                raise RouteError(
-                    f"the teacher {file} takes {teacher.size} px and the student {self.loader.size} px; "
-                    "a live teacher sees the student's crops: use cache=float16, or a student of the teacher's size"
-                )
-            return teacher
-        cached = cache_file(self.route.folder / "cache", self.route.points[point].sha256, self.fingerprint,
-                            self.recipe.cache)
-        if not cached.exists():
-            teacher = live_teacher(file, self.machine.device)
-            same = teacher.size == self.loader.size
-            memory = self.recipe.machine.memory
-            loader = self.loader if same else Loader(self.faces, teacher.size, self.loader.batch, 0, memory)
-            build_cache(teacher, loader, cached, self.recipe.cache, self.machine.device)
-        return CachedTeacher(cached)
+def _anchor(leg: Leg, route: Route) -> dict[str, Any]:
+    """A leg and the points it follows, for ``run.json``."""
+    points = [route.points[point] for point in leg.points]
+    return {**asdict(points[-1]), "point": ", ".join(map(str, leg.points)), "why": leg.why, "share": leg.share,
+            "sha256": [point.sha256 for point in points]}
+
+
+def _distances(plan: Plan, data: TrainingSet, route: Route, method: Distillation, recipe: DistillRecipe) -> Distances:
+    """What a greedy plan asks of the student."""
+    if plan.growth is None:
+        return _unasked
+    if data.withheld is None:
+        raise RouteError(
+            "a greedy plan measures the student on images withheld from training: set data.withhold=0.05, "
+            "for this run and for all it is compared with"
+        )
+    machine, size = Machine(recipe.machine), recipe.student.size
+    loader = Loader(data.withheld, size, min(256, len(data.withheld)), 0, data.view, recipe.machine.memory,
+                    machine.device)
+    anchors = Anchors(route, loader, data.withheld.fingerprint(), "float32", machine)
+    kd = recipe.terms.get("kd")
+    temperature = float(kd.options.get("temperature", TEMPERATURE)) if kd else TEMPERATURE
+    return Congruence(anchors, method.outputs, temperature if recipe.head.closed else None)
+
+
+def _unasked(points: Sequence[int]) -> list[float]:
+    raise AssertionError("only a greedy plan asks for distances")

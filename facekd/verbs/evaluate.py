@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from facekd.evaluation.verification import VerificationResult, most_wrong
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
 from facekd.reporting.sheet import pair_sheet
-from facekd.runs import Run, environment
 from facekd.training.machine import find_device
+from facekd.verbs.results import keep
 
 SHOWN = 8
 """Pairs on the contact sheet of each kind: most clearly right, most clearly wrong."""
@@ -49,7 +48,7 @@ def verify(model: Path | str, pairs: Path | str, images: Path | str | None = Non
     result, scores = evaluate_verification(embedder, pair_set, flip)
     called = name or Path(pairs).stem
     content = {**result.to_dict(), "roc": {"far": result.fpr.tolist(), "tar": result.tpr.tolist()}}
-    folder = _keep(model, embedder, "verify", called, content, json)
+    folder = keep(model, embedder, "verify", called, content, json)
     if folder:
         sheet = _sheet(embedder, pair_set, scores, result.threshold)
         files.write_bytes(folder / f"verify-{called}.jpg", sheet)
@@ -92,24 +91,8 @@ def megaface(model: Path | str | None = None, probes: Path | str | None = None, 
         result = evaluate_megaface(embedder, open_faces(str(probes)), open_faces(str(distractors)), flip)
     else:
         raise DataError("give a model, probes and distractors, or probe features and distractor features")
-    _keep(model, embedder, "megaface", name or "megaface", result.to_dict(), json)
+    keep(model, embedder, "megaface", name or "megaface", result.to_dict(), json)
     return result
-
-
-def _keep(model: Path | str | None, embedder: Embedder | None, kind: str, name: str, content: Mapping[str, Any],
-          json: Path | str | None) -> Path | None:
-    """Write a result to where it was asked for and to the run's results; gives that folder."""
-    facts = environment()
-    whole = {**content, "kind": kind, "name": name, "model": str(model) if model else None,
-             "model_sha256": embedder.fingerprint if embedder else None,
-             "hardware": facts["hardware"]["label"], "command": facts["command"]}
-    if json:
-        files.write_json(Path(json), whole)
-    if model is None or not (Path(model) / "run.json").is_file():
-        return None
-    folder = Run(Path(model)).results
-    files.write_json(folder / f"{kind}-{name}.json", whole)
-    return folder
 
 
 def _sheet(embedder: Embedder, pairs: PairSet, scores: np.ndarray[Any, np.dtype[np.float64]],

@@ -1,28 +1,96 @@
-"""``facekd plan`` and ``facekd route import``: choose anchors, or make a route of a teacher that exists."""
+"""``facekd plan``: choose anchors on a route, and show the route they are on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from facekd.route.plan import Plan, make_plan
+import torch
+
+from facekd import files
+from facekd.config import TeachRecipe
+from facekd.data.imageset import withhold
+from facekd.data.loader import Loader
+from facekd.data.training_set import open_training
+from facekd.models.weights import load_model
+from facekd.recipes import load_recipe
+from facekd.reporting.route_plot import route_picture
+from facekd.route.anchors import Anchors
+from facekd.route.congruence import Congruence
+from facekd.route.plan import Plan
+from facekd.route.profile import Place, profile
 from facekd.route.route import Route
+from facekd.route.strategies import make_plan
+from facekd.runs import Run
+from facekd.training.machine import Machine
+
+SAMPLE = 1000
+"""Training images to look at where a teacher's recipe withheld none."""
+TEMPERATURE = 4.0
+"""Of the congruence of classes."""
 
 
 def plan(route: Path | str, out: Path | str, strategy: str = "equal", anchors: int = 4,
-         points: Sequence[int] = ()) -> Plan:
+         points: Sequence[int] = (), delta: float = 0.8) -> Plan:
     """Choose anchors on a route and write them as ``plan.json``.
 
     Args:
         route: a run of teach, or a route folder.
         out: the file to write.
-        strategy: ``equal``, ``final`` or ``manual``, see `facekd.route.plan.make_plan`.
+        strategy: ``equal``, ``greedy``, ``plateau``, ``final``, ``mean`` or ``manual``, see `facekd.route.strategies`.
         anchors: number of stages.
         points: for ``manual``.
+        delta: for ``greedy``, see `facekd.route.walk`.
 
     Raises:
         RouteError: no such route or points.
     """
-    chosen = make_plan(Route.open(route), strategy, anchors, points)
+    chosen = make_plan(Route.open(route), strategy, anchors, points, delta)
     chosen.write(Path(out))
     return chosen
+
+
+def show(plan_file: Path | str, student: Path | str | None = None) -> tuple[list[Place], Path]:
+    """Draw the route of a plan: learning rate, the teacher's metric and congruence, with the anchors marked.
+
+    Congruence and accuracy are measured on the images that the teacher's recipe withheld from training, or on 1,000 of
+    its training images where it withheld none; for an imported route, whose data is not known, they are left out.
+
+    Args:
+        plan_file: ``plan.json``; of a run that walked greedily, the one in its folder.
+        student: a run whose student is to be compared with every point.
+
+    Returns:
+        what was found at each point, and the picture's file, beside the plan.
+
+    Raises:
+        RouteError: no such plan, or a point is missing.
+        DataError: the teacher's training set is no longer there.
+    """
+    path = Path(plan_file)
+    chosen, route = Plan.read(path)
+    run = Run(route.folder.parent)
+    recipe_file = run.path / "recipe.yaml"
+    places = _measured(route, recipe_file, student) if recipe_file.is_file() else profile(route)
+    anchors = [point for leg in chosen.legs for point in leg.points]
+    picture = path.with_suffix(".svg")
+    files.write_text(picture, route_picture(places, anchors, f"{run.path.name}, anchors: {chosen.strategy}"))
+    return places, picture
+
+
+def _measured(route: Route, recipe_file: Path, student: Path | str | None) -> list[Place]:
+    recipe = load_recipe(TeachRecipe, recipe_file, [])
+    data, closed = open_training(recipe.faces, recipe.data, recipe.head.closed), recipe.head.closed
+    images = data.withheld or withhold(data.images, min(0.49, SAMPLE / len(data.images)))[1]
+    machine, size = Machine(recipe.machine), route.spec.size if route.spec else recipe.model.size
+    loader = Loader(images, size, min(256, len(images)), 0, data.view, recipe.machine.memory, machine.device)
+    network = load_model(Run(Path(student)).model).to(machine.device) if student else None
+
+    @torch.no_grad()
+    def outputs(batch: torch.Tensor) -> torch.Tensor:
+        assert network is not None
+        return torch.as_tensor(network(network.inputs(batch))).float()
+
+    anchors = Anchors(route, loader, images.fingerprint(), "float32", machine)
+    congruence = Congruence(anchors, outputs, TEMPERATURE if closed else None)
+    return profile(route, congruence, images.labels if closed else None, network is not None)

@@ -111,7 +111,7 @@ def test_the_fingerprint_is_that_of_labels_and_bytes_in_order(tmp_path: Path) ->
         (tmp_path / name).write_bytes(data)
     found = open_faces(tmp_path).fingerprint()
     assert found.content == hashlib.sha256(b"0 0\n" b"0 6\nsecond" b"1 3\none").hexdigest()
-    assert (found.identities, found.images) == (2, 3)
+    assert (found.classes, found.images) == (2, 3)
 
 
 def test_the_fingerprint_sees_a_changed_label(tmp_path: Path) -> None:

@@ -8,8 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.imageset import ImageSet
+from facekd.data.imageset import Pixels as Image
 from facekd.data.pairs import PairSet, open_pairs
-from facekd.evaluation.protocols import evaluate_megaface, evaluate_verification
+from facekd.data.views import centre
+from facekd.errors import DataError
+from facekd.evaluation.protocols import evaluate_classification, evaluate_megaface, evaluate_verification
 from facekd.models.embedder import Embedder
 
 
@@ -79,6 +83,79 @@ def test_flip_reaches_the_model() -> None:
 
     evaluate_megaface(Counting(), faces, others, flip=False)
     assert sum(seen) == 64
+
+
+class Colours(ImageSet):
+    """Images of any size: class k is bright in channel k on the left half."""
+
+    def __init__(self, images: int = 150, sides: tuple[int, int] = (16, 16)) -> None:
+        self.path = Path("colours")
+        self.labels = np.arange(images) % 3
+        self.names = ["red", "green", "blue"]
+        self.images: Image = np.random.default_rng(0).integers(0, 60, (images, *sides, 3), np.uint8)
+        self.images[np.arange(images), :, : sides[1] // 2, self.labels] += 90
+
+    def pixels(self, index: int) -> Image:
+        image: Image = self.images[index]
+        return image
+
+    def content(self, index: int) -> bytes:
+        return self.pixels(index).tobytes()
+
+    def where(self, index: int) -> str:
+        return f"colour {index}"
+
+
+class Channels(Embedder):
+    """Mean of every channel in the left half as the logit of a class."""
+
+    name, dimension, fingerprint = "channels", 3, "0" * 64
+
+    def __init__(self, size: int = 16) -> None:
+        self.size = size
+
+    def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert crops.shape[1:] == (self.size, self.size, 3)
+        logits: NDArray[np.float32] = crops[:, :, : self.size // 2].mean(axis=(1, 2)).astype(np.float32)
+        return logits
+
+
+def test_classes_that_a_model_knows_are_found() -> None:
+    result = evaluate_classification(Channels(), Colours())
+    assert (result.top1, result.images, result.classes, result.agreement) == (1.0, 150, 3, None)
+    assert result.per_class == {"red": 1.0, "green": 1.0, "blue": 1.0}
+
+
+def test_the_logits_are_those_of_the_centre_view() -> None:
+    images = Colours(90, (30, 22))
+    views = np.stack([centre(images.pixels(index), 16) for index in range(90)])
+    logits = Channels().forward(views).astype(np.float64)
+    nll = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(90), images.labels]
+    assert evaluate_classification(Channels(), images).nll == pytest.approx(nll.mean(), rel=1e-9)
+
+
+def test_a_teacher_of_another_size_sees_its_own_view() -> None:
+    result = evaluate_classification(Channels(16), Colours(150, (40, 30)), Channels(24))
+    assert result.agreement == 1.0 and result.kl is not None and 0 < result.kl < 1
+
+
+def test_with_flip_the_logits_are_the_mean_of_image_and_mirror() -> None:
+    images = Colours()
+    logits = (Channels().forward(images.images) + Channels().forward(images.images[:, :, ::-1])).astype(np.float64) / 2
+    nll = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(150), images.labels]
+    assert evaluate_classification(Channels(), images, flip=True).nll == pytest.approx(nll.mean(), abs=1e-6)
+
+
+def test_a_classifier_of_other_classes_is_refused() -> None:
+    images = Colours()
+    images.names.append("violet")
+    with pytest.raises(DataError, match="channels has 3 outputs, colours has 4 classes"):
+        evaluate_classification(Channels(), images)
+
+
+def test_a_teacher_of_other_classes_is_refused() -> None:
+    with pytest.raises(DataError, match="pixels has 256 outputs, colours has 3 classes"):
+        evaluate_classification(Channels(), Colours(), Pixels())
 
 
 def test_pixels_on_real_frontal_faces_lie_where_pixels_lie(shared: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facekd.errors import ModelError
 from facekd.heads import HEADS, create_head
-from facekd.heads.margins import arcface_target, cosface_target, cosines
+from facekd.heads.margins import MarginHead, arcface_target, cosface_target, cosines
 
 
 def arc_reading(cos: float, margin: float) -> float:
@@ -22,6 +22,12 @@ def arc_reading(cos: float, margin: float) -> float:
 READINGS: dict[str, Callable[[float, float], float]] = {
     "arcface": arc_reading, "cosface": lambda cos, margin: cos - margin,
 }
+
+
+def margin_head(name: str, outputs: int, classes: int) -> MarginHead:
+    head = create_head(name, outputs, classes)
+    assert isinstance(head, MarginHead)
+    return head
 
 
 def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -46,7 +52,7 @@ def reading(name: str, embeddings: torch.Tensor, labels: torch.Tensor, centres: 
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_logits_equal_the_formula_in_float64(name: str) -> None:
     embeddings, labels, centres = batch()
-    head = create_head(name, 16, 6)
+    head = margin_head(name, 16, 6)
     head.weight.data.copy_(centres)
     logits = head(embeddings, labels)
     assert logits.dtype == torch.float32 and logits.shape == (8, 6)
@@ -82,7 +88,7 @@ def test_arcface_gradient_is_the_true_one() -> None:
 def test_gradcheck_of_the_whole_head_in_float64(name: str) -> None:
     embeddings, labels, centres = batch()
     keep = [0, 1, 3, 4]  # row 2 lies on its centre, where the slope has no limit
-    head = create_head(name, 16, 6).double()
+    head = margin_head(name, 16, 6).double()
 
     def logits(e: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = torch.func.functional_call(head, {"weight": w}, (e, labels[keep]))
@@ -124,7 +130,7 @@ def test_values_and_gradients_are_finite(name: str, case: str) -> None:
         "on the centre": (centres[labels], centres), "opposite": (-centres[labels], centres),
         "tiny": (embeddings * 1e-30, centres), "huge": (embeddings * 1e15, centres),
     }
-    head = create_head(name, 16, 6)
+    head = margin_head(name, 16, 6)
     head.weight.data.copy_(changed[case][1])
     leaf = changed[case][0].clone().requires_grad_()
     logits = head(leaf, labels)
@@ -138,7 +144,7 @@ def test_values_and_gradients_are_finite(name: str, case: str) -> None:
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_autocast_does_not_reach_the_cosines(name: str, dtype: torch.dtype) -> None:
     embeddings, labels, centres = batch()
-    head = create_head(name, 16, 6)
+    head = margin_head(name, 16, 6)
     head.weight.data.copy_(centres)
     low = embeddings.to(dtype)
     with torch.autocast("cpu", dtype):
@@ -156,7 +162,7 @@ def test_a_shard_of_the_centres_gives_its_columns() -> None:
 
 @pytest.mark.parametrize(("name", "margin"), [("arcface", 0.5), ("cosface", 0.35)])
 def test_the_papers_defaults(name: str, margin: float) -> None:
-    head = create_head(name, 4, 3)
+    head = margin_head(name, 4, 3)
     assert (head.scale, head.margin, tuple(head.weight.shape)) == (64.0, margin, (3, 4))
 
 
@@ -165,8 +171,8 @@ def test_an_unknown_head_names_the_nearest() -> None:
         create_head("arcfase", 8, 2)
 
 
-@pytest.mark.parametrize("bad", [{"classes": 0}, {"embedding": 0}, {"scale": 0.0}, {"margin": 1.6}, {"margin": -0.1}])
+@pytest.mark.parametrize("bad", [{"classes": 0}, {"outputs": 0}, {"scale": 0.0}, {"margin": 1.6}, {"margin": -0.1}])
 def test_useless_values_are_refused(bad: dict[str, float]) -> None:
-    values: dict[str, float] = {"embedding": 8, "classes": 2, **bad}
+    values: dict[str, float] = {"outputs": 8, "classes": 2, **bad}
     with pytest.raises(ModelError, match="head: "):
         create_head("arcface", **values)  # type: ignore[arg-type]

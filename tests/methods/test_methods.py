@@ -1,62 +1,90 @@
-"""What the loop expects of every method."""
+"""What the loop expects of every method; a new loss is swept as soon as it is registered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from facekd.config import HeadRecipe, MimicRecipe
+from facekd.answers import Answer
+from facekd.config import HeadRecipe, LossRecipe
+from facekd.data.augment import Flip
 from facekd.data.faceset import open_faces
 from facekd.data.loader import Batch, Loader
+from facekd.losses import kind_of, names
+from facekd.methods.distillation import Distillation
 from facekd.methods.labels import Labels
-from facekd.methods.mimic import Mimic
-from facekd.models.registry import FaceModel, create
+from facekd.models.registry import Network, create
 from facekd.route.teacher import Teacher
 from facekd.training.method import Method, Stage
 
-HEAD = HeadRecipe(scale=16)
+HEAD, SOFTMAX = HeadRecipe(scale=16), HeadRecipe(name="softmax")
 
 
 class Table(Teacher):
-    """Random embeddings, one an image; they would take a gradient if they were given one."""
+    """Random answers, one an image; they would take a gradient if they were given one."""
 
-    def __init__(self, seed: int, dimension: int = 16) -> None:
+    def __init__(self, seed: int, dimension: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
         self.dimension = dimension
-        self.values = torch.randn(48, dimension, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+        self.outputs = torch.randn(48, dimension, generator=generator).requires_grad_()
+        colours = torch.randn(1, 5, 1, 1, generator=generator)  # alike in all images, so that they can be learnt soon
+        self.maps = tuple((colours + 0.1 * torch.randn(48, 5, side, side, generator=generator)).requires_grad_()
+                          for side in (16, 8, 2))
 
-    def embeddings(self, batch: Batch) -> Tensor:
-        return self.values[batch.index]
+    @property
+    def leaves(self) -> list[Tensor]:
+        return [self.outputs, *self.maps]
+
+    def answer(self, batch: Batch) -> Answer:
+        return Answer(self.outputs[batch.index], tuple(m[batch.index] for m in self.maps))
+
+    def sample(self) -> Answer:
+        return Answer(self.outputs[:2], tuple(m[:2] for m in self.maps))
 
 
-TEACHERS = {0: Table(0), 1: Table(1)}
+TEACHERS = {8: Table(0, 8), 16: Table(1, 16)}
 
 
-def student(embedding: int = 16) -> FaceModel:
-    return create("iresnet10", size=32, embedding=embedding, width=0.25)
+def distillation(losses: dict[str, Any], outputs: int = 16, head: HeadRecipe = HEAD) -> Distillation:
+    """Classifiers and their teachers have 8 outputs, embeddings 16, or fewer and a projection."""
+    teacher = TEACHERS[8 if head.closed else 16]
+
+    def of(points: Sequence[int]) -> Teacher:
+        return teacher
+
+    recipes = {name: LossRecipe.model_validate(value) for name, value in losses.items()}
+    return Distillation(student(outputs), recipes, of, teacher.sample(), head, 8)
 
 
-def mimic(embedding: int = 16, **weights: float) -> Mimic:
-    return Mimic(student(embedding), MimicRecipe.model_validate(weights), TEACHERS.__getitem__, 16, HEAD, 8)
+def student(outputs: int = 16) -> Network:
+    return create("resnet8", size=32, outputs=outputs, width=0.5)
 
 
+OPEN = [name for name in names() if not kind_of(name).logits]
+"""The losses of embeddings; all serve a closed set."""
 METHODS: dict[str, Callable[[], Method]] = {
-    "labels": lambda: Labels(student(), HEAD, 8),
-    "l2": mimic,
-    "l2 of raw embeddings": lambda: mimic(normalize=False),
-    "cosine": lambda: mimic(l2=0, cosine=1),
-    "everything": lambda: mimic(l2=1, cosine=0.5, labels=0.1),
-    "projection": lambda: mimic(embedding=8),
-    "projection and labels": lambda: mimic(embedding=8, labels=0.1),
+    "labels alone": lambda: Labels(student(), HEAD, 8),
+    "labels of a closed set alone": lambda: Labels(student(8), SOFTMAX, 8),
+    **{name: partial(distillation, {name: 1}) for name in OPEN},
+    **{f"{name} of a closed set, and labels": partial(distillation, {name: 1, "labels": 0.1}, 8, SOFTMAX)
+       for name in names()},
+    "l2 of raw embeddings": lambda: distillation({"l2": {"normalize": False}}),
+    "everything": lambda: distillation({**dict.fromkeys(OPEN, 0.5), "labels": 0.1}),
+    "everything of a closed set": lambda: distillation({**dict.fromkeys(names(), 0.5), "labels": 0.1}, 8, SOFTMAX),
+    "projection": lambda: distillation({"l2": 1}, outputs=8),
+    "projection, and everything": lambda: distillation({**dict.fromkeys(OPEN, 0.5), "labels": 0.1}, outputs=8),
 }
 
 
 @pytest.fixture(scope="module")
 def batch(small_faces: Path) -> Batch:
-    return next(Loader(open_faces(small_faces), 32, 8, seed=0).epoch(0))
+    return next(Loader(open_faces(small_faces), 32, 8, 0, Flip()).epoch(0))
 
 
 @pytest.fixture(params=METHODS)
@@ -64,7 +92,7 @@ def make(request: pytest.FixtureRequest) -> Callable[[int], Method]:
     def seeded(seed: int) -> Method:
         torch.manual_seed(seed)
         method = METHODS[request.param]()
-        method.begin(Stage(1, 0))
+        method.begin(Stage(1, (0,)))
         return method
 
     return seeded
@@ -80,6 +108,13 @@ def test_losses_are_float32_scalars(make: Callable[[int], Method], batch: Batch)
     assert all((value.shape, value.dtype) == ((), torch.float32) for value in losses.values())
 
 
+def test_losses_are_float32_scalars_under_autocast(make: Callable[[int], Method], batch: Batch) -> None:
+    method = make(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = method.losses(batch)
+    assert all((v.shape, v.dtype, bool(v.isfinite())) == ((), torch.float32, True) for v in losses.values())
+
+
 def test_a_few_steps_lower_the_loss(make: Callable[[int], Method], batch: Batch) -> None:
     method = make(0)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.02, momentum=0.9)
@@ -92,10 +127,16 @@ def test_a_few_steps_lower_the_loss(make: Callable[[int], Method], batch: Batch)
     assert float(total(method, batch).detach()) < 0.9 * first
 
 
-def test_every_parameter_takes_part(make: Callable[[int], Method], batch: Batch) -> None:
+def test_every_parameter_takes_part_unless_it_lies_behind_the_last_map(
+    make: Callable[[int], Method], batch: Batch
+) -> None:
     method = make(0)
-    total(method, batch).backward()  # type: ignore[no-untyped-call]
-    assert [name for name, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
+    losses = method.losses(batch)
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    idle = {name for name, p in method.named_parameters() if p.requires_grad and p.grad is None}
+    if set(losses) == {"hint"}:
+        idle = {name for name in idle if not name.startswith("student.")}
+    assert idle == set()
 
 
 def test_the_state_round_trips(make: Callable[[int], Method], batch: Batch) -> None:
@@ -109,9 +150,9 @@ def test_the_student_is_part_of_the_state_and_the_teacher_is_not(make: Callable[
     method = make(0)
     parts = {name.partition(".")[0] for name in method.state_dict()}
     assert "student" in parts
-    assert parts <= {"student", "head", "projection"}
+    assert parts <= {"student", "head", "projection", "distances"}
 
 
 def test_no_gradient_reaches_the_teacher(make: Callable[[int], Method], batch: Batch) -> None:
     total(make(0), batch).backward()  # type: ignore[no-untyped-call]
-    assert TEACHERS[0].values.grad is None
+    assert [leaf.grad for teacher in TEACHERS.values() for leaf in teacher.leaves] == [None] * 8

@@ -18,7 +18,7 @@ from facekd.models.registry import create
 ])
 def test_costs_are_the_published_ones(name: str, embedding: int, millions: float, giga: float) -> None:
     with torch.device("meta"):
-        model = create(name, embedding=embedding)
+        model = create(name, outputs=embedding)
     assert parameters(model) / 1e6 == pytest.approx(millions, rel=1e-3)
     assert macs(model, 112) / 1e9 == pytest.approx(giga, rel=2e-3)
 
@@ -41,7 +41,7 @@ def test_layers_count_as_the_formula_says(model: nn.Module, size: int, count: in
 @pytest.mark.parametrize("training", [True, False])
 def test_counting_leaves_the_model_as_it_was(training: bool) -> None:
     torch.manual_seed(0)
-    model = create("mobilefacenet", size=32, embedding=8, width=0.25).train(training)
+    model = create("mobilefacenet", size=32, outputs=8, width=0.25).train(training)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     macs(model, 32)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())

@@ -44,7 +44,7 @@ def test_tensors_have_the_shapes_of_arcface_torch(key: str, shape: tuple[int, ..
 
 def test_a_block_is_the_published_formula() -> None:
     torch.manual_seed(0)
-    model = create("iresnet18", size=32, embedding=8, width=0.125).double().eval()
+    model = create("iresnet18", size=32, outputs=8, width=0.125).double().eval()
     for name, buffer in model.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             buffer.copy_(torch.rand_like(buffer) + 0.5)
@@ -70,14 +70,14 @@ def test_a_block_is_the_published_formula() -> None:
 
 
 def test_the_last_scale_is_one_and_fixed() -> None:
-    features = create("iresnet10", size=32, embedding=8, width=0.125).get_submodule("features")
+    features = create("iresnet10", size=32, outputs=8, width=0.125).get_submodule("features")
     weight = features.get_parameter("weight")
     assert not weight.requires_grad and bool((weight == 1).all())
 
 
 def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
-    model = create("iresnet10", size=32, embedding=8, width=0.125, dropout=0.5)
+    model = create("iresnet10", size=32, outputs=8, width=0.125, dropout=0.5)
     images = torch.randn(4, 3, 32, 32)
     assert not torch.equal(model(images), model(images))
     model.eval()

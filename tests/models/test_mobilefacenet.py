@@ -11,7 +11,7 @@ from facekd.models.registry import create
 
 
 @pytest.mark.parametrize(("options", "count"), [
-    ({"embedding": 128}, 1_003_136), ({"embedding": 512}, 1_200_512), ({"embedding": 512, "scale": 2}, 2_059_520),
+    ({"outputs": 128}, 1_003_136), ({"outputs": 512}, 1_200_512), ({"outputs": 512, "scale": 2}, 2_059_520),
 ])
 def test_parameters_are_those_of_arcface_torch(options: dict[str, int], count: int) -> None:
     with torch.device("meta"):
@@ -20,7 +20,7 @@ def test_parameters_are_those_of_arcface_torch(options: dict[str, int], count: i
 
 def test_folded_the_128_dimensional_net_has_the_papers_099_million() -> None:
     with torch.device("meta"):
-        model = create("mobilefacenet", embedding=128)
+        model = create("mobilefacenet", outputs=128)
     norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     scales = sum(m.num_features for m in norms)  # folding leaves of each scale and shift one bias
     assert parameters(model) - scales == 993_344
@@ -29,7 +29,7 @@ def test_folded_the_128_dimensional_net_has_the_papers_099_million() -> None:
 def test_the_trunk_has_the_papers_maps() -> None:
     # Chen et al. 2018, Table 1: the outputs of the stem, each stage's last bottleneck and the 1 x 1 convolution.
     with torch.device("meta"):
-        model = create("mobilefacenet", embedding=128)
+        model = create("mobilefacenet", outputs=128)
         x, shapes = torch.empty(1, 3, 112, 112), []
         x = model.get_submodule("stem")(x)
         shapes.append(tuple(x.shape[1:]))
@@ -42,7 +42,7 @@ def test_the_trunk_has_the_papers_maps() -> None:
 
 def test_the_head_weighs_every_place_of_the_map() -> None:
     torch.manual_seed(0)
-    gdc = create("mobilefacenet", size=64, embedding=8, width=0.125).eval().get_submodule("gdc")
+    gdc = create("mobilefacenet", size=64, outputs=8, width=0.125).eval().get_submodule("gdc")
     maps, kernel = torch.randn(2, 64, 4, 4), gdc.get_parameter("0.weight")
     expected = (maps * kernel[:, 0]).sum((2, 3)) / (1 + 1e-5) ** 0.5
     torch.testing.assert_close(gdc(maps).flatten(1), expected)
@@ -65,8 +65,8 @@ def test_a_wide_first_stage_counts_as_arcface_torchs_large_net() -> None:
 
 def test_width_shrinks_every_layer() -> None:
     with torch.device("meta"):
-        half = create("mobilefacenet", embedding=128, width=0.5).state_dict()
-        full = create("mobilefacenet", embedding=128).state_dict()
+        half = create("mobilefacenet", outputs=128, width=0.5).state_dict()
+        full = create("mobilefacenet", outputs=128).state_dict()
     wrong = [key for key in full if key.startswith("trunk") and full[key].ndim == 4
              and half[key].shape[0] * 2 != full[key].shape[0]]
     assert wrong == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -9,26 +10,37 @@ import facekd.models  # noqa: F401  (the architectures register themselves)
 from facekd.errors import ModelError
 from facekd.models.registry import ModelSpec, build, create, names
 
-NARROW: dict[str, dict[str, float]] = {name: {"width": 0.25} for name in names()}
+NARROW: dict[str, dict[str, Any]] = {
+    name: {} if name.startswith(("shufflenet", "wrn")) else {"width": 0.5 if name.startswith("resnet") else 0.25}
+    for name in names()
+}
+FAMILIES = [
+    "iresnet10", "mobilefacenet", "mobilenetv2", "resnet8", "resnet50_cifar", "shufflenetv1", "shufflenetv2", "vgg8",
+    "wrn_16_2",
+]
+"""The smallest of each; what holds for it holds for the deeper ones."""
 
 
 def test_the_registry_holds_the_promised_names() -> None:
     promised = {"iresnet10", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet", "mobilenetv2"}
+    promised |= {"resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
+    promised |= {"resnet8x4", "resnet32x4", "resnet50_cifar", "wrn_16_2", "wrn_40_1", "wrn_40_2"}
+    promised |= {"vgg8", "vgg11", "vgg13", "vgg16", "vgg19", "shufflenetv1", "shufflenetv2"}
     assert set(names()) == promised
 
 
-@pytest.mark.parametrize(("size", "embedding"), [(64, 1), (80, 100), (96, 128), (112, 512), (128, 7)])
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(("size", "embedding"), [(32, 2), (64, 1), (80, 100), (96, 128), (112, 512), (128, 7)])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_size_and_embedding_length_gives_the_right_shape(name: str, size: int, embedding: int) -> None:
     with torch.device("meta"):
-        model = create(name, size=size, embedding=embedding)
+        model = create(name, size=size, outputs=embedding)
         assert model(torch.empty(2, 3, size, size)).shape == (2, embedding)
 
 
 @pytest.mark.parametrize("name", names())
 def test_backward_reaches_every_trainable_weight(name: str) -> None:
     torch.manual_seed(0)
-    model = create(name, size=64, embedding=16, **NARROW[name])
+    model = create(name, size=64, outputs=16, **NARROW[name])
     output = model(torch.randn(4, 3, 64, 64))
     (output * torch.randn_like(output)).sum().backward()
     starved = [
@@ -42,7 +54,7 @@ def test_backward_reaches_every_trainable_weight(name: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_channels_last_gives_the_same_embeddings(name: str) -> None:
     torch.manual_seed(0)
-    model = create(name, size=64, embedding=16, **NARROW[name]).eval()
+    model = create(name, size=64, outputs=16, **NARROW[name]).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         plain = model(images)
@@ -53,9 +65,9 @@ def test_channels_last_gives_the_same_embeddings(name: str) -> None:
     torch.testing.assert_close(last, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
 
 
-@pytest.mark.parametrize("name", ["iresnet10", "mobilefacenet", "mobilenetv2"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_model_is_one_graph_for_the_exporter(name: str) -> None:
-    model = create(name, size=32, embedding=16, **NARROW[name]).eval()
+    model = create(name, size=32, outputs=16, **NARROW[name]).eval()
     batch = {0: torch.export.Dim("batch")}
     program = torch.export.export(model, (torch.randn(2, 3, 32, 32),), dynamic_shapes=(batch,))
     images = torch.randn(5, 3, 32, 32)
@@ -66,7 +78,7 @@ def test_a_model_is_one_graph_for_the_exporter(name: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_a_spec_survives_json_and_rebuilds_the_model(name: str) -> None:
     with torch.device("meta"):
-        model = create(name, size=64, embedding=32, **NARROW[name])
+        model = create(name, size=64, outputs=32, **NARROW[name])
         spec = ModelSpec.from_dict(json.loads(json.dumps(model.spec.to_dict())))
         again = build(spec)
     assert spec == model.spec == again.spec
@@ -93,7 +105,8 @@ def test_an_unknown_option_names_the_valid_ones() -> None:
 @pytest.mark.parametrize(("options", "text"), [
     ({"size": 100}, "size must be a multiple of 16"),
     ({"size": 0}, "size must be a multiple of 16"),
-    ({"embedding": 0}, "embedding must be a whole number"),
+    ({"outputs": 0}, "outputs must be a whole number"),
+    ({"pixels": "cifar"}, "unknown pixels 'cifar'"),
     ({"width": "half"}, "'width' must be like 1.0, not 'half'"),
     ({"width": float("nan")}, "'width' must be a finite number"),
     ({"width": 0}, "leaves no channel"),
@@ -107,10 +120,15 @@ def test_a_useless_value_is_refused_in_words(options: dict[str, object], text: s
 
 
 @pytest.mark.parametrize("record", [
-    {"name": "iresnet18", "size": 112}, {"name": "iresnet18", "size": 112, "embedding": 8, "depth": 3},
-    {"name": ["iresnet18"], "size": 112, "embedding": 8}, {"name": "iresnet18", "size": "112", "embedding": 8},
-    {"name": "iresnet18", "size": 112, "embedding": 8, "options": {"groups": 2}},
+    {"name": "iresnet18", "size": 112}, {"name": "iresnet18", "size": 112, "outputs": 8, "depth": 3},
+    {"name": ["iresnet18"], "size": 112, "outputs": 8}, {"name": "iresnet18", "size": "112", "outputs": 8},
+    {"name": "iresnet18", "size": 112, "outputs": 8, "options": {"groups": 2}},
 ])
 def test_a_damaged_description_is_refused(record: dict[str, object]) -> None:
     with pytest.raises(ModelError):
         ModelSpec.from_dict(record)
+
+
+def test_a_description_from_before_class_sets_is_read() -> None:
+    spec = ModelSpec.from_dict({"name": "iresnet18", "size": 112, "embedding": 8})
+    assert spec == create("iresnet18", outputs=8).spec and spec.pixels == "unit"

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facekd.models.registry import FaceModel, ModelSpec
+from facekd.models.registry import ModelSpec, Network
 from facekd.models.torch_embedder import TorchEmbedder, weights_fingerprint
 
 
-class Small(FaceModel):
+class Small(Network):
     def __init__(self) -> None:
         super().__init__()
         self.spec = ModelSpec("small", 16, 4)

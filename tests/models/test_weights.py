@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from facekd.errors import ModelError
-from facekd.models.registry import FaceModel, create
+from facekd.models.registry import Network, create
 from facekd.models.weights import load_model, load_weights, save_model
 
 
-def network(seed: int = 0, **options: float) -> FaceModel:
+def network(seed: int = 0, **options: float) -> Network:
     torch.manual_seed(seed)
-    return create("iresnet10", size=32, embedding=16, **{"width": 0.25, **options})
+    return create("iresnet10", size=32, outputs=16, **{"width": 0.25, **options})
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_another_process_writes_the_same_bytes(saved: Path, tmp_path: Path) -> N
     code = (
         "import sys, torch; from pathlib import Path; from facekd.models.registry import create; "
         "from facekd.models.weights import save_model; torch.manual_seed(0); "
-        "save_model(create('iresnet10', size=32, embedding=16, width=0.25), Path(sys.argv[1]))"
+        "save_model(create('iresnet10', size=32, outputs=16, width=0.25), Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "other")], check=True)
     assert (tmp_path / "other").read_bytes() == saved.read_bytes()

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facekd.models.registry import FaceModel, ModelSpec
+from facekd.models.registry import ModelSpec, Network
 from facekd.packaging.onnx import OnnxExport, export_onnx
 
 
-class Tiny(FaceModel):
+class Tiny(Network):
     """Every kind of layer the real ones have, with both kinds of PReLU and batch norm that is not the identity."""
 
     def __init__(self, size: int) -> None:
@@ -43,8 +43,8 @@ class Tiny(FaceModel):
 
 
 @pytest.fixture(scope="session")
-def make_tiny() -> Callable[[int], FaceModel]:
-    def make(size: int) -> FaceModel:
+def make_tiny() -> Callable[[int], Network]:
+    def make(size: int) -> Network:
         torch.manual_seed(size)
         return Tiny(size)
 
@@ -52,7 +52,7 @@ def make_tiny() -> Callable[[int], FaceModel]:
 
 
 @pytest.fixture(scope="session")
-def tiny(make_tiny: Callable[[int], FaceModel]) -> FaceModel:
+def tiny(make_tiny: Callable[[int], Network]) -> Network:
     return make_tiny(112)
 
 
@@ -63,5 +63,5 @@ def crops() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def exported(tiny: FaceModel, crops: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> OnnxExport:
+def exported(tiny: Network, crops: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> OnnxExport:
     return export_onnx(tiny, tmp_path_factory.mktemp("export") / "tiny.onnx", crops=crops)

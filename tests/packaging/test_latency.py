@@ -5,7 +5,7 @@ import torch
 
 from facekd.errors import ExportError
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import FaceModel
+from facekd.models.registry import Network
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.packaging.latency import latency
 from facekd.packaging.onnx import OnnxExport
@@ -18,7 +18,7 @@ def test_figures_are_in_order(exported: OnnxExport) -> None:
     assert found.repeats == 20
 
 
-def test_torch_runs_on_one_thread_and_gets_its_threads_back(tiny: FaceModel) -> None:
+def test_torch_runs_on_one_thread_and_gets_its_threads_back(tiny: Network) -> None:
     seen: list[int] = []
     handle = tiny.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     before = torch.get_num_threads()

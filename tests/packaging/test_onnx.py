@@ -17,13 +17,13 @@ from torch import nn
 from facekd.errors import ExportError
 from facekd.models.inputs import to_input
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import FaceModel
+from facekd.models.registry import Network, create
 from facekd.packaging import onnx as export
 from facekd.packaging.onnx import OnnxExport, export_onnx, routing_notes
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 20])
-def test_the_file_answers_as_the_network_at_any_batch(tiny: FaceModel, exported: OnnxExport, batch: int) -> None:
+def test_the_file_answers_as_the_network_at_any_batch(tiny: Network, exported: OnnxExport, batch: int) -> None:
     pixels = torch.rand(batch, 3, 112, 112) * 2 - 1
     session = onnxruntime.InferenceSession(str(exported.path))
     (found,) = session.run(["embedding"], {"input": pixels.numpy()})
@@ -48,7 +48,7 @@ def test_insightface_gives_the_same_embedding(exported: OnnxExport, crops: NDArr
 
 
 def test_the_network_is_left_as_it_was(
-    make_tiny: Callable[[int], FaceModel], tiny: FaceModel, exported: OnnxExport
+    make_tiny: Callable[[int], Network], tiny: Network, exported: OnnxExport
 ) -> None:
     fresh = make_tiny(112)
     assert exported.path.exists()
@@ -63,13 +63,13 @@ def test_the_file_says_how_to_feed_it_and_names_no_file_of_this_machine(exported
 
 
 def test_export_is_silent(
-    make_tiny: Callable[[int], FaceModel], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    make_tiny: Callable[[int], Network], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     export_onnx(make_tiny(32), tmp_path / "m.onnx")
     assert capfd.readouterr() == ("", "")
 
 
-def test_denormal_weights_become_zero(make_tiny: Callable[[int], FaceModel], tmp_path: Path) -> None:
+def test_denormal_weights_become_zero(make_tiny: Callable[[int], Network], tmp_path: Path) -> None:
     model = make_tiny(32)
     with torch.no_grad():
         layer = model.get_submodule("layers.8")
@@ -82,9 +82,9 @@ def test_denormal_weights_become_zero(make_tiny: Callable[[int], FaceModel], tmp
 
 
 def test_a_file_of_other_weights_is_refused_and_not_left(
-    make_tiny: Callable[[int], FaceModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_tiny: Callable[[int], Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def perturbed(model: FaceModel) -> FaceModel:
+    def perturbed(model: Network) -> Network:
         with torch.no_grad():
             next(model.parameters()).mul_(1.01)
         return model
@@ -95,7 +95,7 @@ def test_a_file_of_other_weights_is_refused_and_not_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_that_answers_nan_is_refused(make_tiny: Callable[[int], FaceModel], tmp_path: Path) -> None:
+def test_a_network_that_answers_nan_is_refused(make_tiny: Callable[[int], Network], tmp_path: Path) -> None:
     model = make_tiny(32)
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
@@ -105,7 +105,7 @@ def test_a_network_that_answers_nan_is_refused(make_tiny: Callable[[int], FaceMo
 
 @pytest.mark.parametrize(("rename", "message"), [("batch", "dynamic batch is needed"), ("nodes", "0..255")])
 def test_a_graph_that_misleads_its_users_is_refused(
-    exported: OnnxExport, tiny: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: str, message: str
+    exported: OnnxExport, tiny: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: str, message: str
 ) -> None:
     proto = onnx.load(str(exported.path))
     if rename == "batch":
@@ -118,7 +118,7 @@ def test_a_graph_that_misleads_its_users_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_crops_of_another_size_are_refused(tiny: FaceModel, tmp_path: Path) -> None:
+def test_crops_of_another_size_are_refused(tiny: Network, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="112"):
         export_onnx(tiny, tmp_path / "m.onnx", crops=np.zeros((2, 64, 64, 3), np.uint8))
 
@@ -140,3 +140,9 @@ def test_inputs_are_scaled_as_insightface_scales_them() -> None:
     pixels = torch.arange(192, dtype=torch.uint8).reshape(1, 8, 8, 3)
     expected = (pixels.numpy().astype(np.float64) - 127.5) / 127.5
     np.testing.assert_allclose(to_input(pixels).numpy().transpose(0, 2, 3, 1), expected, atol=1e-7)
+
+
+def test_pixels_scaled_otherwise_are_refused(tmp_path: Path) -> None:
+    model = create("mobilenetv2", size=32, outputs=8, pixels="cifar100")
+    with pytest.raises(ExportError, match="pixels scaled as 'cifar100'"):
+        export_onnx(model, tmp_path / "m.onnx")

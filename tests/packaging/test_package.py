@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from facekd.errors import ExportError
 from facekd.files import read_versioned
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import FaceModel
+from facekd.models.registry import Network
 from facekd.packaging import package
 from facekd.packaging.package import PackageSummary, write_package
 
 
 @pytest.fixture(scope="module")
-def written(tiny: FaceModel, crops: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> PackageSummary:
+def written(tiny: Network, crops: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> PackageSummary:
     return write_package(
         tiny, tmp_path_factory.mktemp("package") / "phone", name="tiny", calibration_crops=crops,
         results={"CFP-FF accuracy": 0.9}, provenance={"run": "abc", "licence_data": "CC0"}, calibration_images=6,
@@ -65,7 +65,7 @@ def test_the_card_runs_as_it_stands(
 
 
 def test_a_failure_midway_leaves_nothing(
-    tiny: FaceModel, crops: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Network, crops: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ExportError("refused")
@@ -76,13 +76,13 @@ def test_a_failure_midway_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_package_is_not_touched(tiny: FaceModel, tmp_path: Path) -> None:
+def test_an_existing_package_is_not_touched(tiny: Network, tmp_path: Path) -> None:
     (tmp_path / "card.md").write_text("mine")
     with pytest.raises(ExportError, match="not an empty folder"):
         write_package(tiny, tmp_path, name="t", calibration_crops=None, results={}, provenance={})
     assert (tmp_path / "card.md").read_text() == "mine"
 
 
-def test_a_name_with_a_folder_is_refused(tiny: FaceModel, tmp_path: Path) -> None:
+def test_a_name_with_a_folder_is_refused(tiny: Network, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="plain file name"):
         write_package(tiny, tmp_path / "p", name="../t", calibration_crops=None, results={}, provenance={})

@@ -42,6 +42,19 @@ def _megaface(name: str, rank1: float) -> dict[str, Any]:
     }
 
 
+def _classify(name: str, top1: float) -> dict[str, Any]:
+    sure = [None, *np.linspace(0.1, 0.97, 14)]
+    return {
+        "top1": top1, "top1_interval": [top1 - 0.01, top1 + 0.01], "top5": 0.9531, "top5_interval": [0.95, 0.96],
+        "per_class": {f"thing {k}": k / 20 for k in range(20)} | {"absent": None}, "ece": 0.0412,
+        "reliability": [{"confidence": c, "accuracy": None if c is None else c * 0.9, "count": 0 if c is None else 70}
+                        for c in sure],
+        "nll": 1.23456, "images": 9876, "classes": 21, "agreement": 0.8071, "kl": 0.34567,
+        "notes": ["1 of 21 classes have no image"], "kind": "classify", "name": name, "hardware": "cpu2",
+        "command": f"facekd eval cifar --name {name}",
+    }
+
+
 def _log(stages: int, epochs: float) -> str:
     lines = [
         {"step": 10 * (i + 1), "epoch": epochs * (i + 1) / 80, "stage": i * stages // 80,
@@ -54,10 +67,10 @@ def _log(stages: int, epochs: float) -> str:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """``make_run(name, seed=0, verb="distill", accuracy=..., rank1=..., width=0.5, info={})``: a run folder."""
+    """``make_run(name, seed=0, verb="distill", accuracy=..., rank1=..., top1=None, info={})``: a run folder."""
 
     def make(name: str, seed: int = 0, verb: str = "distill", accuracy: float | None = 0.91, rank1: float | None = 0.6,
-             epochs: float = 20, info: dict[str, Any] | None = None) -> Path:
+             epochs: float = 20, info: dict[str, Any] | None = None, top1: float | None = None) -> Path:
         run = tmp_path / name
         run.mkdir(parents=True)
         recipe = {"faces": "faces/train", "out": str(run), "schedule": {"epochs": epochs}, "seed": seed}
@@ -85,6 +98,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             _write(run / "results" / "verify-cfp-ff.json", _verify("cfp-ff", accuracy))
         if rank1 is not None:
             _write(run / "results" / "megaface-cfp.json", _megaface("cfp", rank1))
+        if top1 is not None:
+            _write(run / "results" / "classify-things.json", _classify("things", top1))
         return run
 
     return make

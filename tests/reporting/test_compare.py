@@ -93,6 +93,22 @@ def test_headline_columns_are_a_part_of_all(seeds: list[Path]) -> None:
     assert full - short == {"cfp-ff AUC", "cfp TAR@FAR 1e-4"} and short < full
 
 
+def test_classification_is_compared(make_run: MakeRun) -> None:
+    runs = [make_run(f"kd-s{seed}", seed, accuracy=None, rank1=None, top1=top1) for seed, top1 in enumerate((0.7, 0.8))]
+    found = summary(runs)
+    names = ("top-1", "top-5", "ECE", "agreement")
+    assert [(m["key"], m["headline"]) for m in found["metrics"]] == [(f"classify/things/{n}", True) for n in names]
+    assert found["groups"][0]["metrics"]["classify/things/top-1"]["mean"] == pytest.approx(0.75)
+    assert "things: 9,876 images." in found["notes"]
+    cells = markdown_cells(compare(runs))["kd"]
+    assert cells["things top-1"] == "75.00 ± 7.07 [74.00, 76.00]" and cells["things ECE"] == "4.12 ± 0.00"
+
+
+def test_runs_with_and_without_a_classification_stand_in_one_table(make_run: MakeRun) -> None:
+    cells = markdown_cells(compare([make_run("faces"), make_run("both", epochs=30, top1=0.7)]))
+    assert cells["faces"]["things top-1"] == "–" and cells["both"]["cfp-ff accuracy"] != "–"
+
+
 def test_a_missing_result_is_a_dash(make_run: MakeRun) -> None:
     cells = markdown_cells(compare([make_run("whole"), make_run("part", epochs=30, rank1=None)]))
     assert cells["part"]["cfp rank 1"] == "–" and cells["whole"]["cfp rank 1"] != "–"

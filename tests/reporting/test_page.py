@@ -134,7 +134,7 @@ def test_multiply_adds_are_counted_where_the_run_does_not_say(make_run: MakeRun)
     from facekd.models.count import macs
     from facekd.models.registry import create
 
-    expected = macs(create("mobilenetv2", size=64, embedding=128, width=0.5), 64)
+    expected = macs(create("mobilenetv2", size=64, outputs=128, width=0.5), 64)
     assert f"{expected / 1e6:#.3g} M".replace(". M", " M") in page(make_run("student")).text
 
 
@@ -166,4 +166,65 @@ def test_a_damaged_log_is_named(make_run: MakeRun) -> None:
     run = make_run("student")
     (run / "log.jsonl").write_text("{broken\n{}\n")
     with pytest.raises(DataError, match=r"log\.jsonl is damaged"):
+        write_report(run)
+
+
+def closed(make_run: MakeRun) -> Path:
+    return make_run("student", accuracy=None, rank1=None, top1=0.7654,
+                    info={"model": {"name": "mobilenetv2", "size": 32, "outputs": 21, "options": {"width": 0.5}}})
+
+
+def test_classification_lands_in_the_page(make_run: MakeRun) -> None:
+    cells = page(closed(make_run)).text
+    wanted = ["76.54 [75.54, 77.54]", "95.31 [95.00, 96.00]", "4.12", "1.2346", "80.71", "0.3457", "9,876", "21",
+              "things: 1 of 21 classes have no image", "facekd eval cifar --name things (cpu2)"]
+    assert [figure for figure in wanted if figure not in cells] == []
+
+
+def test_a_page_on_a_closed_set_speaks_of_no_faces(make_run: MakeRun) -> None:
+    run = closed(make_run)
+    (run / "recipe.yaml").write_text("head: {name: softmax}\nseed: 0\n", encoding="utf-8")
+    info = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({key: value for key, value in info.items() if key != "faces"}))
+    text = "\n".join(page(run).text).replace("facekd", "").lower()
+    assert "classification" in text
+    assert [word for word in ("face", "verification", "people", "person") if word in text] == []
+
+
+def test_the_ends_of_the_classes_are_named(make_run: MakeRun) -> None:
+    text = page(closed(make_run)).text
+    assert "Lowest: thing 0 0.00; thing 1 5.00; thing 2 10.00; thing 3 15.00; thing 4 20.00." in text
+    assert "Highest: thing 19 95.00; thing 18 90.00; thing 17 85.00; thing 16 80.00; thing 15 75.00." in text
+
+
+def test_calibration_and_classes_are_drawn(make_run: MakeRun) -> None:
+    pictures = "".join(page(closed(make_run)).pictures)
+    assert "confidence (%)" in pictures and "mean of the classes" in pictures
+
+
+def test_a_classification_without_top5_and_teacher_shows_dashes(make_run: MakeRun) -> None:
+    run = closed(make_run)
+    before = page(run).text.count("–")
+    file = run / "results" / "classify-things.json"
+    absent = dict.fromkeys(("top5", "top5_interval", "agreement", "kl"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | absent))
+    assert page(run).text.count("–") - before == 3  # top-5 and its interval share a cell
+
+
+def test_faces_and_closed_sets_stand_in_one_page(make_run: MakeRun) -> None:
+    text = page(make_run("student", top1=0.7654)).text
+    assert "Classification" in text and "Verification" in text
+
+
+def test_an_unmeasured_classifier_is_told_how_it_is_measured(make_run: MakeRun) -> None:
+    run = make_run("student", accuracy=None, rank1=None)
+    (run / "recipe.yaml").write_text("head: {name: softmax}\nseed: 0\n", encoding="utf-8")
+    text = "\n".join(page(run).text)
+    assert f"facekd eval cifar --model {run}" in text and "eval verify" not in text
+
+
+def test_a_classification_that_lacks_a_figure_is_named(make_run: MakeRun) -> None:
+    run = make_run("student")
+    (run / "results" / "classify-things.json").write_text('{"top1": 0.5}')
+    with pytest.raises(DataError, match=r"classify-things\.json lacks .*ece"):
         write_report(run)

@@ -68,3 +68,13 @@ def test_cmc_of_any_length(count: int) -> None:
 def test_more_curves_than_colours_are_all_drawn() -> None:
     many = {f"test {number}": ROC["cfp-ff"] for number in range(20)}
     assert set(many) <= set(texts(plots.roc(many)))
+
+
+def test_reliability_names_its_tests() -> None:
+    bins = [(0.1, 0.2, 5), (0.9, 0.8, 50)]
+    assert {"a", "b", "confidence (%)"} <= set(texts(plots.reliability({"a": bins, "b": bins[:1]})))
+
+
+@pytest.mark.parametrize("count", [1, 10, 1000])
+def test_any_number_of_classes_is_drawn(count: int) -> None:
+    assert "mean of the classes" in texts(plots.by_class(np.linspace(0, 1, count).tolist()))

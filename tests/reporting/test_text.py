@@ -15,6 +15,10 @@ def test_interval_is_in_percent() -> None:
     assert text.with_interval(0.5, (0.4, 0.6125)) == "50.00 [40.00, 61.25]"
 
 
+def test_nats_have_four_decimals() -> None:
+    assert (text.nats(1.23456), text.nats(None)) == ("1.2346", "–")
+
+
 def test_millions_keep_three_figures() -> None:
     assert [text.millions(n) for n in (849_000, 12_345_678, 123_456_789)] == ["0.849 M", "12.3 M", "123 M"]
 
@@ -31,6 +35,10 @@ def test_flat_makes_dotted_keys_in_order() -> None:
 def test_flat_reads_a_latency_as_one_sentence() -> None:
     record = {"median_ms": 3.14159, "quartiles_ms": [3.0, 3.3], "p95_ms": 4.0, "repeats": 100}
     assert list(text.flat({"latency": record})) == [("latency", "3.14 ms (quartiles 3.00 to 3.30, 95 % within 4.00)")]
+
+
+def test_model_of_a_class_set_shows_its_outputs() -> None:
+    assert text.model({"name": "m", "size": 32, "outputs": 100, "options": {}}) == "m, 32 px, 100-d"
 
 
 def test_model_names_a_width_other_than_one() -> None:

@@ -7,126 +7,110 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from facekd.config import HeadRecipe, MimicRecipe
-from facekd.data.faceset import Fingerprint, open_faces
+from facekd.answers import Answer
+from facekd.data.augment import Crop, Flip
+from facekd.data.faceset import open_faces
+from facekd.data.imageset import Fingerprint
 from facekd.data.loader import Batch, Loader
 from facekd.errors import RouteError, SetupError
-from facekd.methods.mimic import Mimic
-from facekd.models.registry import create
-from facekd.route.cache import CachedTeacher, Kind, build_cache, cache_file
-from facekd.route.route import Route
-from facekd.route.teacher import LiveTeacher, live_teacher
-from facekd.training.method import Stage
+from facekd.route.cache import CachedTeacher, read_slot, slot_file, write_slot
+from facekd.route.teacher import LiveTeacher
 
 CPU = torch.device("cpu")
-BOUNDS: list[tuple[Kind, float]] = [("float16", 1e-3), ("float32", 1e-6)]
-
-
-@pytest.fixture
-def loader(small_faces: Path) -> Loader:
-    return Loader(open_faces(small_faces), 32, 8, seed=0)
-
-
-@pytest.fixture
-def live(taught: Path) -> LiveTeacher:
-    route = Route.open(taught)
-    return live_teacher(route.point_file(len(route.points) - 1), CPU)
-
-
-@pytest.mark.parametrize(("kind", "bound"), BOUNDS)
-def test_cached_and_live_teachers_agree_on_both_views(
-    live: LiveTeacher, loader: Loader, tmp_path: Path, kind: Kind, bound: float
-) -> None:
-    build_cache(live, loader, tmp_path / "cache.npy", kind, CPU)
-    cached = CachedTeacher(tmp_path / "cache.npy")
-    assert cached.dimension == live.dimension == 16
-    seen = set()
-    for batch in loader.epoch(1):
-        truth, found = live.embeddings(batch), cached.embeddings(batch)
-        assert (found.dtype, found.shape) == (torch.float32, (8, 16))
-        assert float((found - truth).norm() / truth.norm()) < bound
-        seen |= set(batch.flipped.tolist())
-    assert seen == {False, True}
-    values = np.load(tmp_path / "cache.npy")
-    assert (values.shape, values.dtype) == ((2, 48, 16), np.dtype(kind))
-    assert np.abs(values[0] - values[1]).max() > 0.01  # the views differ, so that mixing them up would show
-
-
-@pytest.mark.parametrize(("kind", "bound"), BOUNDS)
-def test_a_method_cannot_tell_them_apart(
-    live: LiveTeacher, loader: Loader, tmp_path: Path, kind: Kind, bound: float
-) -> None:
-    build_cache(live, loader, tmp_path / "cache.npy", kind, CPU)
-    recipe = MimicRecipe(l2=1, cosine=1, normalize=False, labels=1)
-    batch = next(loader.epoch(0))
-    losses = []
-    for teacher in (live, CachedTeacher(tmp_path / "cache.npy")):
-        torch.manual_seed(0)
-        student = create("iresnet10", size=32, embedding=16, width=0.25)
-        method = Mimic(student, recipe, {0: teacher}.__getitem__, 16, HeadRecipe(), 8)
-        method.begin(Stage(1, 0))
-        losses.append(method.losses(batch))
-    assert losses[0].keys() == losses[1].keys() == {"l2", "cosine", "labels"}
-    for name, value in losses[0].items():
-        assert float(losses[1][name].detach()) == pytest.approx(float(value.detach()), rel=bound)
-
-
-def test_the_teacher_does_not_train_and_gives_no_gradient(live: LiveTeacher, loader: Loader) -> None:
-    batch = next(loader.epoch(0))
-    once = live.embeddings(batch)
-    part = Batch(batch.images[:1], batch.labels[:1], batch.index[:1], batch.flipped[:1])
-    assert not once.requires_grad
-    torch.testing.assert_close(live.embeddings(part), once[:1], rtol=1e-4, atol=1e-5)  # no batch statistics
-    assert torch.equal(live.embeddings(batch), once)
-
-
-def test_a_cache_is_keyed_by_anchor_data_and_kind() -> None:
-    files = {
-        cache_file(Path("cache"), anchor, Fingerprint(data, 8, 48), kind)
-        for anchor in ("a" * 64, "b" * 64) for data in ("c" * 64, "d" * 64) for kind in ("float16", "float32")
-    }
-    assert len(files) == 8
 
 
 class Stub(LiveTeacher):
-    size, dimension = 32, 2
+    """Answers with the mean colour of the left and of the right half of an image, and a constant."""
 
-    def __init__(self, value: float, fail_at: int = -1) -> None:
+    size, dimension = 32, 3
+
+    def __init__(self, value: float = 1.0, fail_at: int = -1) -> None:
         self.value, self.fail_at, self.calls = value, fail_at, 0
 
-    def embeddings(self, batch: Batch) -> Tensor:
+    def answer(self, batch: Batch) -> Answer:
         self.calls += 1
         if self.calls == self.fail_at:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return torch.full((len(batch.index), 2), self.value)
+        halves = batch.images.float().view(-1, 32, 2, 16, 3).mean(dim=(1, 3, 4))
+        return Answer(torch.cat([halves, torch.full((len(halves), 1), self.value)], dim=1))
 
 
-def test_a_cache_that_is_there_is_not_made_again(loader: Loader, tmp_path: Path) -> None:
-    teacher = Stub(1.0)
-    build_cache(teacher, loader, tmp_path / "cache.npy", "float16", CPU)
-    assert teacher.calls == 12
-    build_cache(teacher, loader, tmp_path / "cache.npy", "float16", CPU)
-    assert teacher.calls == 12
+def loader(faces: Path, augmentation: Flip, batch: int = 8) -> Loader:
+    return Loader(open_faces(faces), 32, batch, 0, augmentation)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+@pytest.mark.parametrize("batch", [8, 7])  # 48 images: of 7 the last batch is not a whole one
+def test_a_slot_holds_every_image_in_its_version(small_faces: Path, tmp_path: Path, kind: Any, batch: int) -> None:
+    faces, found = open_faces(small_faces), {}
+    for slot in (0, 1):
+        write_slot(Stub(), loader(small_faces, Flip(), batch), slot, tmp_path / f"{slot}.npy", kind, CPU)
+        found[slot] = read_slot(tmp_path / f"{slot}.npy")
+        assert (found[slot].shape, found[slot].dtype) == ((48, 3), np.dtype(kind))
+        assert isinstance(found[slot], np.memmap)
+    truth = np.stack([faces.pixels(i).astype(np.float64).reshape(32, 2, 16, 3).mean(axis=(0, 2, 3)) for i in range(48)])
+    np.testing.assert_allclose(found[0][:, :2], truth, rtol=1e-3)
+    np.testing.assert_allclose(found[1][:, :2], truth[:, ::-1], rtol=1e-3)
+    assert np.abs(truth - truth[:, ::-1]).max() > 1  # mixing the versions up would show
+
+
+def test_a_cached_teacher_asks_for_each_slot_once_and_keeps_rows_apart(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def file(slot: int) -> Path:
+        asked.append(slot)
+        np.save(tmp_path / f"{slot}.npy", 100 * slot + np.arange(12, dtype=np.float32).reshape(6, 2))
+        return tmp_path / f"{slot}.npy"
+
+    teacher = CachedTeacher(2, file)
+    index, slot = torch.tensor([5, 0, 3, 0]), torch.tensor([1, 0, 0, 4])
+    batch = Batch(torch.zeros(4, 32, 32, 3, dtype=torch.uint8), index, index, slot)
+    for _ in range(3):
+        answer = teacher.answer(batch)
+        assert answer.outputs.tolist() == [[110, 111], [0, 1], [6, 7], [400, 401]]
+        assert (answer.outputs.dtype, answer.maps) == (torch.float32, ())
+    assert asked == [0, 1, 4]
+    assert teacher.sample().outputs.shape == (2, 2)
+
+
+def test_a_file_is_named_by_all_that_its_content_depends_on() -> None:
+    names = {
+        slot_file(Path("cache"), anchor * 64, Fingerprint(data * 64, 8, 48), versions, slot, kind)
+        for anchor in "ab" for data in "cd" for kind in ("float16", "float32") for slot in (0, 1, 1000)
+        for versions in (Flip(1).key, Crop(0).key, Crop(1).key, Crop(0, 2).key)
+    }
+    assert len(names) == 2 * 2 * 2 * 3 * 4
+
+
+def test_mirrored_images_are_the_same_whatever_the_seed() -> None:
+    assert Flip(0).key == Flip(1).key
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
 @pytest.mark.parametrize(("value", "kind"), [(1e5, "float16"), (float("nan"), "float32")])
-def test_what_the_type_cannot_hold_is_refused(loader: Loader, tmp_path: Path, value: float, kind: Any) -> None:
+def test_what_the_type_cannot_hold_is_refused(small_faces: Path, tmp_path: Path, value: float, kind: Any) -> None:
     with pytest.raises(RouteError, match=f"do not fit {kind}"):
-        build_cache(Stub(value), loader, tmp_path / "cache.npy", kind, CPU)
+        write_slot(Stub(value), loader(small_faces, Flip()), 0, tmp_path / "cache.npy", kind, CPU)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_cache(loader: Loader, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_cache(small_faces: Path, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="disk is full"):
-        build_cache(Stub(1.0, fail_at=3), loader, tmp_path / "cache.npy", "float16", CPU)
+        write_slot(Stub(fail_at=3), loader(small_faces, Flip()), 0, tmp_path / "cache.npy", "float16", CPU)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cut_file_is_refused(small_faces: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cache.npy"
+    write_slot(Stub(), loader(small_faces, Flip()), 0, file, "float32", CPU)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(RouteError, match=r"cache\.npy is damaged .*delete it, it is made again"):
+        read_slot(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"nothing"])
-def test_a_damaged_cache_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_cache_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cache.npy").write_bytes(content)
     with pytest.raises(RouteError, match=r"cache\.npy.*delete it"):
-        CachedTeacher(tmp_path / "cache.npy")
+        read_slot(tmp_path / "cache.npy")

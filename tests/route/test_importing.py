@@ -18,7 +18,7 @@ from torch import Tensor
 from facekd.errors import ModelError, RouteError
 from facekd.files import sha256
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import FaceModel, create
+from facekd.models.registry import Network, create
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
 from facekd.route.importing import import_route
@@ -29,9 +29,9 @@ SMALL: dict[str, Any] = {"name": "iresnet18", "size": 32, "options": {"width": 0
 State = dict[str, Tensor]
 
 
-def teacher(seed: int, embedding: int = 24) -> FaceModel:
+def teacher(seed: int, embedding: int = 24) -> Network:
     torch.manual_seed(seed)
-    model = create("iresnet18", size=32, embedding=embedding, width=0.125)
+    model = create("iresnet18", size=32, outputs=embedding, width=0.125)
     for module in model.modules():
         if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)):
             torch.nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def crops() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
 
-def same_weights(one: FaceModel, other: FaceModel) -> bool:
+def same_weights(one: Network, other: Network) -> bool:
     first, second = one.state_dict(), other.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
@@ -90,7 +90,7 @@ def test_the_order_of_the_files_is_the_order_of_the_route(tmp_path: Path) -> Non
     import_route([tmp_path / name for name in names], tmp_path / "route", **SMALL)
     route = Route.open(tmp_path / "route")
     assert [(p.step, p.epoch, p.reason) for p in route.points] == [(n, n, "imported") for n in (1, 2, 3)]
-    assert route.spec is not None and route.spec.embedding == 24
+    assert route.spec is not None and route.spec.outputs == 24
     for seed in range(3):
         assert same_weights(load_model(route.point_file(seed)), teacher(seed))
 
@@ -166,12 +166,12 @@ def test_a_wrong_crop_size_is_refused(tmp_path: Path) -> None:
 
 def test_a_length_that_cannot_be_read_off_is_asked_for(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "model.pt")
-    with pytest.raises(ModelError, match="give it as embedding"):
+    with pytest.raises(ModelError, match="give it as outputs"):
         import_route([tmp_path / "model.pt"], tmp_path / "route", **SMALL)
 
 
 def test_other_architectures_are_imported_with_their_options(tmp_path: Path) -> None:
-    original = create("mobilenetv2", size=32, embedding=20, width=0.25)
+    original = create("mobilenetv2", size=32, outputs=20, width=0.25)
     torch.save(original.state_dict(), tmp_path / "model.pt")
     options = {"width": 0.25}
     route = import_route([tmp_path / "model.pt"], tmp_path / "route", name="mobilenetv2", size=32, options=options)
@@ -250,3 +250,12 @@ def test_a_file_that_is_no_onnx_is_refused_before_anything_is_copied(tmp_path: P
     with pytest.raises(ModelError, match=r"face\.onnx is not an ONNX file"):
         import_route([tmp_path / "face.onnx"], tmp_path / "route")
     assert not (tmp_path / "route").exists()
+
+
+def test_a_classifier_of_repdistiller_becomes_a_teacher(tmp_path: Path) -> None:
+    network = create("resnet8", size=32, outputs=7, pixels="cifar100", width=0.5)
+    torch.save({"epoch": 240, "best_acc": 72.0, "model": network.state_dict()}, tmp_path / "resnet8_last.pth")
+    route = import_route([tmp_path / "resnet8_last.pth"], tmp_path / "route", name="resnet8", size=32,
+                         options={"width": 0.5}, pixels="cifar100")
+    assert route.spec == network.spec
+    assert same_weights(network, load_model(route.point_file(0)))

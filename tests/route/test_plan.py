@@ -2,89 +2,63 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from facekd.errors import RouteError
-from facekd.models.registry import create
-from facekd.route.plan import Leg, Plan, make_plan
-from facekd.route.route import Point, Route
+from facekd.route.plan import Growth, Leg, Plan
+from facekd.route.route import Route
 from facekd.verbs.plan import plan as plan_verb
 
-
-def make_route(folder: Path, count: int) -> Route:
-    points = [Point(10 * (i + 1), i + 1.0, 0.1, "epoch", f"{i}.safetensors", "0" * 64) for i in range(count)]
-    route = Route(folder, create("iresnet10", size=32, embedding=16, width=0.25).spec, points)
-    route.write()
-    return route
+HALVES = [Leg((4,), "early", 0.5), Leg((9,), "late", 0.5)]
 
 
 @pytest.fixture
-def route(tmp_path: Path) -> Route:
-    return make_route(tmp_path / "runs" / "teacher" / "route", 10)
+def route(make_route: Callable[..., Route]) -> Route:
+    return make_route(10)
 
 
-def chosen(plan: Plan) -> list[int]:
-    return [leg.point for leg in plan.legs]
+PLANS = {
+    "fixed": (HALVES, None),
+    "mean": ([Leg((0, 4, 9), "all at once", 1.0)], None),
+    "greedy": (HALVES[:1], Growth(0.8, 0.25)),
+    "greedy, thirds": ([Leg((p,), "", 1 / 3) for p in (0, 5)], Growth(1.0, 1 / 3)),
+}
 
 
-@pytest.mark.parametrize(("count", "anchors", "points"), [
-    (20, 4, [4, 9, 14, 19]), (8, 4, [1, 3, 5, 7]), (10, 1, [9]), (10, 4, [2, 4, 7, 9]), (3, 3, [0, 1, 2]),
-    (5, 2, [2, 4]),
-])
-def test_equal_takes_points_at_equal_distance_up_to_the_end(
-    tmp_path: Path, count: int, anchors: int, points: list[int]
-) -> None:
-    plan = make_plan(make_route(tmp_path, count), "equal", anchors)
-    assert chosen(plan) == points
-    assert [leg.share for leg in plan.legs] == [1 / anchors] * anchors
-
-
-@pytest.mark.parametrize("anchors", [1, 4])
-def test_final_repeats_the_end(route: Route, anchors: int) -> None:
-    assert chosen(make_plan(route, "final", anchors)) == [9] * anchors
-
-
-def test_manual_takes_what_is_named_in_that_order(route: Route) -> None:
-    plan = make_plan(route, "manual", points=[7, 0, 7])
-    assert chosen(plan) == [7, 0, 7]
-    assert plan.legs[1].why == "chosen by hand; epoch 1"
-
-
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("equal", 11), "11 anchors need as many points.* has 10"), (("equal", 0), "at least 1 anchor, not 0"),
-    (("manual", 4, [10]), r"between 0 and 9, not \[10\]"), (("manual", 4, []), "not none"),
-    (("manual", 4, [-1]), r"not \[-1\]"), (("best", 4), "unknown strategy 'best'; valid strategies: equal"),
-])
-def test_what_cannot_be_planned_is_refused(route: Route, arguments: Any, message: str) -> None:
-    with pytest.raises(RouteError, match=message):
-        make_plan(route, *arguments)
-
-
-def test_an_empty_route_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RouteError, match="no points yet"):
-        make_plan(make_route(tmp_path, 0), "final", 1)
-
-
-def test_a_plan_is_read_as_it_was_written(route: Route, tmp_path: Path) -> None:
-    made = make_plan(route, "equal", 4)
-    made.write(tmp_path / "plans" / "rco.json")
-    read, opened = Plan.read(tmp_path / "plans" / "rco.json")
-    assert (read.strategy, list(read.legs)) == ("equal", list(made.legs))
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_is_read_as_it_was_written(route: Route, tmp_path: Path, name: str) -> None:
+    legs, growth = PLANS[name]
+    Plan(route.folder, name, legs, growth).write(tmp_path / "plans" / "plan.json")
+    read, opened = Plan.read(tmp_path / "plans" / "plan.json")
+    assert (read.strategy, list(read.legs), read.growth) == (name, legs, growth)
     assert opened.points == route.points
 
 
-def test_the_verb_writes_what_it_gives(route: Route, tmp_path: Path) -> None:
-    made = plan_verb(route.folder.parent, tmp_path / "plan.json", "manual", points=[3])
-    assert list(made.legs) == [Leg(3, "chosen by hand; epoch 4", 1.0)]
-    assert list(Plan.read(tmp_path / "plan.json")[0].legs) == list(made.legs)
+def test_the_file_says_in_words_what_it_plans(route: Route, tmp_path: Path) -> None:
+    Plan(route.folder, "greedy", HALVES[:1], Growth(0.8, 0.25)).write(tmp_path / "plan.json")
+    assert json.loads((tmp_path / "plan.json").read_text()) == {
+        "format": "facekd.plan", "version": 2, "route": "runs/teacher/route", "strategy": "greedy",
+        "legs": [{"points": [4], "why": "early", "share": 0.5}], "growth": {"delta": 0.8, "share": 0.25},
+    }
+
+
+def test_a_plan_of_version_1_is_read(route: Route, tmp_path: Path) -> None:
+    content = {
+        "format": "facekd.plan", "version": 1, "route": "runs/teacher/route", "strategy": "equal",
+        "legs": [{"point": 4, "why": "early", "share": 0.5}, {"point": 9, "why": "late", "share": 0.5}],
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    read, _ = Plan.read(tmp_path / "plan.json")
+    assert (read.strategy, list(read.legs), read.growth) == ("equal", HALVES, None)
 
 
 def test_plan_and_route_can_be_moved_together(route: Route, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    make_plan(Route.open("runs/teacher"), "final", 1).write(Path("runs/plan.json"))
+    Plan(Route.open("runs/teacher").folder, "final", [Leg((9,), "", 1.0)]).write(Path("runs/plan.json"))
     shutil.move(tmp_path / "runs", tmp_path / "elsewhere")
     _, opened = Plan.read(tmp_path / "elsewhere" / "plan.json")
     assert opened.folder.resolve() == tmp_path / "elsewhere" / "teacher" / "route"
@@ -92,25 +66,39 @@ def test_plan_and_route_can_be_moved_together(route: Route, tmp_path: Path, monk
 
 def edited(made: Route, tmp_path: Path, changes: dict[str, Any]) -> Path:
     path = tmp_path / "plan.json"
-    make_plan(made, "equal", 2).write(path)
+    Plan(made.folder, "equal", HALVES).write(path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     return path
 
 
 def legs(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
-    return [{"point": point, "why": "", "share": share} for point, share in pairs]
+    return [{"points": points if isinstance(points, list) else [points], "why": "", "share": share}
+            for points, share in pairs]
+
+
+GROWTH = {"delta": 0.8, "share": 0.25}
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"legs": legs((3, 0.5), (10, 0.25), (-1, 0.25))}, "names points -1, 10, the route .* has points 0 to 9"),
-    ({"legs": legs((3, 0.5), (4, 0.4))}, r"sum to 1, not 0\.9"),
-    ({"legs": legs((3, 1.5), (4, -0.5))}, "positive"),
-    ({"legs": legs((3, float("nan")))}, "sum to 1, not nan"),
-    ({"legs": []}, "sum to 1, not 0"),
+    ({"legs": legs((3, 0.5), (10, 0.25), ([0, -1], 0.25))}, "names points -1, 10, the route .* has points 0 to 9"),
+    ({"legs": legs((3, 0.5), (4, 0.4))}, r"to sum to 1; they sum to 0\.9"),
+    ({"legs": legs((3, 1.5), (4, -0.5))}, "a positive share"),
+    ({"legs": legs((3, 0), (4, 1))}, "a positive share"),
+    ({"legs": legs((3, float("nan")))}, "sum to 1; they sum to nan"),
+    ({"legs": []}, "sum to 1; they sum to 0"),
+    ({"legs": [], "growth": GROWTH}, "sum to 0"),
+    ({"legs": legs(([], 1))}, "every leg is to have points"),
     ({"legs": legs(("third", 1))}, "is damaged"),
-    ({"legs": [{"point": 1}]}, "is damaged"),
+    ({"legs": [{"points": [1]}]}, "is damaged"),
+    ({"legs": [{"why": "", "share": 1}]}, "is damaged"),
     ({"legs": None}, "is damaged"),
-    ({"version": 2}, "newer facekd"),
+    ({"growth": GROWTH}, "sum to less than 1, since it grows; they sum to 1"),
+    ({"legs": legs((3, 0.5)), "growth": {"delta": 0.8}}, "is damaged"),
+    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "speed": 1}}, "is damaged"),
+    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "delta": 1.2}}, r"delta is to be in \(0, 1\]"),
+    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "delta": 0}}, r"delta is to be in \(0, 1\]"),
+    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "share": 0}}, r"share of a leg in \(0, 1\)"),
+    ({"version": 3}, "newer facekd"),
     ({"format": "facekd.route"}, "not a plan file"),
     ({"route": "nowhere"}, r"nowhere holds no route\.json"),
 ])
@@ -121,6 +109,17 @@ def test_what_is_wrong_in_an_edited_plan_is_said(
         Plan.read(edited(route, tmp_path, changes))
 
 
-def test_shares_may_be_edited(route: Route, tmp_path: Path) -> None:
-    plan, _ = Plan.read(edited(route, tmp_path, {"legs": legs((3, 0.25), (4, 0.75))}))
-    assert [leg.share for leg in plan.legs] == [0.25, 0.75]
+@pytest.mark.parametrize("shares", [(0.25, 0.75), (1 / 3, 2 / 3), (0.1,) * 10])
+def test_shares_may_be_edited(route: Route, tmp_path: Path, shares: tuple[float, ...]) -> None:
+    plan, _ = Plan.read(edited(route, tmp_path, {"legs": legs(*((3, share) for share in shares))}))
+    assert tuple(leg.share for leg in plan.legs) == shares
+
+
+def test_the_verb_writes_what_it_gives(route: Route, tmp_path: Path) -> None:
+    made = plan_verb(route.folder.parent, tmp_path / "plan.json", "manual", points=[3])
+    assert list(made.legs) == [Leg((3,), "chosen by hand; epoch 4", 1.0)]
+    assert list(Plan.read(tmp_path / "plan.json")[0].legs) == list(made.legs)
+
+
+def test_the_verb_hands_delta_on(route: Route, tmp_path: Path) -> None:
+    assert plan_verb(route.folder, tmp_path / "plan.json", "greedy", 5, delta=0.6).growth == Growth(0.6, 0.2)

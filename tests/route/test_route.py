@@ -9,15 +9,15 @@ import torch
 
 from facekd import files
 from facekd.errors import RouteError
-from facekd.models.registry import FaceModel, create
+from facekd.models.registry import Network, create
 from facekd.models.weights import load_model
 from facekd.route import route as module
 from facekd.route.route import Route
 
 
-def network(seed: int) -> FaceModel:
+def network(seed: int) -> Network:
     torch.manual_seed(seed)
-    return create("iresnet10", size=32, embedding=16, width=0.25)
+    return create("iresnet10", size=32, outputs=16, width=0.25)
 
 
 def record(route: Route, seed: int, step: int) -> None:
@@ -72,7 +72,7 @@ def test_a_kill_between_weights_and_json_leaves_a_valid_route(route: Route, monk
 
 
 def test_a_kill_while_weights_are_written_leaves_a_valid_route(route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
-    def kill(model: FaceModel, path: Path) -> None:
+    def kill(model: Network, path: Path) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "save_model", kill)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facekd.config import MachineRecipe, ScheduleRecipe
+from facekd.data.augment import Flip
 from facekd.data.faceset import open_faces
 from facekd.data.loader import Batch, Loader
 from facekd.errors import FacekdError
@@ -24,7 +26,7 @@ STEPS = 12
 
 
 class Linear(Method):
-    """A linear classifier of mean colours; its stages' targets differ by the anchor."""
+    """A linear classifier of mean colours; its stages' targets differ by the anchor, 0 where there is none."""
 
     student: nn.Linear
 
@@ -32,16 +34,16 @@ class Linear(Method):
         super().__init__()
         torch.manual_seed(0)
         self.student = nn.Linear(3, 8)
-        self.begun: list[int | None] = []
+        self.begun: list[int] = []
         self.poison: tuple[int, str] | None = None
         self.calls = 0
 
     def begin(self, stage: Stage) -> None:
-        self.begun.append(stage.anchor)
+        self.begun.append(sum(stage.anchors))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         colours = batch.images.float().mean(dim=(1, 2)) / 255
-        labels = (batch.labels + (self.begun[-1] or 0)) % 8
+        labels = (batch.labels + self.begun[-1]) % 8
         loss = F.cross_entropy(self.student(colours), labels)
         self.calls += 1
         if self.poison is not None and self.calls == self.poison[0]:
@@ -54,17 +56,23 @@ class Linear(Method):
 
 @pytest.fixture
 def loader(small_faces: Path) -> Loader:
-    return Loader(open_faces(small_faces), 32, 4, seed=0)
+    return Loader(open_faces(small_faces), 32, 4, 0, Flip())
 
 
 def schedule(**values: Any) -> ScheduleRecipe:
     return ScheduleRecipe(batch=4, learning_rate=0.5, warmup=0, weight_decay=0.01, **values)
 
 
-def trainer(path: Path, method: Method, loader: Loader, stages: Sequence[Stage], **values: Any) -> Trainer:
+Stages = Sequence[Stage] | Callable[[int], Stage]
+
+
+def trainer(path: Path, method: Method, loader: Loader, stages: Stages, **values: Any) -> Trainer:
+    """Stages that are not listed do not say when they end: then ``epochs`` has to be given."""
     moments = values.pop("on_moment", lambda moment: None)
     path.mkdir(exist_ok=True)
     machine = MachineRecipe(device="cpu", threads=1)
+    if not callable(stages):
+        values, stages = {"epochs": stages[-1].until, **values}, stages.__getitem__
     return Trainer(Run(path), method, stages, loader, schedule(**values), machine, moments)
 
 
@@ -75,7 +83,7 @@ def reference(loader: Loader, lengths: Sequence[int], restart: bool = True) -> n
     batches = [b for epoch in range(9) for b in loader.epoch(epoch)]
     momenta = [torch.zeros_like(p) for p in student.parameters()]
     for number, length in enumerate(lengths):
-        method.begin(Stage(1, number))
+        method.begin(Stage(9, (number,)))
         momenta = [torch.zeros_like(p) for p in student.parameters()] if restart else momenta
         for i in range(length):
             rate = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * i / length, dtype=torch.float64)).item()) / 2
@@ -91,7 +99,7 @@ def reference(loader: Loader, lengths: Sequence[int], restart: bool = True) -> n
 
 def test_two_stages_follow_sgd_written_out(tmp_path: Path, loader: Loader) -> None:
     method = Linear()
-    trainer(tmp_path, method, loader, [Stage(1.5, 0), Stage(0.75, 1)], clip=1e9).fit()
+    trainer(tmp_path, method, loader, [Stage(1.5, (0,)), Stage(2.25, (1,))], clip=1e9).fit()
     truth = reference(loader, [18, 9])
     assert method.begun == [0, 1]
     torch.testing.assert_close(method.student.weight, truth.weight, rtol=1e-4, atol=1e-6)
@@ -141,7 +149,7 @@ def test_moments_are_epoch_ends_last_steps_before_drops_and_the_end(tmp_path: Pa
 
 def test_each_stage_has_drops_of_its_own(tmp_path: Path, loader: Loader) -> None:
     moments: list[Moment] = []
-    stages = [Stage(1, 0), Stage(1, 1)]
+    stages = [Stage(1, (0,)), Stage(2, (1,))]
     trainer(tmp_path, Linear(), loader, stages, shape="step", milestones=[0.5], on_moment=moments.append).fit()
     assert [(m.step, m.reason) for m in moments] == [
         (6, "before drop"), (12, "epoch"), (18, "before drop"), (24, "last"),
@@ -153,17 +161,114 @@ def log_without_times(path: Path) -> list[str]:
     return [json.dumps({k: v for k, v in line.items() if k != "seconds_per_step"}) for line in lines]
 
 
+def quarters(epochs: float) -> list[Stage]:
+    """Ends at quarters of the epochs, the last but one as a sum of shares; only the last says ``epochs`` itself."""
+    return [Stage(epochs * sum([1 / 4] * n), (n,)) for n in (1, 2, 3)] + [Stage(epochs, (4,))]
+
+
+def stage_ends(path: Path) -> list[int]:
+    """The last step of every stage, read from the log."""
+    return list({line["stage"]: line["step"] for line in Run(path).read_log()}.values())
+
+
+@pytest.mark.parametrize(("epochs", "ends"), [
+    (1, [3, 6, 9, 12]), (0.5, [2, 3, 4, 6]), (1.5, [4, 9, 14, 18]), (31 / 12, [8, 16, 23, 31]),
+    (1 / 3, [1, 2, 3, 4]), (5 / 12, [1, 2, 4, 5]),
+])
+def test_four_quarters_end_exactly_with_the_epochs(
+    tmp_path: Path, loader: Loader, epochs: float, ends: list[int]
+) -> None:
+    method = Linear()
+    trainer(tmp_path, method, loader, quarters(epochs)).fit()
+    assert stage_ends(tmp_path) == ends
+    assert (method.begun, method.calls) == ([1, 2, 3, 4], ends[-1])
+
+
+@pytest.mark.parametrize("count", [3, 7, 12])
+def test_many_stages_share_the_steps_evenly(tmp_path: Path, loader: Loader, count: int) -> None:
+    stages = [Stage(2.5 * (n + 1) / count) for n in range(count)]
+    trainer(tmp_path, Linear(), loader, stages).fit()
+    ends = stage_ends(tmp_path)
+    assert ends[-1] == 30
+    lengths = [b - a for a, b in zip([0, *ends], ends, strict=False)]
+    assert len(lengths) == count and max(lengths) - min(lengths) <= 1
+
+
+def test_a_stage_too_short_for_a_step_gets_one(tmp_path: Path, loader: Loader) -> None:
+    trainer(tmp_path, Linear(), loader, [Stage(0.01), Stage(0.02), Stage(0.5)]).fit()
+    assert stage_ends(tmp_path) == [1, 2, 6]
+
+
+def test_a_stage_that_would_outlast_the_epochs_is_cut(tmp_path: Path, loader: Loader) -> None:
+    method = Linear()
+    trainer(tmp_path, method, loader, lambda number: Stage(7), epochs=1.5).fit()
+    assert method.calls == 18
+
+
+def test_stages_are_asked_for_in_order_and_only_when_their_turn_comes(tmp_path: Path, loader: Loader) -> None:
+    method, asked = Linear(), list[tuple[int, int]]()
+
+    def stages(number: int) -> Stage:
+        asked.append((number, method.calls))
+        return quarters(1)[number]
+
+    trainer(tmp_path, method, loader, stages, epochs=1).fit()
+    assert asked == [(0, 0), (1, 3), (2, 6), (3, 9)]
+
+
+def test_who_chooses_the_next_stage_sees_the_weights_of_that_time(tmp_path: Path, loader: Loader) -> None:
+    method, seen = Linear(), list[Tensor]()
+
+    def greedy(number: int) -> Stage:
+        seen.append(method.student.weight.detach().clone())
+        return Stage(0.5 * (number + 1), (number,))
+
+    trainer(tmp_path, method, loader, greedy, epochs=1.5, clip=1e9).fit()
+    for lengths, weight in zip(([], [6], [6, 6]), seen, strict=True):
+        torch.testing.assert_close(weight, reference(loader, lengths).weight.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_learning_rate_begins_anew_in_every_stage_which_kd_lib_leaves_out(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOG_STEPS", 1)
+    trainer(tmp_path, Linear(), loader, quarters(4)).fit()
+    rates = [line["learning_rate"] for line in Run(tmp_path).read_log()]
+    cycle = [0.25 * (1 + math.cos(math.pi * i / STEPS)) for i in range(STEPS)]
+    assert rates == pytest.approx(cycle * 4)
+
+
 class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("step", [1, 5, 13, 18, 19, 24, 27, 30, 33])
-def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
-    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, step: int
+@pytest.mark.parametrize(("step", "expected"), [
+    (2, [(0, 0), (1, 6)]),  # killed in stage 0 without a checkpoint: from the beginning
+    (7, [(0, 6), (1, 6)]),  # in stage 1 before its first checkpoint: stage 0 is asked for again, and has nothing to do
+    (9, [(0, 6), (1, 6)]),
+    (14, [(1, 12)]),  # in stage 1 after the checkpoint at the end of the epoch
+])
+def test_a_resumed_run_asks_again_for_the_stage_it_is_in(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, step: int, expected: list[tuple[int, int]]
 ) -> None:
-    stages = [Stage(1.5, 0), Stage(1.25, 3)]  # 18 and 15 steps; checkpoints at 12, 18, 24, 33
-    whole = Linear()
-    trainer(tmp_path / "whole", whole, loader, stages).fit()
+    stages = [Stage(0.5, (0,)), Stage(1.5, (5,))]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, step)
+        trainer(tmp_path, Linear(), loader, stages).fit()
+    done = checkpoint.load(Run(tmp_path).checkpoint)["position"][2] if Run(tmp_path).checkpoint.exists() else 0
+    method, asked = Linear(), list[tuple[int, int]]()
+
+    def again(number: int) -> Stage:
+        asked.append((number, done + method.calls))
+        return stages[number]
+
+    trainer(tmp_path, method, loader, again, epochs=1.5).fit()
+    assert asked == expected
+    assert method.begun == [stages[number].anchors[0] for number, _ in expected]
+
+
+def kill_at(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Raise ``Killed`` in place of an optimiser's step, counted from 1."""
     real, taken = torch.optim.SGD.step, 0
 
     def stumble(self: torch.optim.SGD, *arguments: Any) -> Any:
@@ -173,10 +278,19 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
             raise Killed
         return real(self, *arguments)
 
-    monkeypatch.setattr(torch.optim.SGD, "step", stumble)
-    with pytest.raises(Killed):
+    patch.setattr(torch.optim.SGD, "step", stumble)
+
+
+@pytest.mark.parametrize("step", [1, 5, 13, 18, 19, 24, 27, 30, 33])
+def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    stages = [Stage(1.5, (0,)), Stage(2.75, (3,))]  # 18 and 15 steps; checkpoints at 12, 18, 24, 33
+    whole = Linear()
+    trainer(tmp_path / "whole", whole, loader, stages).fit()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, step)
         trainer(tmp_path / "killed", Linear(), loader, stages).fit()
-    monkeypatch.undo()
     torch.manual_seed(99)
     continued = Linear()
     trainer(tmp_path / "killed", continued, loader, stages).fit()
@@ -244,7 +358,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, loader: Load
 
 
 def test_a_finished_training_is_not_trained_further(tmp_path: Path, loader: Loader) -> None:
-    trainer(tmp_path, Linear(), loader, [Stage(1, 0), Stage(1, 1)]).fit()
+    trainer(tmp_path, Linear(), loader, [Stage(1, (0,)), Stage(2, (1,))]).fit()
     again = Linear()
-    trainer(tmp_path, again, loader, [Stage(1, 0), Stage(1, 1)]).fit()
+    trainer(tmp_path, again, loader, [Stage(1, (0,)), Stage(2, (1,))]).fit()
     assert again.calls == 0

@@ -14,6 +14,8 @@ import pytest
 
 from facekd.models.registry import create
 from facekd.models.weights import save_model
+from facekd.route.plan import Leg, Plan
+from facekd.route.route import Point, Route
 
 Call = Callable[..., int]
 
@@ -69,6 +71,17 @@ def foreign_weights(folder: Path, fixtures: Path) -> list[object]:
     return ["embed", fixtures / "folder", folder / "out.npy", "--model", folder / "foreign.pt"]
 
 
+def plan_of_a_point_that_is_not_there(folder: Path, fixtures: Path) -> list[object]:
+    Route(folder / "route", None, [Point(1, 1, 0.1, "last", "1.safetensors", "0" * 64)]).write()
+    Plan(folder / "route", "manual", [Leg((3,), "by hand", 1.0)]).write(folder / "plan.json")
+    return ["distill", fixtures / "folder", folder / "plan.json", folder / "out"]
+
+
+def route_without_plateaus(folder: Path, fixtures: Path) -> list[object]:
+    Route(folder / "route", None, [Point(1, 1, 0.1, "last", "1.safetensors", "0" * 64)]).write()
+    return ["plan", folder / "route", folder / "plan.json", "--strategy", "plateau"]
+
+
 @pytest.mark.parametrize(("prepare", "said"), [
     (missing_folder, "none does not exist; give"),
     (empty_folder, "empty holds no subfolder with images"),
@@ -78,12 +91,14 @@ def foreign_weights(folder: Path, fixtures: Path) -> list[object]:
     (broken_jpeg, "id_00003/0002.jpg does not decode as an image; remove it or replace it"),
     (calling_pickle, "mkdir"),
     (foreign_weights, "foreign.pt is no model; give"),
+    (plan_of_a_point_that_is_not_there, "plan.json names points 3, the route"),
+    (route_without_plateaus, "has no plateaus: its teacher was not trained with schedule.shape=step"),
 ])
 def test_bad_input_is_one_clear_sentence_and_loses_nothing(
     call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, fixtures: Path, monkeypatch: pytest.MonkeyPatch,
     prepare: Callable[[Path, Path], list[object]], said: str,
 ) -> None:
-    save_model(create("mobilenetv2", size=32, embedding=16, expansion=2, width=0.25), tmp_path / "tiny.safetensors")
+    save_model(create("mobilenetv2", size=32, outputs=16, expansion=2, width=0.25), tmp_path / "tiny.safetensors")
     monkeypatch.chdir(tmp_path)
     words = prepare(tmp_path, fixtures)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -1,0 +1,7 @@
+"""Classification of small images: ``python eval/cifar.py --model M --data PATH``; it is ``facekd eval cifar``."""
+
+import sys
+
+from facekd.cli import main
+
+main(["eval", "cifar", *sys.argv[1:]])

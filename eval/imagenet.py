@@ -1,0 +1,7 @@
+"""Classification of ImageNet folders; ``python eval/imagenet.py --help`` is ``facekd eval imagenet --help``."""
+
+import sys
+
+from facekd.cli import main
+
+main(["eval", "imagenet", *sys.argv[1:]])

@@ -1,0 +1,31 @@
+"""What every loss does first with the two tensors that it compares."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from facekd.errors import ModelError
+
+
+def comparable(student: Tensor, teacher: Tensor, what: str, remedy: str) -> tuple[Tensor, Tensor]:
+    """Both in float32 or better, whatever autocast made of them, and the teacher cut from the graph.
+
+    Equal shapes are demanded because unequal ones would be broadcast into a number that means nothing.
+
+    Args:
+        student: float, any shape.
+        teacher: float, the same shape.
+        what: they are, in the plural, e.g. "logits".
+        remedy: the end of the error's sentence.
+
+    Returns:
+        Both in float32, or in float64 where one of them is.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise ModelError(f"student {what} are {list(student.shape)} and the teacher's {list(teacher.shape)}: {remedy}")
+    dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
+    return student.to(dtype), teacher.detach().to(dtype)

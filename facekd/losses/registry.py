@@ -1,0 +1,97 @@
+"""The registry of losses: a distance between a student's and a teacher's answers is made by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor, nn
+
+from facekd.answers import Answer
+from facekd.errors import ModelError, nearest
+from facekd.options import resolve
+
+
+class Loss(nn.Module, ABC):
+    """A distance between a student's and a teacher's answers to one batch.
+
+    Parts of its own that are trained with the student (regressors) are its submodules. Its options are the keyword-only
+    arguments of ``__init__``, each with a default.
+
+    Args:
+        student: a sample answer, from which the sizes of trained parts are taken.
+        teacher: likewise.
+
+    Attributes:
+        name: what recipes call it.
+        maps: whether it looks at intermediate maps; the teacher must then run live.
+        logits: whether its formula is one of class probabilities, so that embeddings make no sense in it.
+    """
+
+    name: ClassVar[str]
+    maps: ClassVar[bool] = False
+    logits: ClassVar[bool] = False
+
+    def __init__(self, student: Answer, teacher: Answer) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, student: Answer, teacher: Answer, labels: Tensor) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            student: what the student says of N images, in any float dtype.
+            teacher: what the teacher says of the same images; receives no gradient.
+            labels: int64 [N], the true classes.
+
+        Returns:
+            A scalar in float32, or in float64 for float64 answers, whatever autocast does around it.
+
+        Raises:
+            ModelError: the answers cannot be compared.
+        """
+
+
+L = TypeVar("L", bound=Loss)
+_KINDS: dict[str, type[Loss]] = {}
+
+
+def register(kind: type[L]) -> type[L]:
+    """Decorator: add a loss under its ``name``."""
+    _KINDS[kind.name] = kind
+    return kind
+
+
+def names() -> list[str]:
+    """The names of all losses, sorted."""
+    return sorted(_KINDS)
+
+
+def kind_of(name: str) -> type[Loss]:
+    """The class of a loss, which tells before any answer is there whether it needs maps.
+
+    Raises:
+        ModelError: an unknown name.
+    """
+    if name not in _KINDS:
+        raise ModelError(f"unknown loss '{name}': {nearest(name, names())}")
+    return _KINDS[name]
+
+
+def create_loss(name: str, student: Answer, teacher: Answer, **options: Any) -> Loss:
+    """Make a loss with fresh trained parts.
+
+    Args:
+        name: one of ``names()``.
+        student: a sample answer of any batch size; trained parts take their sizes from it.
+        teacher: likewise; both with maps where the loss's ``maps`` is true.
+        options: the loss's own, e.g. ``temperature=2``.
+
+    Returns:
+        The loss in training mode, its parameters in float32 (float64 for float64 samples) on the CPU.
+
+    Raises:
+        ModelError: an unknown name or option, or a value or sample that cannot be used.
+    """
+    kind = kind_of(name)
+    return kind(student, teacher, **resolve(kind, options, f"loss {name}"))

@@ -1,0 +1,94 @@
+"""One flat row a run: what it was and what it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from facekd.config import DistillRecipe
+from facekd.reporting import text
+from facekd.reporting.compare import SEED_SUFFIX
+from facekd.reporting.material import Json, Material
+
+Row = dict[str, str | float]
+
+FACTS = ("name", "seed", "verb", "model", "parameters", "data", "data_sha256", "images", "classes", "strategy",
+         "stages", "losses", "head", "epochs", "minutes", "finished", "hardware", "facekd", "torch", "git")
+"""The columns that come first; those of the figures, ``TEST.METRIC``, follow in alphabetical order."""
+
+SIZES = {"verify": ("pairs",), "megaface": ("probes", "distractors"), "classify": ("images", "classes")}
+FIGURES = {"verify": ("accuracy", "auc", "eer"), "megaface": ("rank1",),
+           "classify": ("top1", "top5", "ece", "nll", "agreement", "kl")}
+TAR = {"verify": "tar", "megaface": "megaface_tar"}
+"""Both kinds know a TAR and may bear the same name."""
+
+
+def row(run: Material) -> Row:
+    """What a run was and what it gave, flat; what is not known has no entry.
+
+    ``name`` is the run folder's name without the seed, ``data`` the last two parts of the training set's path,
+    ``data_sha256`` the first 12 digits of its fingerprint, ``minutes`` the wall clock from begin to end (the pauses of
+    an interrupted run included). A test's figures are ``TEST.accuracy``, ``TEST.tar@1e-4``, ``TEST.rank1``,
+    ``TEST.megaface_tar@1e-6``, ``TEST.top1`` and so on, as fractions, the ends of their 95 % intervals behind
+    ``_low`` and ``_high``, beside ``TEST.pairs`` and other sizes of the test.
+
+    Args:
+        run: a run folder's contents.
+    """
+    info, recipe = run.info, run.recipe
+    data, versions = info.get("faces") or {}, info.get("versions") or {}
+    facts = {
+        "name": SEED_SUFFIX.sub("", run.name), "seed": recipe.get("seed", 0), "verb": info.get("verb"),
+        "model": text.model(info.get("model")), "parameters": info.get("parameters"),
+        "data": "/".join(PurePath(str(recipe.get("faces", ""))).parts[-2:]),
+        "data_sha256": str(data.get("content", ""))[:12], "images": data.get("images"),
+        "classes": data.get("classes", data.get("identities")),  # identities: before class sets came
+        "strategy": info.get("strategy"), "stages": len(info.get("walked") or info.get("anchors") or ()) or None,
+        "losses": _losses(info, recipe), "head": (recipe.get("head") or {}).get("name"),
+        "epochs": (recipe.get("schedule") or {}).get("epochs"), "minutes": _minutes(info),
+        "finished": info.get("finished"), "hardware": run.hardware, "facekd": versions.get("facekd"),
+        "torch": versions.get("torch"), "git": info.get("git"),
+    }
+    figures = {f"{result['name']}.{key}": value
+               for kind, result in run.results for key, value in _figures(kind, result)}
+    return {key: value for key, value in {**facts, **figures}.items() if value not in (None, "")}
+
+
+def _losses(info: Json, recipe: Json) -> str:
+    """The terms of the loss, e.g. ``kd 0.9 (temperature 4) + labels 0.1``."""
+    if info.get("verb") != "distill":
+        return "labels"
+    relevant = {key: recipe[key] for key in ("losses", "head") if key in recipe}
+    try:
+        terms = DistillRecipe.model_validate({"faces": "", "plan": "", "out": "", **relevant}).terms
+    except ValidationError:  # a recipe of another version of facekd
+        return ""
+    options = {name: ", ".join(f"{key} {value}" for key, value in term.options.items()) for name, term in terms.items()}
+    return " + ".join(f"{name} {term.weight:g}" + (f" ({options[name]})" if options[name] else "")
+                      for name, term in sorted(terms.items()) if term.weight)
+
+
+def _minutes(info: Json) -> float | None:
+    if not info.get("begun") or not info.get("finished"):
+        return None
+    begun, finished = (datetime.strptime(info[key], "%Y-%m-%dT%H:%M:%S%z") for key in ("begun", "finished"))
+    return round((finished - begun).total_seconds() / 60, 2)
+
+
+def _figures(kind: str, result: Json) -> Iterator[tuple[str, Any]]:
+    for key in SIZES[kind]:
+        yield key, result[key]
+    for key in FIGURES[kind]:
+        yield from _with_ends(key, result[key], result.get(f"{key}_interval"))
+    for far, value in result.get("tar", {}).items():
+        yield from _with_ends(f"{TAR[kind]}@{far}", value, result["tar_interval"].get(far))
+
+
+def _with_ends(key: str, value: float | None, ends: Sequence[float] | None) -> Iterator[tuple[str, Any]]:
+    yield key, value
+    if ends is not None:
+        yield from ((f"{key}_low", ends[0]), (f"{key}_high", ends[1]))
