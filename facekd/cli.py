@@ -1,197 +1,13 @@
-"""The command line: one thin function a verb; what a verb does stands in `facekd.verbs`."""
+"""The entry point of the command line."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from rich.console import Console
+from collections.abc import Sequence
 
 from facekd.arguments import make_parser
+from facekd.commands import COMMANDS, console
 from facekd.errors import FacekdError
-
-
-def _console(stderr: bool = False) -> Console:
-    """A console that prints text as it is (a path may hold brackets or colons), and wide tables into a file."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 160
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
-out = _console()
-Command = Callable[[argparse.Namespace], int]
-
-
-def _align(a: argparse.Namespace) -> int:
-    from facekd.verbs.prepare import align
-
-    out.print(align(a.photos, a.out, a.detector, a.size).describe())
-    return 0
-
-
-def _pack(a: argparse.Namespace) -> int:
-    from facekd.verbs.prepare import pack
-
-    packed = pack(a.folder, a.out)
-    out.print(f"{packed.folder}: {packed.images} images of {packed.identities} people, {packed.size} px")
-    if packed.dropped:
-        out.print(f"{packed.dropped} people had no image and were left out")
-    return 0
-
-
-def _doctor(a: argparse.Namespace) -> int:
-    from facekd.verbs.prepare import doctor
-
-    diagnosis = doctor(*a.faces)
-    out.print(diagnosis.describe())
-    if a.json:
-        from facekd.files import write_json
-
-        write_json(Path(a.json), diagnosis.to_dict())
-    return 0 if diagnosis.ok else 1
-
-
-def _teach(a: argparse.Namespace) -> int:
-    from facekd.verbs.teach import teach
-
-    values, places = _split(a.arguments, 2, "FACES OUT")
-    run = teach(*places, *values, recipe=a.recipe)
-    out.print(f"{run}: model.safetensors and route/ are written; next: facekd plan {run} plan.json")
-    return 0
-
-
-def _plan(a: argparse.Namespace) -> int:
-    from facekd.verbs.plan import plan
-
-    chosen = plan(a.route, a.out, a.strategy, a.anchors, a.points, a.delta)
-    for number, leg in enumerate(chosen.legs):
-        points = ", ".join(map(str, leg.points))
-        out.print(f"stage {number}: point {points}, {leg.share:.0%} of the epochs ({leg.why})")
-    if chosen.growth:
-        out.print("the other stages are chosen while the student is trained (data.withhold=0.05)")
-    if a.show:
-        _show(a)
-    out.print(f"{a.out}: written; next: facekd distill FACES {a.out} OUT")
-    return 0
-
-
-def _show(a: argparse.Namespace) -> None:
-    from facekd.reporting.route_plot import route_table
-    from facekd.verbs.plan import show
-
-    places, picture = show(a.out, a.student)
-    out.print(route_table(places), soft_wrap=False)
-    out.print(f"{picture}: the picture")
-
-
-def _route_import(a: argparse.Namespace) -> int:
-    from facekd.route.importing import import_route
-
-    route = import_route([Path(f) for f in a.files], Path(a.out), name=a.model, size=a.size, pixels=a.pixels)
-    out.print(
-        f"{route.folder}: {len(route.points)} points; "
-        f"next: facekd plan {route.folder} plan.json --strategy final --anchors 1"
-    )
-    return 0
-
-
-def _distill(a: argparse.Namespace) -> int:
-    from facekd.verbs.distill import distill
-
-    values, places = _split(a.arguments, 3, "FACES PLAN OUT")
-    run = distill(*places, *values, recipe=a.recipe)
-    out.print(f"{run}: model.safetensors is written; next: facekd eval verify --model {run} --pairs FILE --images ROOT")
-    return 0
-
-
-def _verify(a: argparse.Namespace) -> int:
-    from facekd.verbs.evaluate import verify
-
-    out.print(verify(a.model, a.pairs, a.images, a.json, a.flip, a.device, a.name).describe())
-    return 0
-
-
-def _megaface(a: argparse.Namespace) -> int:
-    from facekd.verbs.evaluate import megaface
-
-    result = megaface(a.model, a.probes, a.distractors, a.probe_features, a.distractor_features, a.json, a.flip,
-                      a.device, a.name)
-    out.print(result.describe())
-    return 0
-
-
-def _classify(a: argparse.Namespace) -> int:
-    from facekd.verbs.classify import classify
-
-    found = classify(a.model, a.data, a.json, a.teacher, a.split, a.classes, a.device, a.name)
-    out.print(found.describe())
-    return 0
-
-
-def _export(a: argparse.Namespace) -> int:
-    from facekd.verbs.export import export
-
-    out.print(export(a.model, a.out, a.calibration, a.pairs, a.images).describe())
-    return 0
-
-
-def _report(a: argparse.Namespace) -> int:
-    from facekd.verbs.report import report
-
-    table, files = report(*a.runs, out=a.out, results=a.results)
-    out.print(table.to_rich(), soft_wrap=False)
-    for file in files:
-        out.print(str(file))
-    return 0
-
-
-def _embed(a: argparse.Namespace) -> int:
-    from facekd.verbs.embed import embed
-
-    count = embed(a.folder, a.out, a.model, a.flip, a.device)
-    out.print(f"{a.out}: {count} embeddings; labels and places lie beside it")
-    return 0
-
-
-def _compare(a: argparse.Namespace) -> int:
-    from facekd.verbs.embed import compare
-
-    found = compare(a.first, a.second, a.model, a.detector, a.far, a.threshold, a.aligned)
-    out.print(f"similarity {found.similarity:.3f}")
-    if found.same is None:
-        out.print(f"no verdict: {found.source}")
-    else:
-        at = f"at FAR {found.far}, from {found.source}" if found.far else "as given"
-        out.print(f"{'the same person' if found.same else 'different people'} (threshold {found.threshold:.3f} {at})")
-    return 0
-
-
-def _demo(a: argparse.Namespace) -> int:
-    from facekd.verbs.demo import demo
-
-    table, page = demo(Path(a.out))
-    out.print(table.to_rich(), soft_wrap=False)
-    out.print(f"report: {page}")
-    return 0
-
-
-def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str], list[str]]:
-    """Part ``key=value`` overrides from the places in front."""
-    values = [x for x in arguments if "=" in x and not Path(x).exists()]
-    rest = [x for x in arguments if x not in values]
-    if len(rest) > most:
-        raise FacekdError(f"at most {places} and key=value are understood, not {' '.join(rest[most:])}")
-    return values, rest
-
-
-COMMANDS: dict[str, Command] = {
-    "align": _align, "pack": _pack, "doctor": _doctor, "teach": _teach, "plan": _plan, "route import": _route_import,
-    "distill": _distill, "eval verify": _verify, "eval megaface": _megaface, "eval cifar": _classify,
-    "eval imagenet": _classify, "export": _export, "report": _report, "embed": _embed, "compare": _compare,
-    "demo": _demo,
-}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -210,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         sys.exit(COMMANDS[arguments.verb](arguments))
     except FacekdError as error:
-        _console(stderr=True).print(f"facekd: {error}", style="bold")
+        console(stderr=True).print(f"facekd: {error}", style="bold")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command continues\n")

@@ -12,6 +12,9 @@ from facekd.losses.embeddings import l2
 from facekd.losses.logits import kl
 from facekd.route.anchors import Anchors
 
+TEMPERATURE = 4.0
+"""T for classes where nothing else is said: that of the ``kd`` loss by default."""
+
 
 class Congruence:
     """The congruence loss H(S, j) of Route Constrained Optimization (Jin et al., ICCV 2019).

@@ -20,7 +20,7 @@ from facekd.models.registry import create
 from facekd.models.weights import save_model
 from facekd.recipes import load_recipe
 from facekd.route.anchors import Anchors
-from facekd.route.congruence import Congruence
+from facekd.route.congruence import TEMPERATURE, Congruence
 from facekd.route.plan import Leg, Plan
 from facekd.route.recorder import Recorder
 from facekd.route.route import Route
@@ -28,9 +28,6 @@ from facekd.route.walk import Distances, Walk
 from facekd.runs import Run
 from facekd.training.loop import Trainer
 from facekd.training.machine import Machine
-
-TEMPERATURE = 4.0
-"""Of the congruence of classes, where no ``kd`` loss says otherwise."""
 
 
 def distill(faces: Path | str | None = None, plan: Path | str | None = None, out: Path | str | None = None,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from facekd import files
-from facekd.config import TeachRecipe
+from facekd.config import DistillRecipe, TeachRecipe
 from facekd.data.imageset import withhold
 from facekd.data.loader import Loader
 from facekd.data.training_set import open_training
@@ -16,7 +16,7 @@ from facekd.models.weights import load_model
 from facekd.recipes import load_recipe
 from facekd.reporting.route_plot import route_picture
 from facekd.route.anchors import Anchors
-from facekd.route.congruence import Congruence
+from facekd.route.congruence import TEMPERATURE, Congruence
 from facekd.route.plan import Plan
 from facekd.route.profile import Place, profile
 from facekd.route.route import Route
@@ -26,8 +26,6 @@ from facekd.training.machine import Machine
 
 SAMPLE = 1000
 """Training images to look at where a teacher's recipe withheld none."""
-TEMPERATURE = 4.0
-"""Of the congruence of classes."""
 
 
 def plan(route: Path | str, out: Path | str, strategy: str = "equal", anchors: int = 4,
@@ -70,19 +68,20 @@ def show(plan_file: Path | str, student: Path | str | None = None) -> tuple[list
     path = Path(plan_file)
     chosen, route = Plan.read(path)
     run = Run(route.folder.parent)
-    recipe_file = run.path / "recipe.yaml"
-    places = _measured(route, recipe_file, student) if recipe_file.is_file() else profile(route)
+    spec = route.spec if (run.path / "recipe.yaml").is_file() else None
+    places = _measured(route, spec.size, run, student) if spec else profile(route)
     anchors = [point for leg in chosen.legs for point in leg.points]
     picture = path.with_suffix(".svg")
     files.write_text(picture, route_picture(places, anchors, f"{run.path.name}, anchors: {chosen.strategy}"))
     return places, picture
 
 
-def _measured(route: Route, recipe_file: Path, student: Path | str | None) -> list[Place]:
-    recipe = load_recipe(TeachRecipe, recipe_file, [])
+def _measured(route: Route, size: int, teacher: Run, student: Path | str | None) -> list[Place]:
+    kind: type[TeachRecipe | DistillRecipe] = DistillRecipe if teacher.info()["verb"] == "distill" else TeachRecipe
+    recipe = load_recipe(kind, teacher.path / "recipe.yaml", [])
     data, closed = open_training(recipe.faces, recipe.data, recipe.head.closed), recipe.head.closed
     images = data.withheld or withhold(data.images, min(0.49, SAMPLE / len(data.images)))[1]
-    machine, size = Machine(recipe.machine), route.spec.size if route.spec else recipe.model.size
+    machine = Machine(recipe.machine)
     loader = Loader(images, size, min(256, len(images)), 0, data.view, recipe.machine.memory, machine.device)
     network = load_model(Run(Path(student)).model).to(machine.device) if student else None
 

@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import top_k_accuracy_score  # type: ignore[import-untyped]
 
 import facekd
+from facekd.cli import main
 from facekd.data.views import centre, decode
 from facekd.errors import DataError, ModelError
 from facekd.models.registry import create
@@ -51,6 +52,17 @@ def student(run: Run) -> Run:
     """The run folder of a classifier."""
     network(run.model)
     return run
+
+
+def test_the_command_line_writes_the_fields(
+    data: Path, student: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "cifar", "--model", str(student.path), "--data", str(data), "--json", str(out)])
+    assert not ended.value.code
+    assert json.loads(out.read_text(encoding="utf-8")).keys() >= FIELDS - {"teacher_sha256"}
+    assert "top-1" in capsys.readouterr().out
 
 
 def test_the_figures_are_those_of_the_network(data: Path, tmp_path: Path) -> None:

@@ -183,14 +183,16 @@ def test_features_of_two_models_are_refused(fixtures: Path, tmp_path: Path) -> N
         megaface(probe_features=tmp_path / "p.npy", distractor_features=fixtures / "features" / "distractors.npy")
 
 
-@pytest.mark.parametrize("script", ["verify", "megaface"])
-def test_the_scripts_in_eval_take_the_same_options(script: str) -> None:
+@pytest.mark.parametrize(("script", "option"), [
+    ("verify", "--no-flip"), ("megaface", "--no-flip"), ("cifar", "--teacher"), ("imagenet", "--teacher"),
+])
+def test_the_scripts_in_eval_take_the_same_options(script: str, option: str) -> None:
     command = [sys.executable, str(ROOT / "eval" / f"{script}.py"), "--help"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     helped = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert helped.returncode == 0, helped.stderr
     assert "--json" in helped.stdout
-    assert "--no-flip" in helped.stdout
+    assert option in helped.stdout
 
 
 def test_the_fixture_is_the_set_these_numbers_speak_of(fixtures: Path) -> None:
