@@ -28,7 +28,7 @@ from facekd.data.imageset import ImageSet, Pixels
 from facekd.data.loader import Loader
 from facekd.methods.distillation import Distillation
 from facekd.methods.labels import Labels
-from facekd.models.registry import create
+from facekd.models.registry import Network, create
 from facekd.route.anchors import Anchors
 from facekd.route.route import Route
 from facekd.runs import Run, hardware
@@ -85,9 +85,11 @@ def main() -> None:
             ways["mdistiller KD, live"] = lambda: bench.peer(a.peer, teacher, student)
         build = bench.build_cache()
         seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(a.rounds):
+        for number in range(a.rounds + 1):
             for name, way in ways.items():
-                seconds[name].append(way())
+                taken = way()
+                if number:  # the first round warms up
+                    seconds[name].append(taken)
     base = statistics.median(seconds["labels only"])
     sys.stdout.write(f"{teacher} -> {student}, {size} px, batch {a.batch}, {hardware()['label']}, torch "
                      f"{torch.__version__}\n")
@@ -113,6 +115,7 @@ class Bench:
         self.loader = Loader(self.images, size, batch, 0, augmentation, device=machine.device)
         self.route = Route(folder / "route", None)
         network = create(teacher, size=size, outputs=self.outputs)
+        _settle(network, next(self.loader.epoch(0)).images.cpu())
         self.route.spec = network.spec
         self.route.record(network, 1, 1.0, 0.1, "last", {})
 
@@ -168,6 +171,15 @@ class Bench:
             torch.stack([loss.mean() for loss in losses.values()]).sum().backward()
             optimizer.step()
         return time.perf_counter() - begun
+
+
+def _settle(network: Network, images: torch.Tensor) -> None:
+    """Give fresh batch norms the statistics of a batch; without any, a deep network's outputs grow out of float16."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(network.inputs(images))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _table(groups: Groups, baseline: str, published: Mapping[str, Figure],
     for column in ours:
         head.append(f"{_test(column)} {HEADLINE[_metric(column)]}")
         if _metric(column) in JUDGED and baseline:
-            head.append(f"less {baseline}")
+            head.append(f"minus {baseline}")
     beside = any(_metric(column) == "top1" for column in ours)  # no other metric has a published figure here
     head += ["published top-1"] * beside + ["comparable"]
     body = []

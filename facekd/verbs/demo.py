@@ -23,7 +23,7 @@ FIRST_STRANGER, FIRST_DISTRACTOR = 10_000, 20_000
 HEAD = ["head.scale=32", "head.margin=0.3"]
 TEACHER = "{name: iresnet10, size: 48, embedding: 64, options: {width: 0.25}}"
 STUDENT = "{name: mobilenetv2, size: 48, embedding: 64, options: {width: 0.25, expansion: 3, norm: true}}"
-SCHEDULE = "schedule={epochs: 8, batch: 64, learning_rate: 0.1}"
+SCHEDULE = "schedule={epochs: 8, batch: 64, learning_rate: 0.05}"
 MIMIC = "losses.l2=10"
 
 

@@ -58,27 +58,27 @@ def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
 def test_the_difference_is_taken_seed_by_seed(tmp_path: Path) -> None:
     more = 100 * (np.array(RCO) - KD)
     wanted = f"{more.mean():+.2f} ± {more.std(ddof=1) / 3**0.5:.2f}"
-    assert cells(a_set(tmp_path, ROWS))["rco"]["less kd"] == wanted
+    assert cells(a_set(tmp_path, ROWS))["rco"]["minus kd"] == wanted
 
 
 def test_the_difference_needs_seeds_in_common(tmp_path: Path) -> None:
     found = cells(a_set(tmp_path, [*ROWS[2:5], a_row("rco", 1, 0.722), a_row("rco", 9, 0.8), a_row("x", 7, 0.9)]))
-    assert found["rco"]["less kd"] == "+1.00 (n = 1)" and found["x"]["less kd"] == "–"
+    assert found["rco"]["minus kd"] == "+1.00 (n = 1)" and found["x"]["minus kd"] == "–"
 
 
 def test_the_baseline_and_the_teacher_have_no_difference(tmp_path: Path) -> None:
     found = cells(a_set(tmp_path, ROWS))
-    assert found["kd"]["less kd"] == found["teacher"]["less kd"] == "–" and found["labels"]["less kd"] == "-1.10"
+    assert found["kd"]["minus kd"] == found["teacher"]["minus kd"] == "–" and found["labels"]["minus kd"] == "-1.10"
 
 
 def test_faces_are_held_against_mimic(tmp_path: Path) -> None:
     rows: list[Row] = [a_row(n, 0, None, **{"c.accuracy": v}) for n, v in (("mimic", 0.8), ("rco", 0.81))]
     found = cells(a_set(tmp_path, rows))["rco"]
-    assert found["less mimic"] == "+1.00" and "published top-1" not in found
+    assert found["minus mimic"] == "+1.00" and "published top-1" not in found
 
 
 def test_another_baseline_can_be_named(tmp_path: Path) -> None:
-    assert cells(a_set(tmp_path, ROWS, baseline="labels"))["rco"]["less labels"] == "+3.20 (n = 1)"
+    assert cells(a_set(tmp_path, ROWS, baseline="labels"))["rco"]["minus labels"] == "+3.20 (n = 1)"
 
 
 def test_teacher_labels_and_baseline_come_first(tmp_path: Path) -> None:
