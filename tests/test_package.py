@@ -18,7 +18,7 @@ import facekd
 ROOT = Path(__file__).resolve().parent.parent
 TOP_LEVEL = {
     "facekd", "recipes", "eval", "tools", "tests", "docs", ".ci", ".gitignore", "setup.cfg", "pyproject.toml",
-    "Makefile", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff",
+    "results", "RESULTS.md", "Makefile", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff",
 }
 
 

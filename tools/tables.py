@@ -1,7 +1,7 @@
 """Write RESULTS.md, and the result tables of README.md and docs/, anew from the committed result files.
 
-A table stands between ``<!-- table: FILE -->`` and ``<!-- end -->``; FILE is a summary of ``facekd report`` (.json) or
-a set of results/ (.csv). Nobody types figures.
+A table stands between ``<!-- table: FILE -->`` and ``<!-- end -->``; FILE is a summary of ``facekd report`` (.json), a
+set of results/ (.csv) or what a benchmark printed (.txt). Nobody types figures.
 
     python tools/tables.py           write them
     python tools/tables.py --check   exit with 1 where a page is not what its files give
@@ -21,7 +21,12 @@ MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def table(file: Path) -> str:
     """The table a result file gives."""
-    return section(file) if file.suffix == ".csv" else Table(files.read_json(file)).to_markdown()
+    match file.suffix:
+        case ".csv":
+            return section(file)
+        case ".txt":
+            return f"```\n{file.read_text(encoding='utf-8').strip()}\n```\n"
+    return Table(files.read_json(file)).to_markdown()
 
 
 def rendered(page: str) -> str:
