@@ -50,26 +50,7 @@ train() { # METHOD SEED: train one student and measure it
 }
 export -f measure teach distill train
 
-anchor() { # NUMBER: the point of RCO's anchor, from 1
-  python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["legs"][int(sys.argv[2]) - 1]["points"][0])' \
-    "$out/plans/rco.json" "$1"
-}
-
-make_plan() { # METHOD: the plan it follows
-  local plan=("$out/teacher" "$out/plans/$1.json")
-  case $1 in
-    labels | assistant) return ;;
-    kd) $facekd plan "${plan[@]}" --strategy final --anchors 1 ;;            # plain distillation
-    restarts) $facekd plan "${plan[@]}" --strategy final --anchors 4 ;;      # RCO's restarts without its anchors
-    rco) $facekd plan "${plan[@]}" --strategy equal --anchors 4 --show ;;
-    greedy) $facekd plan "${plan[@]}" --strategy greedy --anchors 4 ;;
-    plateau) $facekd plan "${plan[@]}" --strategy plateau ;;
-    mean) $facekd plan "${plan[@]}" --strategy mean --anchors 4 ;;           # RCO's anchors all at once
-    point[123]) $facekd plan "${plan[@]}" --strategy manual --points "$(anchor "${1#point}")" ;;
-    *) echo "no method '$1'" >&2; exit 2 ;;
-  esac
-}
-
+. "$here/plans.sh"
 teach "$out/teacher" "$teacher"
 measure "$out/teacher"
 methods=${METHODS:-labels kd restarts rco greedy}

@@ -23,6 +23,7 @@ seeds=${SEEDS:-0 1 2}
 jobs=${JOBS:-$([ "$profile" = cpu ] && nproc || echo 2)}
 mkdir -p "$out"
 
+. "$(dirname "$0")/plans.sh"
 $facekd doctor "$faces/train" "$faces/distractors" "$faces/cfp" --json "$out/doctor.json"
 
 measure() { # RUN: verification on frontal and on frontal-profile pairs, identification among the distractors
@@ -45,26 +46,6 @@ student() { # STUDENT METHOD SEED: train one student and measure it
   measure "$run"
 }
 export -f measure student
-
-anchor() { # NUMBER: the point of RCO's anchor, from 1
-  python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["legs"][int(sys.argv[2]) - 1]["points"][0])' \
-    "$out/plans/rco.json" "$1"
-}
-
-make_plan() { # METHOD: the plan it follows
-  local plan=("$out/teacher" "$out/plans/$1.json")
-  case $1 in
-    labels) return ;;
-    mimic) $facekd plan "${plan[@]}" --strategy final --anchors 1 ;;         # plain mimicking
-    restarts) $facekd plan "${plan[@]}" --strategy final --anchors 4 ;;      # RCO's restarts without its anchors
-    rco) $facekd plan "${plan[@]}" --strategy equal --anchors 4 --show ;;
-    greedy) $facekd plan "${plan[@]}" --strategy greedy --anchors 4 ;;
-    plateau) $facekd plan "${plan[@]}" --strategy plateau ;;
-    mean) $facekd plan "${plan[@]}" --strategy mean --anchors 4 ;;           # RCO's anchors all at once
-    point[123]) $facekd plan "${plan[@]}" --strategy manual --points "$(anchor "${1#point}")" ;;
-    *) echo "no method '$1'" >&2; exit 2 ;;
-  esac
-}
 
 $facekd teach "$faces/train" "$out/teacher" --recipe "$recipes/teacher.yaml"
 measure "$out/teacher"

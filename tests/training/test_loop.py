@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -238,8 +239,7 @@ def test_the_learning_rate_begins_anew_in_every_stage_which_kd_lib_leaves_out(
     assert rates == pytest.approx(cycle * 4)
 
 
-class Killed(Exception):
-    pass
+Kill = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.mark.parametrize(("step", "expected"), [
@@ -249,11 +249,10 @@ class Killed(Exception):
     (14, [(1, 12)]),  # in stage 1 after the checkpoint at the end of the epoch
 ])
 def test_a_resumed_run_asks_again_for_the_stage_it_is_in(
-    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, step: int, expected: list[tuple[int, int]]
+    tmp_path: Path, loader: Loader, kill_at_step: Kill, step: int, expected: list[tuple[int, int]]
 ) -> None:
     stages = [Stage(0.5, (0,)), Stage(1.5, (5,))]
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_at(patch, step)
+    with kill_at_step(step):
         trainer(tmp_path, Linear(), loader, stages).fit()
     done = checkpoint.load(Run(tmp_path).checkpoint)["position"][2] if Run(tmp_path).checkpoint.exists() else 0
     method, asked = Linear(), list[tuple[int, int]]()
@@ -267,29 +266,14 @@ def test_a_resumed_run_asks_again_for_the_stage_it_is_in(
     assert method.begun == [stages[number].anchors[0] for number, _ in expected]
 
 
-def kill_at(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Raise ``Killed`` in place of an optimiser's step, counted from 1."""
-    real, taken = torch.optim.SGD.step, 0
-
-    def stumble(self: torch.optim.SGD, *arguments: Any) -> Any:
-        nonlocal taken
-        taken += 1
-        if taken == step:
-            raise Killed
-        return real(self, *arguments)
-
-    patch.setattr(torch.optim.SGD, "step", stumble)
-
-
 @pytest.mark.parametrize("step", [1, 5, 13, 18, 19, 24, 27, 30, 33])
 def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
-    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, step: int
+    tmp_path: Path, loader: Loader, kill_at_step: Kill, step: int
 ) -> None:
     stages = [Stage(1.5, (0,)), Stage(2.75, (3,))]  # 18 and 15 steps; checkpoints at 12, 18, 24, 33
     whole = Linear()
     trainer(tmp_path / "whole", whole, loader, stages).fit()
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_at(patch, step)
+    with kill_at_step(step):
         trainer(tmp_path / "killed", Linear(), loader, stages).fit()
     torch.manual_seed(99)
     continued = Linear()
@@ -306,9 +290,9 @@ def test_a_kill_while_a_moment_is_recorded_is_made_up_for(tmp_path: Path, loader
     def record(moment: Moment) -> None:
         moments.append(moment.step)
         if moments == [12, 24]:
-            raise Killed
+            raise KeyboardInterrupt
 
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         trainer(tmp_path, Linear(), loader, [Stage(3)], on_moment=record).fit()
     trainer(tmp_path, Linear(), loader, [Stage(3)], on_moment=record).fit()
     assert moments == [12, 24, 24, 36]
