@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from facekd.data import cv2
 from facekd.data.imageset import Pixels
-from facekd.data.views import centre, resize
+from facekd.data.views import centre, resize, stretch
 from facekd.errors import DataError
 
 COLUMNS = 5
@@ -184,7 +183,4 @@ class ResizedCrop(Crop):
         height = min(tall, max(1, round((area / ratio) ** 0.5)))
         width = min(wide, max(1, round((area * ratio) ** 0.5)))
         top, left = int(numbers[0] * (tall - height + 1)), int(numbers[1] * (wide - width + 1))
-        cut = image[top : top + height, left : left + width]
-        shrink = size < min(height, width)
-        interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(cut, (size, size), interpolation=interpolation), np.uint8)
+        return stretch(image[top : top + height, left : left + width], size, size)

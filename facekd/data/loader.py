@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,16 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.data.augment import Augmentation, Versions
+from facekd.data.ahead import ahead
+from facekd.data.augment import COLUMNS, Augmentation, Versions
 from facekd.data.imageset import ImageSet, Pixels
 from facekd.errors import DataError
 from facekd.progress import progress
 
 DECODERS = 4
 """Decoding threads: OpenCV releases the interpreter lock, so few of them keep a network of this size fed."""
-
-AHEAD = 3
-"""Batches decoded ahead of the one in use."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +85,12 @@ class Loader:
                 index = torch.from_numpy(chunk)
                 yield self._batch(self._kept[index.to(self._kept.device)], index, versions)
             return
-        with ThreadPoolExecutor(DECODERS) as pool:
-            waiting: deque[tuple[NDArray[np.int64], list[Future[Pixels]]]] = deque()
-            for chunk in [*chunks, *[order[:0]] * AHEAD]:
-                waiting.append((chunk, [pool.submit(self._load, i, versions.numbers[i]) for i in chunk.tolist()]))
-                if len(waiting) > AHEAD:
-                    ready, loaded = waiting.popleft()
-                    decoded = torch.from_numpy(np.stack([image.result() for image in loaded]))
-                    yield self._batch(decoded, torch.from_numpy(ready), versions)
+
+        def load(place: int) -> Pixels:
+            return self._load(int(order[place]), versions.numbers[order[place]])
+
+        for chunk, loaded in zip(chunks, ahead(load, len(order), self.batch), strict=True):
+            yield self._batch(torch.from_numpy(np.stack(loaded)), torch.from_numpy(chunk), versions)
 
     def _batch(self, images: Tensor, index: Tensor, versions: Versions) -> Batch:
         chosen = index.numpy()
@@ -106,7 +101,7 @@ class Loader:
     def _decode(self) -> NDArray[np.uint8]:
         """The whole set: uint8 [images, size, size, 3]."""
         decoded = np.empty((len(self.images), self.size, self.size, 3), np.uint8)
-        unmoved = np.full(5, 0.5)
+        unmoved = np.full(COLUMNS, 0.5)
         with ThreadPoolExecutor(DECODERS) as pool, progress("decode", len(self.images)) as advance:
             for index, image in enumerate(pool.map(lambda i: self._load(i, unmoved), range(len(self.images)))):
                 decoded[index] = image

@@ -35,9 +35,14 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Resize to ``size`` x ``size`` pixels: area averaging when shrinking, linear when enlarging."""
     if image.shape[:2] == (size, size):
         return image
-    shrink = size < image.shape[0]
+    return stretch(image, size, size)
+
+
+def stretch(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize to ``height`` x ``width`` pixels: area averaging when the shorter side shrinks, else linear."""
+    shrink = min(height, width) < min(image.shape[:2])
     interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
 def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -60,8 +65,7 @@ def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     shorter = round(size * 256 / 224)
     scale = shorter / min(height, width)
     high, wide = max(shorter, round(height * scale)), max(shorter, round(width * scale))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    whole = np.asarray(cv2.resize(image, (wide, high), interpolation=interpolation), np.uint8)
+    whole = stretch(image, high, wide)
     top, left = (high - size) // 2, (wide - size) // 2
     return np.ascontiguousarray(whole[top : top + size, left : left + size])
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.ahead import ahead
 from facekd.data.views import crop_of
 from facekd.errors import DataError
-from facekd.evaluation.ahead import ahead
 from facekd.files import atomic
 from facekd.models.embedder import Embedder
 from facekd.progress import progress

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.ahead import ahead
 from facekd.data.faceset import FaceSet
 from facekd.data.imageset import ImageSet
 from facekd.data.pairs import PairSet
 from facekd.data.views import Crops, centre
 from facekd.errors import DataError
-from facekd.evaluation.ahead import ahead
 from facekd.evaluation.classification import ClassificationResult, classify
 from facekd.evaluation.features import embed_images
 from facekd.evaluation.identification import IdentificationResult, identify

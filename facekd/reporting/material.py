@@ -12,7 +12,7 @@ import yaml
 from facekd import files
 from facekd.errors import DataError, FacekdError
 from facekd.models.count import macs
-from facekd.models.registry import ModelSpec, create
+from facekd.models.registry import ModelSpec, build
 from facekd.runs import Run
 
 Json = dict[str, Any]
@@ -88,7 +88,7 @@ class Material:
             return int(self.info["macs"])
         try:
             spec = ModelSpec.from_dict(self.info.get("model") or {})
-            return macs(create(spec.name, size=spec.size, outputs=spec.outputs, **spec.options), spec.size)
+            return macs(build(spec), spec.size)
         except FacekdError:  # a model of another version of facekd: the report goes without this figure
             return None
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from facekd.evaluation.ahead import ahead
+from facekd.data.ahead import ahead
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (3, [3]), (5, [5]), (23, [5, 5, 5, 5, 3])])

@@ -1,4 +1,4 @@
-"""Images are read in threads while the model works on earlier ones."""
+"""Images are read in threads while a network works on earlier ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 AHEAD = 3
-"""Batches that are read ahead of the model."""
+"""Batches that are read ahead of the network."""
 T = TypeVar("T")
 
 
