@@ -8,9 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facekd.config import MachineRecipe
+from facekd.data.augment import Augmentation
+from facekd.data.imageset import ImageSet
+from facekd.data.loader import Loader
 from facekd.losses.embeddings import l2
 from facekd.losses.logits import kl
 from facekd.route.anchors import Anchors
+from facekd.route.route import Route
+from facekd.training.machine import Machine
 
 TEMPERATURE = 4.0
 """T for classes where nothing else is said: that of the ``kd`` loss by default."""
@@ -47,3 +53,24 @@ class Congruence:
         if self.temperature is None:
             return float(l2(student, teacher, normalize=True))
         return float(kl(student, teacher, self.temperature).mean())
+
+
+def congruence_on(images: ImageSet, view: Augmentation, size: int, route: Route, student: Callable[[Tensor], Tensor],
+                  temperature: float | None, machine: MachineRecipe) -> Congruence:
+    """The congruence of a student with the points of a route, on images as they are.
+
+    Args:
+        images: withheld from training.
+        view: how they are seen; of one version an image.
+        size: side of the student's input in pixels.
+        route: whose points.
+        student: as `Congruence`.
+        temperature: as `Congruence`.
+        machine: where the points are computed.
+
+    Raises:
+        SetupError: the device is absent.
+    """
+    where = Machine(machine)
+    loader = Loader(images, size, min(256, len(images)), 0, view, machine.memory, where.device)
+    return Congruence(Anchors(route, loader, images.fingerprint(), "float32", where), student, temperature)

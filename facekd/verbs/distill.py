@@ -10,17 +10,15 @@ from typing import Any
 import torch
 
 from facekd.config import DistillRecipe
-from facekd.data.loader import Loader
 from facekd.data.training_set import TrainingSet, open_training
 from facekd.errors import RouteError
 from facekd.losses import kind_of
 from facekd.methods.distillation import LABELS, Distillation
 from facekd.models.count import parameters
-from facekd.models.registry import create
 from facekd.models.weights import save_model
 from facekd.recipes import load_recipe
 from facekd.route.anchors import Anchors
-from facekd.route.congruence import TEMPERATURE, Congruence
+from facekd.route.congruence import TEMPERATURE, congruence_on
 from facekd.route.plan import Leg, Plan
 from facekd.route.recorder import Recorder
 from facekd.route.route import Route
@@ -28,6 +26,7 @@ from facekd.route.walk import Distances, Walk
 from facekd.runs import Run
 from facekd.training.loop import Trainer
 from facekd.training.machine import Machine
+from facekd.training.parts import network, training_loader
 
 
 def distill(faces: Path | str | None = None, plan: Path | str | None = None, out: Path | str | None = None,
@@ -53,13 +52,12 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
     given = {"faces": faces, "plan": plan, "out": out}
     resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, given)
     run = Run(Path(resolved.out))
-    closed, schedule = resolved.head.closed, resolved.schedule
-    data = open_training(resolved.faces, resolved.data, closed)
+    schedule = resolved.schedule
+    data = open_training(resolved.faces, resolved.data, resolved.head.closed)
     followed, route = Plan.read(resolved.plan)
     torch.manual_seed(resolved.seed)
-    wanted, classes = resolved.student, data.images.classes
-    student = create(wanted.name, size=wanted.size, outputs=classes if closed else wanted.embedding,
-                     pixels=wanted.pixels, **wanted.options)
+    classes = data.images.classes
+    student = network(resolved.student, resolved.head, classes)
     fingerprint = data.images.fingerprint()
     facts = {"faces": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": parameters(student),
              "strategy": followed.strategy, "anchors": [_anchor(leg, route) for leg in followed.legs]}
@@ -69,12 +67,10 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
         run.plan.unlink(missing_ok=True)  # of a first try that got nowhere, perhaps along another plan
     if run.finished:
         return run.path
-    machine = Machine(resolved.machine)
-    loader = Loader(data.images, wanted.size, schedule.batch, resolved.seed, data.augmentation,
-                    resolved.machine.memory, machine.device)
+    loader = training_loader(data, resolved.student.size, resolved)
     _check_legs(followed, schedule.epochs * loader.steps)
     maps = any(kind_of(name).maps for name, term in resolved.terms.items() if name != LABELS and term.weight)
-    anchors = Anchors(route, loader, fingerprint, resolved.cache, machine, maps)
+    anchors = Anchors(route, loader, fingerprint, resolved.cache, Machine(resolved.machine), maps)
     sample = anchors.teacher(followed.legs[0].points).sample()
     method = Distillation(student, resolved.terms, anchors.teacher, sample, resolved.head, classes)
     walk = Walk(followed, route, run.plan, schedule.epochs, _distances(followed, data, route, method, resolved))
@@ -111,13 +107,10 @@ def _distances(plan: Plan, data: TrainingSet, route: Route, method: Distillation
             "a greedy plan measures the student on images withheld from training: set data.withhold=0.05, "
             "for this run and for all it is compared with"
         )
-    machine, size = Machine(recipe.machine), recipe.student.size
-    loader = Loader(data.withheld, size, min(256, len(data.withheld)), 0, data.view, recipe.machine.memory,
-                    machine.device)
-    anchors = Anchors(route, loader, data.withheld.fingerprint(), "float32", machine)
     kd = recipe.terms.get("kd")
     temperature = float(kd.options.get("temperature", TEMPERATURE)) if kd else TEMPERATURE
-    return Congruence(anchors, method.outputs, temperature if recipe.head.closed else None)
+    return congruence_on(data.withheld, data.view, recipe.student.size, route, method.outputs,
+                         temperature if recipe.head.closed else None, recipe.machine)
 
 
 def _unasked(points: Sequence[int]) -> list[float]:

@@ -10,19 +10,17 @@ import torch
 from facekd import files
 from facekd.config import DistillRecipe, TeachRecipe
 from facekd.data.imageset import withhold
-from facekd.data.loader import Loader
 from facekd.data.training_set import open_training
 from facekd.models.weights import load_model
 from facekd.recipes import load_recipe
 from facekd.reporting.route_plot import route_picture
-from facekd.route.anchors import Anchors
-from facekd.route.congruence import TEMPERATURE, Congruence
+from facekd.route.congruence import TEMPERATURE, congruence_on
 from facekd.route.plan import Plan
 from facekd.route.profile import Place, profile
 from facekd.route.route import Route
 from facekd.route.strategies import make_plan
 from facekd.runs import Run
-from facekd.training.machine import Machine
+from facekd.training.machine import find_device
 
 SAMPLE = 1000
 """Training images to look at where a teacher's recipe withheld none."""
@@ -81,15 +79,13 @@ def _measured(route: Route, size: int, teacher: Run, student: Path | str | None)
     recipe = load_recipe(kind, teacher.path / "recipe.yaml", [])
     data, closed = open_training(recipe.faces, recipe.data, recipe.head.closed), recipe.head.closed
     images = data.withheld or withhold(data.images, min(0.49, SAMPLE / len(data.images)))[1]
-    machine = Machine(recipe.machine)
-    loader = Loader(images, size, min(256, len(images)), 0, data.view, recipe.machine.memory, machine.device)
-    network = load_model(Run(Path(student)).model).to(machine.device) if student else None
+    network = load_model(Run(Path(student)).model).to(find_device(recipe.machine.device)) if student else None
 
     @torch.no_grad()
     def outputs(batch: torch.Tensor) -> torch.Tensor:
         assert network is not None
         return torch.as_tensor(network(network.inputs(batch))).float()
 
-    anchors = Anchors(route, loader, images.fingerprint(), "float32", machine)
-    congruence = Congruence(anchors, outputs, TEMPERATURE if closed else None)
+    congruence = congruence_on(images, data.view, size, route, outputs, TEMPERATURE if closed else None,
+                               recipe.machine)
     return profile(route, congruence, images.labels if closed else None, network is not None)

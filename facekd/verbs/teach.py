@@ -8,18 +8,16 @@ from pathlib import Path
 import torch
 
 from facekd.config import TeachRecipe
-from facekd.data.loader import Loader
 from facekd.data.training_set import open_training
 from facekd.methods.labels import Labels
 from facekd.models.count import parameters
-from facekd.models.registry import create
 from facekd.models.weights import save_model
 from facekd.recipes import load_recipe
 from facekd.route.recorder import Recorder
 from facekd.runs import Run
 from facekd.training.loop import Trainer
-from facekd.training.machine import Machine
 from facekd.training.method import Stage
+from facekd.training.parts import network, training_loader
 
 
 def teach(faces: Path | str | None = None, out: Path | str | None = None, *overrides: str,
@@ -47,18 +45,15 @@ def teach(faces: Path | str | None = None, out: Path | str | None = None, *overr
     run = Run(Path(resolved.out))
     data = open_training(resolved.faces, resolved.data, resolved.head.closed)
     torch.manual_seed(resolved.seed)
-    wanted, classes = resolved.model, data.images.classes
-    model = create(wanted.name, size=wanted.size, outputs=classes if resolved.head.closed else wanted.embedding,
-                   pixels=wanted.pixels, **wanted.options)
+    classes, schedule = data.images.classes, resolved.schedule
+    model = network(resolved.model, resolved.head, classes)
     facts = {"faces": asdict(data.images.fingerprint()), "model": model.spec.to_dict(), "parameters": parameters(model)}
     if run.begin("teach", resolved, facts) and run.finished:
         return run.path
     method = Labels(model, resolved.head, classes)
-    machine, schedule = resolved.machine, resolved.schedule
-    loader = Loader(data.images, wanted.size, schedule.batch, resolved.seed, data.augmentation, machine.memory,
-                    Machine(machine).device)
+    loader = training_loader(data, resolved.model.size, resolved)
     recorder = Recorder(run, model, resolved.route.every, loader.steps)
-    Trainer(run, method, lambda stage: Stage(schedule.epochs), loader, schedule, machine, recorder).fit()
+    Trainer(run, method, lambda stage: Stage(schedule.epochs), loader, schedule, resolved.machine, recorder).fit()
     save_model(model, run.model)
     run.finish()
     return run.path
