@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from facekd.arguments import make_parser
-from facekd.commands import COMMANDS, console
+from facekd.commands import COMMANDS
 from facekd.errors import FacekdError
+from facekd.terminal import console
 
 
 def main(words: Sequence[str] | None = None) -> None:

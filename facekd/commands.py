@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from facekd.errors import FacekdError
-
-
-def console(stderr: bool = False) -> Console:
-    """A console that prints text as it is (a path may hold brackets or colons), and wide tables into a file."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 160
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
-out = console()
-Command = Callable[[argparse.Namespace], int]
+from facekd.eval_commands import EVALUATIONS
+from facekd.terminal import Command, out
 
 
 def _align(a: argparse.Namespace) -> int:
@@ -105,30 +93,6 @@ def _distill(a: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(a: argparse.Namespace) -> int:
-    from facekd.verbs.evaluate import verify
-
-    out.print(verify(a.model, a.pairs, a.images, a.json, a.flip, a.device, a.name).describe())
-    return 0
-
-
-def _megaface(a: argparse.Namespace) -> int:
-    from facekd.verbs.evaluate import megaface
-
-    result = megaface(a.model, a.probes, a.distractors, a.probe_features, a.distractor_features, a.json, a.flip,
-                      a.device, a.name)
-    out.print(result.describe())
-    return 0
-
-
-def _classify(a: argparse.Namespace) -> int:
-    from facekd.verbs.classify import classify
-
-    found = classify(a.model, a.data, a.json, a.teacher, a.split, a.classes, a.device, a.name)
-    out.print(found.describe())
-    return 0
-
-
 def _export(a: argparse.Namespace) -> int:
     from facekd.verbs.export import export
 
@@ -149,8 +113,8 @@ def _report(a: argparse.Namespace) -> int:
 def _embed(a: argparse.Namespace) -> int:
     from facekd.verbs.embed import embed
 
-    count = embed(a.folder, a.out, a.model, a.flip, a.device)
-    out.print(f"{a.out}: {count} embeddings; labels and places lie beside it")
+    count = embed(a.folder, a.out, a.model, a.flip, a.device, a.listed, a.half, a.kit, a.ending)
+    out.print(f"{a.out}: {count} embeddings; labels, names and facts lie beside it")
     return 0
 
 
@@ -187,7 +151,6 @@ def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str],
 
 COMMANDS: dict[str, Command] = {
     "align": _align, "pack": _pack, "doctor": _doctor, "teach": _teach, "plan": _plan, "route import": _route_import,
-    "distill": _distill, "eval verify": _verify, "eval megaface": _megaface, "eval cifar": _classify,
-    "eval imagenet": _classify, "export": _export, "report": _report, "embed": _embed, "compare": _compare,
+    "distill": _distill, **EVALUATIONS, "export": _export, "report": _report, "embed": _embed, "compare": _compare,
     "demo": _demo,
 }

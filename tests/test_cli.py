@@ -20,7 +20,8 @@ from facekd.route.route import Point, Route
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "eval verify", "eval megaface",
-         "eval cifar", "eval imagenet", "export", "report", "embed", "compare", "demo"]
+         "eval ijb", "eval search", "eval all", "eval cifar", "eval imagenet", "export", "report",
+         "embed", "compare", "demo"]
 Call = Callable[..., int]
 
 

@@ -12,12 +12,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "facekd"
 
 FLOORS = {
-    1: ["errors", "files", "progress", "config", "recipes", "runs", "vectors", "answers", "options"],
+    1: ["errors", "files", "progress", "ranks", "config", "recipes", "runs", "vectors", "answers", "options"],
     2: ["data", "models", "heads", "losses"],
     3: ["training", "route"],
     4: ["methods", "evaluation", "packaging", "reporting"],
     5: ["verbs"],
-    6: ["cli", "commands", "arguments", "__init__", "__main__"],
+    6: ["cli", "commands", "eval_commands", "arguments", "eval_arguments", "terminal", "__init__", "__main__"],
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FORBIDDEN = [("training", "route")]

@@ -13,11 +13,12 @@ import numpy as np
 from facekd import files
 from facekd.data import cv2
 from facekd.data.faceset import open_faces
+from facekd.data.feature_files import write_features
+from facekd.data.featureset import ArrayFeatures
 from facekd.data.pack import pack
 from facekd.data.pair_bins import write_bin
 from facekd.data.pair_lists import read_csv
 from facekd.data.synthetic import render, render_photo, write_faces, write_pairs
-from facekd.evaluation.features import unit_rows, write_features
 
 PEOPLE, IMAGES = range(8), 4
 STRANGERS = range(100, 140)
@@ -67,7 +68,7 @@ def describe(pictures: list[tuple[int, int]]) -> np.ndarray:
     """A stand-in for embeddings: the picture in 8 x 8 colours, mean removed, unit length; float32 [n, 192]."""
     small = [cv2.resize(render(*picture), (8, 8), interpolation=cv2.INTER_AREA).ravel() for picture in pictures]
     rows = np.array(small, np.float64)
-    return unit_rows(rows - rows.mean(axis=1, keepdims=True), "pictures")
+    return ArrayFeatures(rows - rows.mean(axis=1, keepdims=True)).all()
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class ArrayFeatures(FeatureSet):
     """Features in an array, in memory or memory-mapped.
 
     Args:
-        array: float [rows, dimension], any float type.
+        array: float [rows, dimension], any float type, or int8, whose scale is no matter: rows are directions.
         path: what they are called in errors.
         labels: as `FeatureSet`.
         names: as `FeatureSet`.
@@ -95,11 +95,11 @@ class ArrayFeatures(FeatureSet):
         DataError: no array of that kind, or labels or names of another length.
     """
 
-    def __init__(self, array: NDArray[np.floating[Any]], path: Path | str = "features",
+    def __init__(self, array: NDArray[np.floating[Any] | np.int8], path: Path | str = "features",
                  labels: NDArray[np.int64] | None = None, names: Sequence[str] | None = None) -> None:
         self.path, self._array, self.labels, self.names = Path(path), array, labels, names
-        if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
-            raise DataError(f"{path} holds {array.dtype} {array.shape}; features are floats [rows, dimension]")
+        if array.ndim != 2 or not (array.dtype.kind == "f" or array.dtype == np.int8) or not array.size:
+            raise DataError(f"{path} holds {array.dtype} {array.shape}; features are floats or int8 [rows, dimension]")
         self.dimension = array.shape[1]
         for what, given in (("labels", labels), ("names", names)):
             if given is not None and len(given) != len(array):

@@ -59,6 +59,10 @@ class FolderFaces(FaceSet):
         """The image file."""
         return str(self.path / self._images[index])
 
+    def name(self, index: int) -> str:
+        """The image file below the set's folder."""
+        return self._images[index]
+
 
 def _find_images(path: Path) -> tuple[list[tuple[str, ...]], list[str], int]:
     """Images as parts of their path below ``path``, sorted; the subfolders; the number of files that do not count."""

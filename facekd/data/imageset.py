@@ -67,6 +67,10 @@ class ImageSet(ABC):
     def where(self, index: int) -> str:
         """Where a person finds image ``index``: a file, or a container and the record in it."""
 
+    def name(self, index: int) -> str:
+        """What image ``index`` is called wherever its container lies: a relative path with '/'; by default `where`."""
+        return self.where(index)
+
     def fingerprint(self) -> Fingerprint:
         """Read every image once and hash the set's content (about 1 GB/s)."""
         digest = hashlib.sha256()
@@ -100,6 +104,10 @@ class Subset(ImageSet):
     def where(self, index: int) -> str:
         """See `ImageSet.where`."""
         return self.whole.where(int(self.index[index]))
+
+    def name(self, index: int) -> str:
+        """See `ImageSet.name`."""
+        return self.whole.name(int(self.index[index]))
 
 
 def withhold(whole: ImageSet, share: float) -> tuple[Subset, Subset]:

@@ -65,6 +65,10 @@ class RecordFaces(FaceSet):
         """The ``.rec``, the record's key and its byte."""
         return self._file.where(int(self._rows[index]))
 
+    def name(self, index: int) -> str:
+        """The person and the record's key, as ``PERSON/KEY``."""
+        return f"{self.names[self.labels[index]]}/{self._file.keys[self._rows[index]]}"
+
     @cached_property
     def identity_ranges(self) -> NDArray[np.int64]:
         """What the identity records say: int64 [ids, 2], first key and last key + 1; [0, 2] where there are none.

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
+from facekd.data.featureset import FeatureSet, SelectedFeatures
 from facekd.errors import DataError
-from facekd.evaluation.bootstrap import Weights, bootstrap
+from facekd.evaluation.bootstrap import bootstrap
+from facekd.evaluation.counting import Counter, levels_of
 from facekd.evaluation.far import Interval, allowed, measurable, percent, tar_lines
-from facekd.evaluation.features import Features, unit_rows
-from facekd.evaluation.people import People
+from facekd.evaluation.mates import Floats, Ints, Mates, exact_scores
+from facekd.evaluation.people import People, people
+from facekd.evaluation.streaming import count_ahead
+from facekd.evaluation.tally import Tally
+from facekd.evaluation.tiles import Singles
 
 FARS = ("1e-2", "1e-3", "1e-4", "1e-5", "1e-6")
-BLOCK = 1 << 24
-"""Scores held at a time (64 MiB)."""
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+MOST = 4_000_000
+"""False accepts of the largest FAR that is measured: the impostor scores above its threshold are kept."""
+SAMPLE = 4096
+"""Distractors that the level is judged by."""
+LEAST = 1e-4
+"""Of all scores, the share that is given out at least."""
+ROC_POINTS = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +47,11 @@ class IdentificationResult:
         tar: true accept rate at each false accept rate; None where there are too few impostor pairs.
         tar_interval: of each ``tar``.
         notes: sentences a reader of the figures needs.
+        mates: the pairs, by probe.
+        ahead: int64 [pairs], distractors ahead of each mate; its rank counted from 0.
+        people: counts of every person, for the comparison with another model.
+        far: float64 [points], false accept rates of the ROC curve, rising.
+        roc: float64 [points], its true accept rates.
     """
 
     rank1: float
@@ -49,9 +64,14 @@ class IdentificationResult:
     tar: dict[str, float | None]
     tar_interval: dict[str, Interval | None]
     notes: tuple[str, ...]
+    mates: Mates
+    ahead: Ints
+    people: People
+    far: Floats
+    roc: Floats
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the JSON file."""
+        """The fields of the JSON file; what has a value a pair is left out."""
         return {
             "rank1": self.rank1,
             "rank1_interval": list(self.rank1_interval),
@@ -77,63 +97,110 @@ class IdentificationResult:
 
 
 def identify(
-    probes: Features,
-    labels: Ints,
-    distractors: Features,
+    probes: FeatureSet,
+    distractors: FeatureSet,
     fars: Sequence[str] = FARS,
-    block: int = BLOCK,
+    device: torch.device | str = "cpu",
     resamples: int = 1000,
     seed: int = 0,
-) -> IdentificationResult:
+    state: Path | None = None,
+) -> IdentificationResult | None:
     """Rank every probe's mates among distractors, and verify probes against them.
 
     For every person and every ordered pair (probe, mate) of that person's images the gallery is the mate and all
     distractors; the mate's rank is one more than the number of distractors that score at least as high (a distractor
     with the mate's very score is ahead of it). TAR at a FAR: genuine pairs are the pairs of one person's probes,
     impostor pairs every probe with every distractor; it is the largest true accept rate of any threshold that accepts
-    at most floor(FAR * impostors) impostor pairs, counted exactly. Intervals resample people, with all their probes.
-    Scores are float32 dot products, held ``block`` at a time, never all at once.
+    at most floor(FAR * impostors) impostor pairs. Intervals resample people, with all their probes.
+
+    A score is the float64 dot product of two float32 rows of unit length. Ranks and rates are exact for these scores,
+    though nearly all are computed in float32 (`facekd.evaluation.counting`), and never held all at once: beyond the
+    probes, memory does not grow with the distractors.
 
     Args:
-        probes: float32 [probes, dimension]; rows that are not of unit length are normalised.
-        labels: int64 [probes], the identity of each probe.
-        distractors: float32 [distractors, dimension], a memory-mapped file will do; normalised likewise.
+        probes: with labels.
+        distractors: read once, in blocks.
         fars: false accept rates as text, e.g. ``"1e-6"``; they are the keys of the result.
-        block: scores held at a time.
+        device: where scores are computed.
         resamples: bootstrap resamples.
         seed: of the bootstrap.
+        state: file that an interrupted comparison is continued from; removed at the end.
+
+    Returns:
+        the result; None in all processes of torchrun but the first.
 
     Raises:
-        DataError: shapes do not fit, a row is zero or not finite, there is no distractor or no pair of probes.
+        DataError: dimensions differ, a row is zero or not finite, labels, distractors or pairs of probes are missing.
+        SetupError: the disk is full.
     """
-    if probes.ndim != 2 or distractors.ndim != 2 or probes.shape[1] != distractors.shape[1]:
-        raise DataError(f"probes {probes.shape}, distractors {distractors.shape}: use features of one model for both")
-    if len(labels) != len(probes) or not len(distractors):
+    if probes.dimension != distractors.dimension:
         raise DataError(
-            f"{len(probes)} probes, {len(labels)} labels, {len(distractors)} distractors; "
-            "a label a probe and at least one distractor are needed"
+            f"{probes.path} has {probes.dimension} numbers a row, {distractors.path} {distractors.dimension}: "
+            "use features of one model for both"
         )
-    people = People(unit_rows(probes, "the probes"), labels)
-    people.compare(unit_rows(distractors, "the distractors"), block)
+    if probes.labels is None:
+        raise DataError(f"{probes.path} does not say who is who; write int64 labels beside it (NAME.labels.npy)")
+    mates = Mates(probes.all(), probes.labels)
     impostors = len(probes) * len(distractors)
     usable, notes = measurable(fars, impostors)
+    large = [far for far in usable if allowed(far, impostors) > MOST]
+    notes += [f"TAR at FAR {far} is not given: over {MOST:,} impostor scores would have to be kept" for far in large]
+    usable = [far for far in usable if far not in large]
+    counter, tally = _counted(mates, distractors, usable, torch.device(device), state)
+    if tally is None:
+        return None
 
-    def figures(weights: Weights) -> Floats:
-        counts = weights.astype(np.float64)
-        rank1 = counts @ people.hits[:, 0] / (counts @ people.pairs)
-        return np.column_stack([rank1, *people.tar(counts, usable, len(distractors))])
+    def exact(rows: Ints, columns: Ints) -> Floats:
+        distinct, of = np.unique(columns, return_inverse=True)
+        needed = SelectedFeatures(distractors, distinct).unit(0, len(distinct))
+        return exact_scores(mates.probes, rows, needed, of)
 
-    single = int((people.sizes == 1).sum())
-    if single:
-        notes.insert(0, f"{single} of {len(people.sizes)} people have one probe: no mate to find, impostor pairs only")
-    pairs = int(people.pairs.sum())
-    drawn = bootstrap(figures, (people.sizes > 1).astype(np.int64), resamples, seed)
+    ahead, top = counter.ahead(tally.places, tally.deep), tally.impostors
+    counts = people(mates, ahead, top, len(distractors), max(counter.level, top.floor) + counter.error)
+    drawn = bootstrap(lambda w: counts.figures(w, usable), (mates.sizes > 1).astype(np.int64), resamples, seed)
     ends = [(low, high) for low, high in drawn.tolist()]
-    cmc = tuple((people.hits.sum(axis=0) / pairs).tolist())
-    tars = {far: people.exact_tar(allowed(far, impostors)) for far in usable}
-    intervals = dict(zip(usable, ends[1:], strict=True))
+    genuine = np.sort(mates.score[mates.genuine])
+    limits = {far: top.exact(allowed(far, impostors) + 1, exact) for far in usable}
+    short = [far for far, limit in limits.items() if limit is None]
+    notes += [f"TAR at FAR {far} is not given: the {SAMPLE:,} distractors that were sampled score much higher than "
+              "most; shuffle the distractors" for far in short]
+    tars = {far: _share_above(genuine, limit) for far, limit in limits.items() if limit is not None}
+    intervals = {far: pair for far, pair in zip(usable, ends[1:], strict=True) if far in tars}
+    single = int((mates.sizes == 1).sum())
+    if single:
+        notes.insert(0, f"{single} of {len(mates.sizes)} people have one probe: no mate to find, impostor pairs only")
+    cmc = tuple((counts.hits.sum(axis=0) / len(ahead)).tolist())
+    far, roc = _curve(genuine, np.sort(top.score)[::-1], impostors, tars)
     return IdentificationResult(
-        rank1=cmc[0], rank1_interval=ends[0], cmc=cmc, pairs=pairs, probes=len(probes), identities=len(people.sizes),
-        distractors=len(distractors), tar={far: tars.get(far) for far in fars},
-        tar_interval={far: intervals.get(far) for far in fars}, notes=tuple(notes),
+        rank1=cmc[0], rank1_interval=ends[0], cmc=cmc, pairs=len(ahead), probes=len(probes),
+        identities=len(mates.sizes), distractors=len(distractors), tar={far: tars.get(far) for far in fars},
+        tar_interval={far: intervals.get(far) for far in fars}, notes=tuple(notes), mates=mates, ahead=ahead,
+        people=counts, far=far, roc=roc,
     )
+
+
+def _counted(mates: Mates, distractors: FeatureSet, fars: Sequence[str], device: torch.device,
+             state: Path | None) -> tuple[Counter, Tally | None]:
+    """One pass over the distractors, at a level that a sample of them gives."""
+    total = len(mates.probes) * len(distractors)
+    needed = max((allowed(far, total) + 1 for far in fars), default=0)
+    index = np.unique(np.linspace(0, len(distractors) - 1, SAMPLE).astype(np.int64))
+    sample = SelectedFeatures(distractors, index).unit(0, len(index))
+    counter = Counter(mates, *levels_of(mates, sample, max(LEAST, 2.5 * needed / total)))
+    facts = f"{distractors.path} {len(distractors)} {distractors.dimension} {counter.level} {needed}"
+    key = hashlib.sha256(facts.encode() + sample.tobytes() + mates.probes.tobytes() + mates.person.tobytes())
+    return counter, count_ahead(counter, distractors, 2 * needed, device, state, key.hexdigest())
+
+
+def _share_above(rising: Floats, threshold: float) -> float:
+    return (len(rising) - int(np.searchsorted(rising, threshold, "right"))) / len(rising)
+
+
+def _curve(genuine: Floats, falling: Singles, impostors: int, exact: Mapping[str, float]) -> tuple[Floats, Floats]:
+    """The ROC curve as far as the highest impostor scores go; the rates that are exact stand in it as they are."""
+    known = {float(far): tar for far, tar in exact.items()} or {1.0: 1.0}
+    most = min(len(falling) - 1, int(max(known) * impostors))
+    for k in np.unique(np.geomspace(1, most, ROC_POINTS).astype(np.int64)).tolist() if most > 0 else []:
+        known.setdefault(k / impostors, _share_above(genuine, float(falling[k])))
+    points = np.array(sorted(known.items()))
+    return points[:, 0], points[:, 1]

@@ -1,90 +1,119 @@
-"""What each person's probes meet among the distractors, counted so that people can be resampled afterwards."""
+"""Figures by person: what rates are made of, so that people can be drawn again afterwards."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
+from facekd.evaluation.bootstrap import Weights
 from facekd.evaluation.far import allowed
-from facekd.evaluation.features import Features
-from facekd.progress import progress
+from facekd.evaluation.impostors import Impostors
+from facekd.evaluation.mates import Floats, Ints, Mates
+from facekd.files import atomic
 
-CMC_RANKS = 100
+RANKS = 100
 EDGES = 2000
 """Genuine scores at which the resamples look for their thresholds: TAR intervals are resolved to 1/2000."""
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
 class People:
-    """The probes by person, and per person what the figures and their resamples are made of.
-
-    Args:
-        probes: float32 [probes, dimension], rows of unit length.
-        labels: int64 [probes].
-
-    Raises:
-        DataError: no person has two probes.
+    """Counts of every person.
 
     Attributes:
+        names: int64 [people], labels.
         sizes: int64 [people], probes.
-        pairs: int64 [people], ordered pairs.
-        hits: int64 [people, 100], pairs whose mate is at rank 1, 2, ... or better.
+        hits: int64 [people, 100], ordered pairs whose mate is at rank 1, 2, ... or better.
+        accepted: int64 [people, edges], genuine pairs that score at least each edge; the edges rise to infinity.
+        false: int64 [people, edges], impostor pairs that do.
+        distractors: number of them.
     """
 
-    def __init__(self, probes: Features, labels: Ints) -> None:
-        _, self.sizes = np.unique(labels, return_counts=True)
-        self.pairs = self.sizes * (self.sizes - 1)
-        if not self.pairs.any():
-            raise DataError(f"each of the {len(self.sizes)} people has one probe; at least one needs two or more")
-        bounds = np.cumsum(self.sizes)[:-1]
-        self._groups = np.split(probes[np.argsort(labels, kind="stable")], bounds)
-        self._mates = [group @ group.T for group in self._groups]
-        genuine = [np.sort(mates[np.triu_indices(len(mates), 1)]) for mates in self._mates]
-        self._genuine = np.sort(np.concatenate(genuine))
-        last = len(self._genuine) - 1
-        self._edges = self._genuine[np.linspace(0, last, min(EDGES, last + 1)).astype(np.int64)]
-        # How many of a person's genuine and impostor scores are at least as high as each edge.
-        self._accepted = np.stack([len(own) - np.searchsorted(own, self._edges, "left") for own in genuine])
-        self._false = np.zeros(self._accepted.shape, np.int64)
-        self._false_in_all = np.zeros(len(self._genuine), np.int64)
-        self.hits = np.zeros((len(self.sizes), CMC_RANKS), np.int64)
+    names: Ints
+    sizes: Ints
+    hits: Ints
+    accepted: Ints
+    false: Ints
+    distractors: int
 
-    def compare(self, distractors: Features, block: int) -> None:
-        """Score all probes against all distractors and count, one person and one block of distractors at a time."""
-        where = np.searchsorted(self._genuine, self._edges, "left")
-        with progress("identify", int(self.sizes.sum()), "probe") as advance:
-            for person, (group, mates) in enumerate(zip(self._groups, self._mates, strict=True)):
-                ahead = np.zeros(mates.shape, np.int64)
-                step = max(1, block // len(group))
-                for start in range(0, len(distractors), step):
-                    scores = group @ distractors[start : start + step].T
-                    scores.sort(axis=1)
-                    for probe, row in enumerate(scores):
-                        ahead[probe] += len(row) - np.searchsorted(row, mates[probe], "left")
-                    every = np.sort(scores, axis=None)
-                    above = len(every) - np.searchsorted(every, self._genuine, "left")
-                    self._false_in_all += above
-                    self._false[person] += above[where]
-                ranks = ahead[~np.eye(len(group), dtype=bool)]
-                self.hits[person] = np.bincount(np.minimum(ranks, CMC_RANKS), minlength=CMC_RANKS + 1)[:-1].cumsum()
-                advance(len(group), "")
+    @property
+    def pairs(self) -> Ints:
+        """int64 [people], ordered pairs."""
+        return self.sizes * (self.sizes - 1)
 
-    def exact_tar(self, limit: int) -> float:
-        """True accept rate where at most ``limit`` impostor pairs are accepted: the genuine scores that few reach."""
-        return float((self._false_in_all <= limit).mean())
+    def figures(self, weights: Weights, fars: Sequence[str]) -> Floats:
+        """Rank-1 and the TAR at each FAR, float64 [batch, 1 + fars], with people counted int32 [batch, people] times.
 
-    def tar(self, counts: Floats, fars: Sequence[str], distractors: int) -> list[Floats]:
-        """Per rate the true accept rate of each resample, float64 [batch], with the people counted ``counts`` times."""
-        impostors = (counts @ self.sizes).astype(np.int64) * distractors
-        accepted, false = counts @ self._accepted, counts @ self._false
-        rates = []
+        A TAR is that of the lowest edge which few enough impostor pairs reach.
+        """
+        counts = weights.astype(np.float64)
+        pairs = counts @ self.pairs
+        columns = [counts @ self.hits[:, 0] / pairs]
+        impostors = (counts @ self.sizes).astype(np.int64) * self.distractors
+        accepted, false = counts @ self.accepted, counts @ self.false
         for far in fars:
-            fits = false <= allowed(far, impostors)[:, None]
-            # The edges rise, so the first that fits accepts the most; where none fits, nothing is accepted.
-            best = np.where(fits.any(axis=1), accepted[np.arange(len(counts)), fits.argmax(axis=1)], 0)
-            rates.append(best / (counts @ self.pairs / 2))
-        return rates
+            first = (false <= allowed(far, impostors)[:, None]).argmax(axis=1)  # the edges rise: it accepts the most
+            columns.append(accepted[np.arange(len(counts)), first] / (pairs / 2))
+        return np.column_stack(columns)
+
+
+def write_people(path: Path, counts: People) -> None:
+    """Write counts as ``.npz``, atomically."""
+    with atomic(path) as temporary, temporary.open("wb") as handle:
+        np.savez_compressed(handle, **{field.name: getattr(counts, field.name) for field in fields(counts)})
+
+
+def read_people(path: Path) -> People:
+    """Read what `write_people` wrote.
+
+    Raises:
+        DataError: absent, or no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            values = {field.name: content[field.name] for field in fields(People)}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+        raise DataError(
+            f"{path} cannot be read ({problem}); 'facekd eval megaface' writes it beside its result, run it again"
+        ) from problem
+    return People(**{**values, "distractors": int(values["distractors"])})
+
+
+def people(mates: Mates, ahead: Ints, impostors: Impostors, distractors: int, lowest: float) -> People:
+    """Count for every person.
+
+    Args:
+        mates: the probes and their pairs.
+        ahead: int64 [pairs], distractors ahead of each mate.
+        impostors: their highest scores.
+        distractors: number of them.
+        lowest: impostor scores of at least this much are all among ``impostors``.
+    """
+    count = len(mates.sizes)
+    owner = mates.person[mates.probe]
+    ranks = np.minimum(ahead, RANKS)
+    hits = _table(owner, ranks, count, RANKS + 1)[:, :RANKS].cumsum(axis=1)
+    genuine = mates.genuine
+    scores = np.sort(mates.score[genuine])
+    above = scores[scores >= lowest]
+    edges = np.append(above[np.linspace(0, len(above) - 1, min(EDGES, len(above))).astype(np.int64)], np.inf)
+    accepted = _reached(owner[genuine], mates.score[genuine], edges, count)
+    false = _reached(mates.person[impostors.probe], impostors.score, edges, count)
+    return People(mates.names, mates.sizes, hits, accepted, false, distractors)
+
+
+def _reached(owner: Ints, scores: NDArray[np.floating], edges: Floats, people: int) -> Ints:
+    """int64 [people, edges], scores of each owner that are at least so high."""
+    place = np.searchsorted(edges, scores, "right")
+    return _table(owner, place, people, len(edges) + 1)[:, :0:-1].cumsum(axis=1)[:, ::-1]
+
+
+def _table(row: Ints, column: Ints, rows: int, columns: int) -> Ints:
+    """int64 [rows, columns], how often each pair of numbers occurs."""
+    return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)

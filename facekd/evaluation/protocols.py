@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data.ahead import ahead
-from facekd.data.faceset import FaceSet
 from facekd.data.imageset import ImageSet
 from facekd.data.pairs import PairSet
 from facekd.data.views import Crops, centre
 from facekd.errors import DataError
 from facekd.evaluation.classification import ClassificationResult, classify
 from facekd.evaluation.features import embed_images
-from facekd.evaluation.identification import IdentificationResult, identify
 from facekd.evaluation.verification import Floats, VerificationResult, verify
 from facekd.models.embedder import Embedder
 from facekd.progress import progress
@@ -41,25 +39,6 @@ def evaluate_verification(
     features = embed_images(embedder, pairs.read, pairs.where, len(pairs.images), flip).astype(np.float64)
     scores: Floats = np.einsum("ij,ij->i", features[pairs.first], features[pairs.second])
     return verify(scores, pairs.same, pairs.fold), scores
-
-
-def evaluate_megaface(
-    embedder: Embedder, probes: FaceSet, distractors: FaceSet, flip: bool = True
-) -> IdentificationResult:
-    """Run the MegaFace protocol with two face sets; the labels of the distractors play no part.
-
-    Args:
-        embedder: the model.
-        probes: the people to be found, two or more images each.
-        distractors: people who are not among the probes.
-        flip: sum the embeddings of image and mirror.
-
-    Raises:
-        DataError: an image cannot be used, or no person has two probes.
-    """
-    ours = embed_images(embedder, probes.read, probes.where, len(probes), flip)
-    others = embed_images(embedder, distractors.read, distractors.where, len(distractors), flip)
-    return identify(ours, probes.labels, others)
 
 
 def evaluate_classification(

@@ -8,8 +8,9 @@ from facekd.data.synthetic import write_faces, write_pairs
 from facekd.progress import console
 from facekd.reporting.table import Table
 from facekd.verbs.distill import distill
-from facekd.verbs.evaluate import megaface, verify
+from facekd.verbs.evaluate import verify
 from facekd.verbs.export import export
+from facekd.verbs.megaface import megaface
 from facekd.verbs.plan import plan
 from facekd.verbs.prepare import doctor, pack
 from facekd.verbs.report import report

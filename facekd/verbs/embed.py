@@ -11,9 +11,11 @@ from facekd import files
 from facekd.data.align import warp
 from facekd.data.detect import Detector, open_detector
 from facekd.data.faceset import open_faces
+from facekd.data.kit_tree import ENDING, write_tree
+from facekd.data.listed import ListedImages, read_list
 from facekd.data.views import crop_of, decode
 from facekd.errors import DataError
-from facekd.evaluation.features import embed_images, write_features
+from facekd.evaluation.extraction import extract
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
 from facekd.runs import Run
@@ -21,15 +23,21 @@ from facekd.training.machine import find_device
 from facekd.verbs.prepare import find_detector
 
 
-def embed(folder: Path | str, out: Path | str, model: Path | str, flip: bool = True, device: str = "auto") -> int:
-    """Write the unit-length embeddings of a face set as ``.npy``, with labels and file names beside it.
+def embed(folder: Path | str, out: Path | str, model: Path | str, flip: bool = True, device: str = "auto",
+          listed: Path | str | None = None, half: bool = False, kit: Path | str | None = None,
+          ending: str | None = None) -> int:
+    """Write the unit-length embeddings of a face set as ``.npy``; stopped and run again, it continues.
 
     Args:
-        folder: an image folder or RecordIO.
-        out: float32 [images, dimension]; ``.labels.npy`` and ``.names.txt`` (one place a line) go beside it.
+        folder: an image folder or RecordIO; with ``listed`` the folder its paths start from.
+        out: float [images, dimension]; labels, names and where they came from go beside it, see `extract`.
         model: see `facekd.models.loading.load`.
         flip: sum image and mirror.
         device: for torch models.
+        listed: a text file with one image path a line, to embed just these in this order.
+        half: write float16.
+        kit: also write MegaFace's tree of one file an image, below this folder.
+        ending: of the tree's files, behind the image's path; default ``_facekd.bin``.
 
     Returns:
         number of images.
@@ -37,13 +45,13 @@ def embed(folder: Path | str, out: Path | str, model: Path | str, flip: bool = T
     Raises:
         DataError: the images cannot be used.
         ModelError: no such model.
+        SetupError: the disk is full.
     """
-    faces, embedder = open_faces(folder), load(model, find_device(device))
-    features = embed_images(embedder, faces.read, faces.where, len(faces), flip)
-    write_features(Path(out), features, faces.labels)
-    places = "".join(faces.where(i) + "\n" for i in range(len(faces)))
-    files.write_text(Path(out).with_suffix(".names.txt"), places)
-    return len(faces)
+    faces = open_faces(folder) if listed is None else ListedImages(Path(folder), read_list(Path(listed)))
+    features = extract(load(model, find_device(device)), faces, Path(out), flip, half)
+    if kit is not None:
+        write_tree(features, Path(kit), ending or ENDING)
+    return len(features)
 
 
 @dataclass(frozen=True)

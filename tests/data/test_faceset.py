@@ -11,13 +11,13 @@ import pytest
 
 from facekd.data import cv2
 from facekd.data.faceset import open_faces
+from facekd.data.feature_files import open_features
 from facekd.data.folder import FolderFaces
 from facekd.data.pairs import open_pairs
 from facekd.data.record_faces import RecordFaces
 from facekd.data.template import template, warp
 from facekd.data.views import decode
 from facekd.errors import DataError
-from facekd.evaluation.features import read_features
 from facekd.files import read_json
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_fixtures.py"
@@ -57,9 +57,9 @@ def test_its_pictures_are_the_same(fixtures: Path, made: Path) -> None:
 def test_its_features_are_the_same(fixtures: Path, made: Path) -> None:
     for name in ("probes", "distractors"):
         paths = [folder / "features" / f"{name}.npy" for folder in (fixtures, made)]
-        (one, labels), (other, others) = map(read_features, paths)
-        np.testing.assert_allclose(one, other, atol=1e-3)
-        np.testing.assert_equal(labels, others)
+        one, other = map(open_features, paths)
+        np.testing.assert_allclose(one.all(), other.all(), atol=1e-3)
+        np.testing.assert_equal(one.labels, other.labels)
 
 
 def test_it_is_small(fixtures: Path) -> None:
@@ -73,6 +73,11 @@ def test_folder_and_record_hold_the_same_set(fixtures: Path) -> None:
     assert folder.names == record.names == [f"id_{number:05d}" for number in range(8)]
     np.testing.assert_array_equal(folder.labels, np.repeat(np.arange(8), 4))
     np.testing.assert_array_equal(folder.labels, record.labels)
+
+
+def test_images_are_called_by_person_and_file_or_record(fixtures: Path) -> None:
+    sets = open_faces(fixtures / "folder"), open_faces(fixtures / "record")
+    assert [images.name(13) for images in sets] == ["id_00003/0001.jpg", "id_00003/14"]
 
 
 def test_a_record_opens_by_its_file_too(fixtures: Path) -> None:

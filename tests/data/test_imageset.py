@@ -58,6 +58,11 @@ def test_a_subset_of_a_subset_counts_in_the_smaller() -> None:
     assert (values(part), part.labels.tolist(), part.where(0)) == ([5, 7], [1, 3], "grey, record 5")
 
 
+def test_an_image_is_called_by_its_place_unless_the_set_knows_better() -> None:
+    assert [images.name(1) for images in (Grey(3), Subset(Grey(10), np.array([7, 2])))] == [
+        "grey, record 1", "grey, record 2"]
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.05, 10), (0.25, 50), (0.4, 80)])
 def test_a_slice_is_withheld_and_the_rest_is_left(share: float, count: int) -> None:
     left, withheld = withhold(Grey(200), share)

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facekd.data.featureset import ArrayFeatures
 from facekd.errors import DataError
-from facekd.evaluation.identification import IdentificationResult, identify
+from facekd.evaluation import identification
+from facekd.evaluation.identification import IdentificationResult
 
 Features = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Faces = tuple[Features, Ints, Features]
 FARS = ("1e-1", "1e-2", "1e-3", "1e-6")
+
+
+def identify(probes: Features, labels: Ints, distractors: Features, fars: Sequence[str] = identification.FARS,
+             resamples: int = 5) -> IdentificationResult:
+    found = identification.identify(ArrayFeatures(probes, "probes", labels), ArrayFeatures(distractors, "distractors"),
+                                    fars, resamples=resamples)
+    assert found is not None
+    return found
 
 
 def random_faces(seed: int = 0) -> Faces:
@@ -61,7 +71,7 @@ def brute(probes: Features, labels: Ints, distractors: Features) -> tuple[list[f
 def case(request: pytest.FixtureRequest) -> tuple[IdentificationResult, list[float], dict[str, float]]:
     probes, labels, distractors = request.param()
     cmc, tar = brute(probes, labels, distractors)
-    return identify(probes, labels, distractors, FARS, block=97, resamples=20), cmc, tar
+    return identify(probes, labels, distractors, FARS, resamples=20), cmc, tar
 
 
 Case = tuple[IdentificationResult, list[float], dict[str, float]]
@@ -93,11 +103,6 @@ def test_counts() -> None:
     assert result.pairs == sum(n * (n - 1) for n in sizes)
     assert (result.probes, result.identities, result.distractors) == (48, 11, 150)
     assert result.notes[0].startswith("1 of 11 people have one probe")
-
-
-def test_blocks_do_not_change_the_result() -> None:
-    faces = tied_faces(1)
-    assert identify(*faces, block=1, resamples=5).to_dict() == identify(*faces, resamples=5).to_dict()
 
 
 def test_a_distractor_equal_to_the_mate_is_ahead() -> None:
@@ -160,11 +165,40 @@ def test_features_of_two_models_are_refused() -> None:
         identify(np.eye(3, dtype=np.float32), np.zeros(3, np.int64), np.eye(4, dtype=np.float32))
 
 
-def test_no_distractor_is_refused() -> None:
-    with pytest.raises(DataError, match="at least one distractor"):
-        identify(np.eye(3, dtype=np.float32), np.zeros(3, np.int64), np.empty((0, 3), np.float32))
+def test_probes_without_labels_are_refused() -> None:
+    both = ArrayFeatures(np.eye(3, dtype=np.float32), "these")
+    with pytest.raises(DataError, match="these does not say who is who"):
+        identification.identify(both, both)
 
 
 def test_a_zero_distractor_is_refused() -> None:
-    with pytest.raises(DataError, match="the distractors: 1 of 2 rows"):
+    with pytest.raises(DataError, match="distractors: 1 of the rows 0 to 1 are zero"):
         identify(np.eye(2, dtype=np.float32), np.zeros(2, np.int64), np.array([[1, 0], [0, 0]], np.float32))
+
+
+def test_the_curve_holds_the_exact_rates_and_rises(case: Case) -> None:
+    result, _, _ = case
+    curve = dict(zip(result.far.tolist(), result.roc.tolist(), strict=True))
+    assert curve[0.01] == result.tar["1e-2"]
+    assert (np.diff(result.far) > 0).all()
+    assert (np.diff(result.roc) >= -1e-12).all()
+
+
+def test_a_rate_that_would_fill_the_memory_is_none_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identification, "MOST", 50)
+    result = identify(*random_faces(), FARS, resamples=5)
+    assert result.tar["1e-1"] is None
+    assert any("FAR 1e-1 is not given: over 50" in note for note in result.notes)
+    assert result.tar["1e-3"] == identify(*random_faces(), ("1e-3",)).tar["1e-3"]
+
+
+def test_a_sample_that_misleads_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two sampled distractors are copies of a probe, so that the level lies above nearly all scores."""
+    probes, labels, distractors = random_faces()
+    distractors[[0, -1]] = probes[0]
+    monkeypatch.setattr(identification, "SAMPLE", 2)
+    monkeypatch.setattr(identification, "levels_of", lambda mates, sample, share: (0.999, 0.2))
+    result = identify(probes, labels, distractors, FARS)
+    assert result.tar["1e-1"] is None
+    assert any("FAR 1e-1 is not given: the 2 distractors that were sampled" in note for note in result.notes)
+    assert result.cmc == pytest.approx(brute(probes, labels, distractors)[0], abs=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -42,28 +43,47 @@ def features_of(model: Path, images: list[Image]) -> NDArray[np.float64]:
     return unit
 
 
-def test_embed_writes_features_labels_and_places(fixtures: Path, run: Run, tmp_path: Path) -> None:
+def test_embed_writes_features_labels_and_names(fixtures: Path, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "new" / "f.npy"
     assert embed(fixtures / "folder", out, run.path) == 32
     features, labels = np.load(out), np.load(out.with_suffix(".labels.npy"))
     assert (features.dtype, features.shape) == (np.float32, (32, 16))
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(labels, np.repeat(np.arange(8), 4))
-    places = out.with_suffix(".names.txt").read_text().splitlines()
-    assert places == [str(path) for path in sorted((fixtures / "folder").rglob("*.jpg"))]
+    names = out.with_suffix(".names.txt").read_text().splitlines()
+    assert names == [f"id_{person:05d}/{number:04d}.jpg" for person in range(8) for number in range(4)]
 
 
 def test_embed_of_a_record_equals_that_of_the_folder(fixtures: Path, run: Run, tmp_path: Path) -> None:
     for name in ("folder", "record"):
         embed(fixtures / name, tmp_path / f"{name}.npy", run.model)
     np.testing.assert_array_equal(np.load(tmp_path / "folder.npy"), np.load(tmp_path / "record.npy"))
-    assert "record 1 (byte" in (tmp_path / "record.names.txt").read_text().splitlines()[0]
+    names = (tmp_path / "record.names.txt").read_text().splitlines()
+    assert names == [f"id_{person:05d}/{1 + 4 * person + number}" for person in range(8) for number in range(4)]
 
 
 def test_embed_without_flip_is_another_embedding(fixtures: Path, run: Run, tmp_path: Path) -> None:
     embed(fixtures / "folder", tmp_path / "a.npy", run.model)
     embed(fixtures / "folder", tmp_path / "b.npy", run.model, flip=False)
     assert np.abs(np.load(tmp_path / "a.npy") - np.load(tmp_path / "b.npy")).max() > 1e-4
+
+
+def test_embed_of_a_list_keeps_its_order(fixtures: Path, run: Run, tmp_path: Path) -> None:
+    embed(fixtures / "folder", tmp_path / "all.npy", run.model)
+    (tmp_path / "lst").write_text("id_00003/0001.jpg\nid_00000/0002.jpg\nid_00003/0000.jpg\n")
+    assert embed(fixtures / "folder", tmp_path / "some.npy", run.model, listed=tmp_path / "lst") == 3
+    np.testing.assert_allclose(np.load(tmp_path / "some.npy"), np.load(tmp_path / "all.npy")[[13, 2, 12]], atol=1e-6)
+    assert np.load(tmp_path / "some.labels.npy").tolist() == [0, 1, 0]
+
+
+def test_embed_writes_the_kits_tree_as_well(fixtures: Path, run: Run, tmp_path: Path) -> None:
+    embed(fixtures / "folder", tmp_path / "f.npy", run.model, half=True, kit=tmp_path / "tree", ending="_m.bin")
+    stored = np.load(tmp_path / "f.npy").astype(np.float64)
+    assert len(list((tmp_path / "tree").rglob("*.*"))) == 32
+    data = (tmp_path / "tree" / "id_00003" / "0001.jpg_m.bin").read_bytes()
+    assert struct.unpack("<4i", data[:16]) == (16, 1, 4, 5)
+    row = np.array(struct.unpack("<16f", data[16:]))
+    np.testing.assert_allclose(row, stored[13] / np.linalg.norm(stored[13]), atol=1e-6)
 
 
 def test_embed_refuses_a_name_that_is_no_npy(fixtures: Path, run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``eval verify`` and ``eval megaface``: the JSON that other programs rely on, from every kind of input."""
+"""``eval verify``: the JSON that other programs rely on, from every kind of pair list."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from facekd.data.pairs import open_pairs
 from facekd.data.synthetic import write_faces
 from facekd.data.views import crop_of, decode
 from facekd.errors import DataError, ModelError
-from facekd.evaluation.features import write_features
 from facekd.runs import Run
-from facekd.verbs.evaluate import megaface, verify
+from facekd.verbs.evaluate import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 VERIFY = {"accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar", "tar_interval"}
@@ -119,68 +118,6 @@ def test_verify_without_the_images_folder_says_so(fixtures: Path, run: Run) -> N
 def test_a_model_that_is_not_there_is_said(fixtures: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.onnx does not exist"):
         verify(tmp_path / "none.onnx", fixtures / "pairs.bin")
-
-
-def test_megaface_writes_the_fixed_fields(
-    fixtures: Path, run: Run, strangers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    out = tmp_path / "out.json"
-    words = ("--probes", fixtures / "record", "--distractors", strangers, "--json", out)
-    assert call(monkeypatch, "eval", "megaface", "--model", run.path, *words) == 0
-    found = json.loads(out.read_text())
-    assert found.keys() >= MEGAFACE
-    assert are_fractions([found["rank1"], *found["rank1_interval"], *found["cmc"]])
-    assert (len(found["cmc"]), found["cmc"][0], found["cmc"][15]) == (100, found["rank1"], 1.0)  # 15 distractors
-    assert found["cmc"] == sorted(found["cmc"])
-    assert (found["pairs"], found["distractors"]) == (8 * 4 * 3, 15)
-    assert found["tar"].keys() == found["tar_interval"].keys() >= {"1e-4", "1e-6"}
-    assert are_fractions([found["tar"]["1e-2"], *found["tar_interval"]["1e-2"]])  # 480 impostor pairs: 4 may pass
-    assert all(found[field][far] is None for field in ("tar", "tar_interval") for far in ("1e-4", "1e-6"))
-    assert "TAR at FAR 1e-4 is not given: 480 impostor pairs" in capsys.readouterr().out
-    assert json.loads((run.results / "megaface-megaface.json").read_text()) == found
-
-
-def test_megaface_counts_what_the_cosines_say(fixtures: Path) -> None:
-    """Rank-1 on the fixture's features, pair by pair."""
-    probes, labels = (np.load(fixtures / "features" / name) for name in ("probes.npy", "probes.labels.npy"))
-    distractors = np.load(fixtures / "features" / "distractors.npy")
-    hits = [
-        probes[i] @ probes[j] > (distractors @ probes[i]).max()
-        for i in range(len(probes)) for j in range(len(probes)) if i != j and labels[i] == labels[j]
-    ]
-    folder = fixtures / "features"
-    found = megaface(probe_features=folder / "probes.npy", distractor_features=folder / "distractors.npy")
-    assert found.rank1 == pytest.approx(np.mean(hits))
-    assert (found.pairs, found.distractors) == (96, 40)
-
-
-def test_megaface_from_sets_equals_megaface_from_their_features(
-    fixtures: Path, run: Run, strangers: Path, tmp_path: Path
-) -> None:
-    for name, faces in (("probes", fixtures / "folder"), ("strangers", strangers)):
-        facekd.embed(faces, tmp_path / f"{name}.npy", run.model)
-    by_features = megaface(probe_features=tmp_path / "probes.npy", distractor_features=tmp_path / "strangers.npy")
-    assert megaface(run.model, fixtures / "folder", strangers).to_dict() == by_features.to_dict()
-
-
-@pytest.mark.parametrize("given", [(), ("model",), ("model", "probes"), ("probe_features",),
-                                   ("model", "probes", "distractors", "probe_features", "distractor_features")])
-def test_megaface_without_its_two_inputs_says_what_to_give(given: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="give a model, probes and distractors, or probe features"):
-        megaface(**dict.fromkeys(given, "x"))  # type: ignore[arg-type]
-
-
-def test_probe_features_without_labels_are_refused(fixtures: Path, tmp_path: Path) -> None:
-    write_features(tmp_path / "p.npy", np.eye(4, dtype=np.float32), None)
-    with pytest.raises(DataError, match=r"p\.npy has no labels beside it; write them as int64 to .*p\.labels\.npy"):
-        megaface(probe_features=tmp_path / "p.npy", distractor_features=fixtures / "features" / "distractors.npy")
-
-
-def test_features_of_two_models_are_refused(fixtures: Path, tmp_path: Path) -> None:
-    write_features(tmp_path / "p.npy", np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]))
-    with pytest.raises(DataError, match="use features of one model for both"):
-        megaface(probe_features=tmp_path / "p.npy", distractor_features=fixtures / "features" / "distractors.npy")
 
 
 @pytest.mark.parametrize(("script", "option"), [

@@ -1,0 +1,20 @@
+"""Where the command line writes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that prints text as it is (a path may hold brackets or colons), and wide tables into a file."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 160
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+out = console()
+Command = Callable[[argparse.Namespace], int]
