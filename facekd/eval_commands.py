@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from facekd.errors import FacekdError
 from facekd.terminal import Command, out
@@ -43,17 +43,20 @@ def _megaface(a: argparse.Namespace) -> int:
 
 def _side_by_side(results: Mapping[str, IdentificationResult]) -> None:
     """A table of the results, and once each what is to be said about them."""
-    from facekd.evaluation.far import percent
-
     fars = [far for far in next(iter(results.values())).tar if any(r.tar[far] is not None for r in results.values())]
-    table = Table("test", "pairs", "distractors", "rank-1", "rank-10", *(f"TAR at FAR {far}" for far in fars))
+    table = Table(Column("test", no_wrap=True), "pairs", "distractors", "rank-1", "rank-10",
+                  *(f"TAR @ {far}" for far in fars), caption="In percent [95 % bootstrap interval over people].")
     for title, r in results.items():
         tars = [(r.tar[far], r.tar_interval[far]) for far in fars]
-        table.add_row(title, f"{r.pairs:,}", f"{r.distractors:,}", percent(r.rank1, r.rank1_interval),
-                      f"{r.cmc[9]:.2%}", *("" if tar is None else percent(tar, ends) for tar, ends in tars))
+        table.add_row(title, f"{r.pairs:,}", f"{r.distractors:,}", _rate(r.rank1, r.rank1_interval),
+                      f"{100 * r.cmc[9]:.2f}", *("–" if tar is None else _rate(tar, ends) for tar, ends in tars))
     out.print(table, soft_wrap=False)
     for note in dict.fromkeys(note for result in results.values() for note in result.notes):
         out.print(note)
+
+
+def _rate(value: float, ends: tuple[float, float] | None) -> str:
+    return f"{100 * value:.2f}" + (f"\n[{100 * ends[0]:.2f}, {100 * ends[1]:.2f}]" if ends else "")
 
 
 def _ijb(a: argparse.Namespace) -> int:

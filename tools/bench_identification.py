@@ -1,29 +1,28 @@
 """Identification among distractors: facekd beside faiss's flat index and a plain blocked product, on the same features.
 
-    python tools/bench_identification.py --probes 3530 --distractors 1000000 --dim 512 --json OUT.json
+    python tools/bench_identification.py --probes 3530 --distractors 1000000 --dim 512 --json OUT.json > OUT.txt
 
-Two sets: ``gaussian``, whose directions are all alike, and ``structured``, made after what was measured of a trained
-model (tools/features-iresnet18.json, by tools/measure_features.py); 80 people as in MegaFace. facekd answers every rank
-of every mate, the CMC, TAR at FAR down to 1e-6 and bootstrap intervals; the peers answer a top-100 search, nothing
-more. The distractors lie in a memory-mapped file; faiss needs its own copy of them in memory, whose making is not
-timed. The ways take turns, ``--repeat`` times; the least time of each counts. Memory is what the process holds beside
-mapped files, at its peak.
+Two sets: ``gaussian`` and ``structured``, see tools/feature_sets.py. facekd answers every rank of every mate, the CMC,
+TAR at FAR down to 1e-6 and bootstrap intervals; the peers answer a top-100 search, nothing more. The distractors lie
+in a memory-mapped file; faiss needs its own copy of them in memory, whose making is not timed. The ways take turns,
+``--repeat`` times; the least time of each counts. Memory is what the process holds beside mapped files, at its peak.
 
 Ranks are compared below 100: those of faiss's neighbours, their scores made exact, against facekd's.
 """
 
 import argparse
-import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+import timeit
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 import torch
+from feature_sets import SETS, make
 from numpy.typing import NDArray
 
 from facekd.data.featureset import ArrayFeatures, Features
@@ -34,47 +33,6 @@ from facekd.runs import hardware
 
 TOP = 100
 CHUNK = 8192
-PEOPLE = 80
-MEASURED = Path(__file__).with_name("features-iresnet18.json")
-Draw = Callable[[int], NDArray[np.float64]]
-
-
-def gaussian(dimension: int, generator: np.random.Generator) -> tuple[Draw, float]:
-    """Directions all alike, and how alike two images of one person are, so that rank-1 is between 70 and 95 %."""
-    return lambda rows: generator.standard_normal((rows, dimension)), 0.25
-
-
-def structured(dimension: int, generator: np.random.Generator) -> tuple[Draw, NDArray[np.float64]]:
-    """Directions with the measured spectrum, and the measured quantiles of mates' scores."""
-    measured = json.loads(MEASURED.read_text())
-    deviation = np.sqrt(np.maximum(measured["spectrum"], 0))[:dimension]
-    axes = np.linalg.qr(generator.standard_normal((dimension, len(deviation))))[0].T
-    mean = measured["mean"] * axes[0]
-    return (lambda rows: mean + (generator.standard_normal((rows, len(deviation))) * deviation) @ axes,
-            np.array(measured["mates"]))
-
-
-def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of unit length."""
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-
-def make(draw: Draw, alike: float | NDArray[np.float64], probes: int, distractors: int, dimension: int, file: Path,
-         generator: np.random.Generator) -> tuple[Features, NDArray[np.int64], Features]:
-    """Probes, their labels, and the distractors, which lie in a file."""
-    labels = np.sort(np.arange(probes) % PEOPLE)
-    # Two images with shares a and b of their person, and the rest at a right angle to it, score about ab: the shares
-    # are roots of the wanted scores.
-    wanted = alike if isinstance(alike, float) else generator.choice(alike, probes)
-    share = np.sqrt(np.clip(np.broadcast_to(wanted, probes), 0, 1))[:, None]
-    person, rest = unit(draw(PEOPLE))[labels], draw(probes)
-    rest = unit(rest - (rest * person).sum(axis=1, keepdims=True) * person)
-    ours = share * person + np.sqrt(1 - share**2) * rest
-    gallery = np.lib.format.open_memmap(file, "w+", np.float32, (distractors, dimension))
-    for start in range(0, distractors, CHUNK):
-        gallery[start : start + CHUNK] = unit(draw(min(CHUNK, distractors - start)))
-    gallery.flush()
-    return unit(ours).astype(np.float32), labels, np.load(file, mmap_mode="r")
 
 
 def plain(probes: Features, distractors: Features) -> None:
@@ -126,8 +84,7 @@ def differing(result: IdentificationResult, probes: Features, distractors: Featu
 def bench(name: str, a: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Time one set."""
     generator = np.random.default_rng(a.seed)
-    draw, alike = {"gaussian": gaussian, "structured": structured}[name](a.dim, generator)
-    probes, labels, gallery = make(draw, alike, a.probes, a.distractors, a.dim, folder / f"{name}.npy", generator)
+    probes, labels, gallery = make(name, a.probes, a.distractors, a.dim, folder / f"{name}.npy", generator)
     index = faiss.IndexFlatIP(a.dim)
     for start in range(0, len(gallery), CHUNK):
         index.add(np.array(gallery[start : start + CHUNK]))
@@ -158,6 +115,54 @@ def bench(name: str, a: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def products(dimension: int, probes: int) -> dict[str, float]:
+    """GFLOP/s of the float32 product alone, by library and shape, all threads; the best of three."""
+    generator, threads, width = np.random.default_rng(0), torch.get_num_threads(), 32768
+    ours, others = (generator.standard_normal((rows, dimension), np.float32) for rows in (probes, width))
+    first, second = torch.from_numpy(ours), torch.from_numpy(others)
+    scores = np.empty((probes, 1024), np.float32)
+
+    def tile(start: int) -> None:
+        torch.set_num_threads(1)
+        for row in range(0, probes, 512):
+            torch.mm(first[row : row + 512], second[start : start + 2048].T)
+
+    def in_tiles() -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(tile, range(0, width, 2048)))
+        torch.set_num_threads(threads)
+
+    def by_numpy() -> None:
+        for start in range(0, width, 1024):
+            np.matmul(ours, others[start : start + 1024].T, out=scores)
+
+    def by_torch() -> None:
+        for start in range(0, width, 1024):
+            torch.mm(first, second[start : start + 1024].T, out=torch.from_numpy(scores))
+
+    ways = {"torch, tiles of 512 x 2048, a thread each": in_tiles, "torch, all probes x 1024": by_torch,
+            "numpy, all probes x 1024": by_numpy}
+    return {name: round(2e-9 * probes * width * dimension / min(timeit.repeat(way, number=1, repeat=3)), 1)
+            for name, way in ways.items()}
+
+
+def describe(report: dict[str, Any], sets: list[str]) -> str:
+    """The figures as lines to read."""
+    work = 2e-9 * report["probes"] * report["distractors"] * report["dim"]
+    lines = [f"{report['probes']:,} probes, {report['distractors']:,} distractors, {report['dim']} numbers a row, "
+             f"{report['hardware']}, torch {report['torch']}, faiss {report['faiss']}", ""]
+    for name in sets:
+        found = report[name]
+        times = "  ".join(f"{way} {min(values):6.1f} s" for way, values in found["seconds"].items())
+        lines += [f"{name:<11} {times}   facekd / faiss {found['ratio_to_faiss']:.2f}",
+                  f"{'':<11} rank-1 {found['rank1']:.1%}, {found['different_ranks']} of {found['pairs']:,} ranks "
+                  f"differ, memory beside mapped files {found['peak_gib']:.2f} GiB",
+                  f"{'':<11} faiss multiplies and searches at {work / min(found['seconds']['faiss']):.0f} GFLOP/s"]
+    rates = [f"  {name:<45}{rate:6.0f}" for name, rate in report["products"].items()]
+    lines += ["", "the product alone, GFLOP/s:", *rates]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -166,7 +171,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sets", nargs="+", default=["gaussian", "structured"])
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--folder", help="where the distractors are written (default: a temporary one)")
     parser.add_argument("--json", help="write the figures to this file")
     a = parser.parse_args()
@@ -174,13 +179,14 @@ def main() -> None:
     report: dict[str, Any] = {"hardware": hardware()["label"], "threads": torch.get_num_threads(),
                               "faiss": faiss.__version__, "torch": torch.__version__, "probes": a.probes,
                               "distractors": a.distractors, "dim": a.dim, "top": TOP}
+    report["products"] = products(a.dim, a.probes)
     with tempfile.TemporaryDirectory(dir=a.folder) as folder:
         for name in a.sets:
             report[name] = bench(name, a, Path(folder))
-            print(json.dumps({name: report[name]}, indent=2))
             (Path(folder) / f"{name}.npy").unlink()
             if a.json:
                 write_json(Path(a.json), report)
+    print(describe(report, a.sets))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,10 @@ def verify(
     intervals = dict(zip(usable, ends[1:], strict=True))
     if len(accuracies) == 1:
         notes.insert(0, "one fold only: the threshold was chosen on the pairs it is tested on, accuracy is optimistic")
+    alike = sum(len(set(ranked.same[ranked.fold == name].tolist())) == 1 for name in np.unique(ranked.fold))
+    if alike and len(accuracies) > 1:
+        notes.insert(0, f"{alike} of {len(accuracies)} folds hold pairs of one kind only: accuracy means little here, "
+                     "AUC, EER and TAR do not depend on folds")
     fpr, tpr, auc, eer = ranked.curve()
     thin = _thinned(len(fpr))
     return VerificationResult(

@@ -125,6 +125,13 @@ def test_one_fold_is_noted_and_scored_on_itself() -> None:
     assert "one fold" in result.notes[0]
 
 
+def test_folds_of_one_kind_are_noted() -> None:
+    scores, same, _ = pairs(200)
+    order = np.argsort(same, kind="stable")
+    result = verify(scores[order], same[order], np.arange(200) // 20, resamples=2)
+    assert result.notes[0].startswith("9 of 10 folds hold pairs of one kind only")
+
+
 def test_intervals_equal_a_plain_bootstrap() -> None:
     scores, same, fold = pairs(300)
     generator = np.random.default_rng(5)

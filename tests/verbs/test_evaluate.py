@@ -122,6 +122,7 @@ def test_a_model_that_is_not_there_is_said(fixtures: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("script", "option"), [
     ("verify", "--no-flip"), ("megaface", "--no-flip"), ("cifar", "--teacher"), ("imagenet", "--teacher"),
+    ("ijb", "--meta"), ("search", "--gallery"), ("all", "--sets"),
 ])
 def test_the_scripts_in_eval_take_the_same_options(script: str, option: str) -> None:
     command = [sys.executable, str(ROOT / "eval" / f"{script}.py"), "--help"]

@@ -1,0 +1,7 @@
+"""Every evaluation set of a folder; ``python eval/all.py --help`` is ``facekd eval all --help``."""
+
+import sys
+
+from facekd.cli import main
+
+main(["eval", "all", *sys.argv[1:]])

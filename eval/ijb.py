@@ -1,0 +1,7 @@
+"""IJB-B and IJB-C templates; ``python eval/ijb.py --help`` is ``facekd eval ijb --help``."""
+
+import sys
+
+from facekd.cli import main
+
+main(["eval", "ijb", *sys.argv[1:]])
