@@ -11,13 +11,16 @@ compared with it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from facekd.data.featureset import Features
-from facekd.evaluation.mates import Floats, Ints, Mates, exact_scores, rounding
+from facekd.evaluation.bound import Bound, choose_bound
+from facekd.evaluation.mates import Floats, Ints, Mates, exact_scores, float32_scores, rounding
 from facekd.evaluation.tiles import Product, Singles, Tile
 
 ROW = 4.0
@@ -72,22 +75,41 @@ class Counter:
         self._low = _downwards(self._deep_score - self.error)
         self._high = -_downwards(-self._deep_score - self.error)
         self.places, self.deep = len(high) + len(mates.probes), len(deep)
+        self._full, self._bounded = np.arange(len(mates.probes)), np.empty(0, np.int64)
+        self._bound: Bound | None = None
 
-    def count(self, product: Product, block: Features) -> Found:
+    def bound(self, sample: Features) -> None:
+        """Bound the scores of probes without deep mates, where a sample of the distractors says that it saves time."""
+        deep = np.unique(self._deep_probe)
+        rest = np.setdiff1d(self._full, deep)
+        self._bound = choose_bound(self.mates.probes[rest], self._levels[rest], sample)
+        if self._bound:
+            self._full, self._bounded = deep, rest
+
+    def products(self, device: torch.device) -> tuple[Product, Product | None]:
+        """What a thread multiplies with: the probes in full, and those that are bounded."""
+        short = Product(self._bound.probes, device) if self._bound else None
+        return Product(self.mates.probes[self._full], device), short
+
+    def count(self, products: tuple[Product, Product | None], block: Features) -> Found:
         """Compare all probes with a block of distractors.
 
         Args:
-            product: of the mates' probes; one thread's own.
+            products: one thread's own, see ``products``.
             block: float32 [distractors, dimension], rows of unit length.
         """
+        full, short = products
         deep = np.zeros(self.deep, np.int64)
         found = []
-        for start, tile in product.tiles(block):
-            rows, columns, scores = tile.above(self._levels[start : start + len(tile)])
-            found.append((rows + start, columns, scores))
-            first, last = np.searchsorted(self._deep_probe, [start, start + len(tile)])
+        for start, tile in full.tiles(block):
+            own = self._full[start : start + len(tile)]
+            rows, columns, scores = tile.above(self._levels[own])
+            found.append((own[rows], columns, scores))
+            first, last = np.searchsorted(self._deep_probe, [own[0], own[-1] + 1])
             if last > first:
-                deep[first:last] = self._ahead_of_deep(tile, start, slice(first, last), block)
+                deep[first:last] = self._ahead_of_deep(tile, own, slice(first, last), block)
+        if short and self._bound:
+            found += self._above_bounded(self._bound, short, block)
         probe, column, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
         places = np.bincount(self._places(probe, column, score, block) + probe, minlength=self.places)
         kept = score >= self.level
@@ -102,6 +124,15 @@ class Counter:
         ahead[self._is_high] = up_to[end] - up_to[np.arange(len(end)) + self._high_probe]
         ahead[~self._is_high] = deep
         return ahead
+
+    def _above_bounded(self, bound: Bound, product: Product, block: Features) -> Iterator[tuple[Ints, Ints, Singles]]:
+        for start, tile in product.tiles(bound.short(block)):
+            own = self._bounded[start : start + len(tile)]
+            rows, columns, _ = tile.above(_downwards(self._levels[own] - bound.slack))
+            probe = own[rows]
+            scores = float32_scores(self.mates.probes, probe, block, columns)
+            high = scores >= self._levels[probe]
+            yield probe[high], columns[high], scores[high]
 
     def _places(self, probe: Ints, column: Ints, score: Singles, block: Features) -> Ints:
         """The number of mates looked up, of this and earlier probes, that each score is not behind of."""
@@ -119,14 +150,15 @@ class Counter:
             place[doubtful] -= 1
         return place
 
-    def _ahead_of_deep(self, tile: Tile, start: int, pairs: slice, block: Features) -> Ints:
-        rows, score = self._deep_probe[pairs] - start, self._deep_score[pairs]
+    def _ahead_of_deep(self, tile: Tile, own: Ints, pairs: slice, block: Features) -> Ints:
+        """Distractors ahead of the deep mates of one tile's probes, which are ``own``."""
+        rows, score = np.searchsorted(own, self._deep_probe[pairs]), self._deep_score[pairs]
         low, high = self._low[pairs], self._high[pairs]
         at_least, ahead = tile.count(rows, low, high)
         doubtful = np.flatnonzero(at_least > ahead)
         position, column = tile.between(rows[doubtful], low[doubtful], high[doubtful])
         position = doubtful[position]
-        exact = exact_scores(self.mates.probes, rows[position] + start, block, column)
+        exact = exact_scores(self.mates.probes, own[rows[position]], block, column)
         ahead += np.bincount(position[exact >= score[position]], minlength=len(ahead))
         return ahead
 

@@ -187,6 +187,8 @@ def _counted(mates: Mates, distractors: FeatureSet, fars: Sequence[str], device:
     index = np.unique(np.linspace(0, len(distractors) - 1, SAMPLE).astype(np.int64))
     sample = SelectedFeatures(distractors, index).unit(0, len(index))
     counter = Counter(mates, *levels_of(mates, sample, max(LEAST, 2.5 * needed / total)))
+    if device.type == "cpu":
+        counter.bound(sample)
     facts = f"{distractors.path} {len(distractors)} {distractors.dimension} {counter.level} {needed}"
     key = hashlib.sha256(facts.encode() + sample.tobytes() + mates.probes.tobytes() + mates.person.tobytes())
     return counter, count_ahead(counter, distractors, 2 * needed, device, state, key.hexdigest())

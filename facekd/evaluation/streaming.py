@@ -55,11 +55,11 @@ def count_ahead(counter: Counter, distractors: FeatureSet, capacity: int, device
             save_tally(own, tally, key)
             _remove(file for file in files if file != own)
     todo = [block for block in range(len(before.done)) if not before.done[block]][rank::world]
-    product = _Products(counter, ranks.own_device(device))
+    products = _Products(counter, ranks.own_device(device))
 
     def work(block: int) -> Found:
         start = block * width
-        return counter.count(product.mine(), distractors.unit(start, min(start + width, total)))
+        return counter.count(products.mine(), distractors.unit(start, min(start + width, total)))
 
     saved, start = time.monotonic(), min(int(before.done.sum()) * width, total) // world
     with progress("identify", -(-total // world), "distractors", start) as advance:
@@ -95,16 +95,16 @@ def _remove(files: Iterable[Path]) -> None:
 
 
 class _Products:
-    """A product for every thread."""
+    """Products for every thread."""
 
     def __init__(self, counter: Counter, device: torch.device) -> None:
         self._local, self._counter, self._device = threading.local(), counter, device
 
-    def mine(self) -> Product:
-        if not hasattr(self._local, "product"):
-            self._local.product = Product(self._counter.mates.probes, self._device)
-        product: Product = self._local.product
-        return product
+    def mine(self) -> tuple[Product, Product | None]:
+        if not hasattr(self._local, "products"):
+            self._local.products = self._counter.products(self._device)
+        products: tuple[Product, Product | None] = self._local.products
+        return products
 
 
 def _in_threads(work: Callable[[int], Found], todo: Sequence[int], device: torch.device) -> Iterator[tuple[int, Found]]:

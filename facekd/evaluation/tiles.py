@@ -129,18 +129,18 @@ class TorchTile(Tile):
 
 
 class Product:
-    """Multiplies all probes with a block of distractors, a tile at a time, into memory that is used again.
+    """Multiplies probes with a block of distractors, a tile at a time, into memory that is used again.
 
     A tile is as large as a core's caches bear (measured: docs/identification.md), or as a GPU likes.
 
     Args:
-        probes: float32 [probes, dimension].
+        probes: float32 [probes, numbers].
         device: where; on a CPU each thread has its own product.
     """
 
     def __init__(self, probes: Features, device: torch.device) -> None:
         self._rows = 512 if device.type == "cpu" else 4096
-        self._probes = torch.from_numpy(probes).to(device)
+        self._probes = torch.tensor(probes, device=device)
         self._memory = torch.empty(0, device=device)
 
     def tiles(self, distractors: Features) -> Iterator[tuple[int, Tile]]:

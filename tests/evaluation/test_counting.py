@@ -8,7 +8,7 @@ from facekd.data.featureset import ArrayFeatures, Features
 from facekd.evaluation import tiles
 from facekd.evaluation.counting import Counter, levels_of
 from facekd.evaluation.mates import Ints, Mates, exact_scores
-from facekd.evaluation.tiles import Product, TorchTile
+from facekd.evaluation.tiles import TorchTile
 
 DEPTHS = (-2.0, 0.0, 0.25, 0.5, 2.0)
 """All mates are looked up; some; none, so that all are deep."""
@@ -34,9 +34,12 @@ def brute(mates: Mates, distractors: Features) -> Ints:
 
 
 def counted(mates: Mates, distractors: Features, depth: float) -> Ints:
-    counter = Counter(mates, 0.5, depth)
-    product = Product(mates.probes, torch.device("cpu"))
-    blocks = [counter.count(product, distractors[start : start + 190]) for start in range(0, len(distractors), 190)]
+    return summed(Counter(mates, 0.5, depth), distractors)
+
+
+def summed(counter: Counter, distractors: Features) -> Ints:
+    products = counter.products(torch.device("cpu"))
+    blocks = [counter.count(products, distractors[start : start + 190]) for start in range(0, len(distractors), 190)]
     return counter.ahead(sum(b.places for b in blocks), sum(b.deep for b in blocks))  # type: ignore[arg-type]
 
 
@@ -78,7 +81,8 @@ def test_where_float32_is_blind_float64_decides() -> None:
 def test_high_scores_are_given_with_their_owners() -> None:
     probes, labels, distractors = faces(16)
     mates = Mates(probes, labels)
-    found = Counter(mates, 0.5, 0.3).count(Product(probes, torch.device("cpu")), distractors)
+    counter = Counter(mates, 0.5, 0.3)
+    found = counter.count(counter.products(torch.device("cpu")), distractors)
     expected = probes @ distractors.T
     assert len(found.score) == pytest.approx((expected >= 0.5).sum(), abs=2)
     assert found.score == pytest.approx(expected[found.probe, found.distractor], abs=1e-6)
