@@ -4,7 +4,7 @@
     python tools/measure_features.py train.npy tools/features-iresnet18.json "iresnet18 on its 1,554 training people"
 
 Writes the mean's length, the spectrum (eigenvalues of the covariance, falling), and 101 quantiles of the scores of
-impostors and of mates: of people with 40 images or more, as MegaFace's probes are, each counting as much as another.
+impostors and of mates: of people with 50 images or more, as MegaFace's probes are, each counting as much as another.
 None of it belongs to a person.
 """
 
@@ -17,7 +17,7 @@ from facekd.data.feature_files import open_features
 from facekd.files import write_json
 
 IMPOSTORS = 2_000_000
-IMAGES = 40
+IMAGES = 50
 
 
 def measure(path: Path, out: Path, source: str) -> None:

@@ -154,10 +154,7 @@ class Counter:
         """Distractors ahead of the deep mates of one tile's probes, which are ``own``."""
         rows, score = np.searchsorted(own, self._deep_probe[pairs]), self._deep_score[pairs]
         low, high = self._low[pairs], self._high[pairs]
-        at_least, ahead = tile.count(rows, low, high)
-        doubtful = np.flatnonzero(at_least > ahead)
-        position, column = tile.between(rows[doubtful], low[doubtful], high[doubtful])
-        position = doubtful[position]
+        ahead, position, column = tile.compare(rows, low, high)
         exact = exact_scores(self.mates.probes, own[rows[position]], block, column)
         ahead += np.bincount(position[exact >= score[position]], minlength=len(ahead))
         return ahead

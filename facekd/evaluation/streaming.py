@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from facekd import ranks
 from facekd.data.featureset import FeatureSet
@@ -113,7 +114,10 @@ def _in_threads(work: Callable[[int], Found], todo: Sequence[int], device: torch
     threads = cores if device.type == "cpu" else 2  # on a GPU one reads while the other multiplies
     pending: deque[tuple[int, Future[Found]]] = deque()
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with (
+            threadpool_limits(1, "blas"),
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
             for block in todo:
                 pending.append((block, pool.submit(work, block)))
                 if len(pending) > 2 * threads:

@@ -55,7 +55,7 @@ def test_counts_equal_float64_brute_force(dimension: int, depth: float) -> None:
 def test_the_tile_of_a_gpu_counts_alike(depth: float, monkeypatch: pytest.MonkeyPatch) -> None:
     probes, labels, distractors = faces(16)
     mates = Mates(probes, labels)
-    monkeypatch.setattr(tiles, "NumpyTile", lambda scores: TorchTile(torch.from_numpy(scores)))
+    monkeypatch.setattr(tiles, "NumpyTile", lambda scores, space: TorchTile(torch.from_numpy(scores)))
     assert np.array_equal(counted(mates, distractors, depth), brute(mates, distractors))
 
 
