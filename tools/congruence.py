@@ -17,7 +17,7 @@ from facekd.verbs.plan import show
 
 def main(plan: Path, students: list[Path]) -> None:
     """Print the table."""
-    anchors = [leg.points[-1] for leg in Plan.read(plan).legs]
+    anchors = [leg.points[-1] for leg in Plan.read(plan)[0].legs]
     print(f"congruence loss with points {', '.join(map(str, anchors))} of the route, {hardware()['label']}")
     width = max(len(student.name) for student in students)
     print(" " * width, *(f"{f'point {anchor}':>9}" for anchor in anchors))
