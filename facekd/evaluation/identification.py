@@ -16,6 +16,7 @@ from facekd.errors import DataError
 from facekd.evaluation.bootstrap import bootstrap
 from facekd.evaluation.counting import Counter, levels_of
 from facekd.evaluation.far import Interval, allowed, measurable, percent, tar_lines
+from facekd.evaluation.impostors import Impostors
 from facekd.evaluation.mates import Floats, Ints, Mates, exact_scores
 from facekd.evaluation.people import People, people
 from facekd.evaluation.streaming import count_ahead
@@ -149,21 +150,14 @@ def identify(
     counter, tally = _counted(mates, distractors, usable, torch.device(device), state)
     if tally is None:
         return None
-
-    def exact(rows: Ints, columns: Ints) -> Floats:
-        distinct, of = np.unique(columns, return_inverse=True)
-        needed = SelectedFeatures(distractors, distinct).unit(0, len(distinct))
-        return exact_scores(mates.probes, rows, needed, of)
-
     ahead, top = counter.ahead(tally.places, tally.deep), tally.impostors
     counts = people(mates, ahead, top, len(distractors), max(counter.level, top.floor) + counter.error)
     drawn = bootstrap(lambda w: counts.figures(w, usable), (mates.sizes > 1).astype(np.int64), resamples, seed)
     ends = [(low, high) for low, high in drawn.tolist()]
     genuine = np.sort(mates.score[mates.genuine])
-    limits = {far: top.exact(allowed(far, impostors) + 1, exact) for far in usable}
-    short = [far for far, limit in limits.items() if limit is None]
+    limits = _thresholds(mates, distractors, top, usable)
     notes += [f"TAR at FAR {far} is not given: the {SAMPLE:,} distractors that were sampled score much higher than "
-              "most; shuffle the distractors" for far in short]
+              "most; shuffle the distractors" for far, limit in limits.items() if limit is None]
     tars = {far: _share_above(genuine, limit) for far, limit in limits.items() if limit is not None}
     intervals = {far: pair for far, pair in zip(usable, ends[1:], strict=True) if far in tars}
     single = int((mates.sizes == 1).sum())
@@ -192,6 +186,17 @@ def _counted(mates: Mates, distractors: FeatureSet, fars: Sequence[str], device:
     facts = f"{distractors.path} {len(distractors)} {distractors.dimension} {counter.level} {needed}"
     key = hashlib.sha256(facts.encode() + sample.tobytes() + mates.probes.tobytes() + mates.person.tobytes())
     return counter, count_ahead(counter, distractors, 2 * needed, device, state, key.hexdigest())
+
+
+def _thresholds(mates: Mates, distractors: FeatureSet, top: Impostors, fars: Sequence[str]) -> dict[str, float | None]:
+    """The highest impostor score that is one too many at each rate, exactly; None where not enough were kept."""
+
+    def exact(rows: Ints, columns: Ints) -> Floats:
+        distinct, of = np.unique(columns, return_inverse=True)
+        needed = SelectedFeatures(distractors, distinct).unit(0, len(distinct))
+        return exact_scores(mates.probes, rows, needed, of)
+
+    return {far: top.exact(allowed(far, len(mates.probes) * len(distractors)) + 1, exact) for far in fars}
 
 
 def _share_above(rising: Floats, threshold: float) -> float:
