@@ -206,8 +206,12 @@ def _share_above(rising: Floats, threshold: float) -> float:
 def _curve(genuine: Floats, falling: Singles, impostors: int, exact: Mapping[str, float]) -> tuple[Floats, Floats]:
     """The ROC curve as far as the highest impostor scores go; the rates that are exact stand in it as they are."""
     known = {float(far): tar for far, tar in exact.items()} or {1.0: 1.0}
+    ends = np.array(sorted({0.0: 0.0, **known}.items()))
     most = min(len(falling) - 1, int(max(known) * impostors))
     for k in np.unique(np.geomspace(1, most, ROC_POINTS).astype(np.int64)).tolist() if most > 0 else []:
-        known.setdefault(k / impostors, _share_above(genuine, float(falling[k])))
+        # Float32 scores may lie on the wrong side of a tie: an exact rate to the right or left sets them right.
+        place = int(np.searchsorted(ends[:, 0], k / impostors))
+        below, above = ends[max(place - 1, 0), 1], ends[min(place, len(ends) - 1), 1]
+        known.setdefault(k / impostors, float(np.clip(_share_above(genuine, float(falling[k])), below, above)))
     points = np.array(sorted(known.items()))
     return points[:, 0], points[:, 1]
