@@ -82,5 +82,5 @@ def students_picture(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             axes.plot(list(by_epoch), list(by_epoch.values()), color=colour,
                       label=f"{name}: {list(by_epoch.values())[-1]:.3g}")
             axes.set(xlabel="epoch of the student", ylabel=f"{term} (weighted, training images)", yscale="log")
-        axes.legend(title="run: last epoch", loc="upper right")
+        axes.legend(title="run: last epoch", loc="upper left", bbox_to_anchor=(1, 1))
         return as_svg(figure)
