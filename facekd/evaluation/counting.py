@@ -29,6 +29,8 @@ SLACK = 1e-9
 """Added to the rounding: places on that scale are float64 numbers up to ROW times the probes."""
 LOOKED_UP, COMPARED = 60.0, 0.9
 """Nanoseconds: to look a score up among the mates, and to compare a score with a deep mate (measured on Zen 3)."""
+JUDGED = 4_000_000
+"""Scores that levels are judged by, about."""
 SHARES = (0.001, 0.003, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5)
 """Of all scores that may lie above the lowest mate that is not deep."""
 
@@ -168,7 +170,7 @@ def levels_of(mates: Mates, sample: Features, share: float) -> tuple[float, floa
         sample: float32 [distractors, dimension].
         share: about this share of all scores is to reach the level.
     """
-    scores = (mates.probes @ sample.T).ravel()
+    scores = (mates.probes @ sample[:: 1 + mates.probes.shape[0] * len(sample) // JUDGED].T).ravel()
     shares = np.array(sorted({share, *SHARES}))
     places = np.maximum(0, len(scores) - 1 - (shares * len(scores)).astype(np.int64))
     scores.partition(np.unique(places))
