@@ -120,8 +120,8 @@ def _using(verbs: Verbs) -> None:
                  "facekd embed crops features.npy --model runs/student\n"
                  "  facekd embed megaface_images megaface.npy --model w600k_r50.onnx --list megaface_lst --half")
     verb.add_argument("folder", help="a face set; with --list the folder its paths start from")
-    verb.add_argument("out", help="the .npy to write: [images, dimension], rows of unit length; labels, names and "
-                      "facts go beside it")
+    verb.add_argument("out", help="the .npy to write: [images, dimension], rows as long as the model makes them; "
+                      "labels, names and facts go beside it")
     add_model(verb)
     verb.add_argument("--list", dest="listed", help="text file with one image path a line: embed these, in this order")
     verb.add_argument("--half", action="store_true", help="float16: half the size, 5e-4 of a number off")

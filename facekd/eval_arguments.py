@@ -23,7 +23,8 @@ def add_evaluations(verbs: Verbs) -> None:
         "  facekd eval megaface --compare student.json teacher.json\n"
         "  torchrun --nproc-per-node 8 eval/megaface.py --probes ... --json ...         (shared by 8 processes)"))
     _ijb(add_verb(verbs, "ijb", "1:1 and 1:N of IJB-B/C templates, from the features of their images",
-                  "facekd eval ijb --features ijbc.npy --meta IJBC/meta --json ijbc.json"))
+                  "facekd eval ijb --features ijbc.npy --meta IJBC/meta --model runs/student\n\n"
+                  "the features: facekd embed crops ijbc.npy --model runs/student --list names.txt"))
     _search(add_verb(verbs, "search", "your own probes in your own gallery: ranks 1, 5, 10, and TPIR at FPIR",
                      "facekd eval search --model runs/student --probes door --gallery staff\n"
                      "  facekd eval search --probes door.npy --gallery staff.npy"))
@@ -92,6 +93,7 @@ def _megaface(verb: argparse.ArgumentParser) -> None:
 def _ijb(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--features", required=True, help=".npy, .safetensors or a tree of .bin: a row an image, in the "
                       "order of the protocol's files or named as they name the images")
+    verb.add_argument("--model", help="the model that made the features: a run folder gets the result, too")
     verb.add_argument("--meta", required=True, help="folder with InsightFace's ijbc_face_tid_mid.txt, "
                       "ijbc_template_pair_label.txt, ijbc_name_5pts_score.txt, ijbc_1N_*.csv (or ijbb_); or NIST's "
                       "ijbc_1N_*.csv and ijbc_11_G1_G2_matches.csv, or its later release's test1 or test4")

@@ -12,7 +12,7 @@ from facekd.errors import FacekdError
 from facekd.terminal import Command, out
 
 if TYPE_CHECKING:
-    from facekd.evaluation.identification import IdentificationResult
+    from facekd.evaluation.identification_result import IdentificationResult
 
 
 def _verify(a: argparse.Namespace) -> int:
@@ -62,7 +62,7 @@ def _rate(value: float, ends: tuple[float, float] | None) -> str:
 def _ijb(a: argparse.Namespace) -> int:
     from facekd.verbs.ijb import ijb
 
-    out.print(ijb(a.features, a.meta, a.use_norm_score, a.use_detector_score, a.json, a.name).describe())
+    out.print(ijb(a.features, a.meta, a.model, a.use_norm_score, a.use_detector_score, a.json, a.name).describe())
     return 0
 
 

@@ -31,7 +31,8 @@ from threadpoolctl import threadpool_limits
 
 from facekd.data.featureset import ArrayFeatures, Features
 from facekd.evaluation.counting import Counter
-from facekd.evaluation.identification import IdentificationResult, identify
+from facekd.evaluation.identification import identify
+from facekd.evaluation.identification_result import IdentificationResult
 from facekd.evaluation.mates import exact_scores
 from facekd.files import write_json
 from facekd.runs import hardware

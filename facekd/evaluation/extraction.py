@@ -12,7 +12,7 @@ import numpy as np
 from facekd import files
 from facekd.data.faceset import FaceSet
 from facekd.data.feature_files import beside, check_name, check_names, open_features, write_beside
-from facekd.data.featureset import FeatureSet
+from facekd.data.featureset import Features, FeatureSet
 from facekd.errors import DataError
 from facekd.evaluation.features import embeddings
 from facekd.evaluation.growing import GrowingArray
@@ -23,6 +23,8 @@ from facekd.runs import environment
 VERSION = 1
 SAMPLED = 64
 """Images whose content is looked at, to know the set again."""
+HALF = 1e-2, 6e4
+"""Lengths between which an embedding keeps 11 bits in float16, whose smallest and largest numbers are near."""
 
 
 def extract(
@@ -38,9 +40,10 @@ def extract(
     Args:
         embedder: the model; crops are brought to its size.
         images: aligned crops.
-        out: ``NAME.npy``, float [images, dimension], rows of unit length. Beside it ``NAME.labels.npy`` (int64),
-            ``NAME.names.txt`` (`ImageSet.name`, one a line) and ``NAME.json`` (model, settings, versions).
-        flip: sum the embeddings of image and mirror before normalising.
+        out: ``NAME.npy``, float [images, dimension], rows as long as the model made them: templates are pooled with
+            these lengths, all else normalises what it reads. Beside it ``NAME.labels.npy`` (int64), ``NAME.names.txt``
+            (`ImageSet.name`, one a line) and ``NAME.json`` (model, settings, versions).
+        flip: sum the embeddings of image and mirror.
         half: write float16, half the size, rounded to 11 bits (5e-4 of a component).
         batch: images the model sees at once.
 
@@ -48,7 +51,8 @@ def extract(
         The features, memory-mapped.
 
     Raises:
-        DataError: an image does not decode or is no square crop, or an embedding is zero or not finite.
+        DataError: an image does not decode or is no square crop, or an embedding is zero, not finite, or of a length
+            that float16 cannot hold where that is asked for.
         SetupError: the disk is full; what was done before is kept.
     """
     check_name(out)
@@ -56,7 +60,8 @@ def extract(
     check_names(names)
     identity = {
         "model": embedder.fingerprint, "size": embedder.size, "flip": flip, "dtype": "float16" if half else "float32",
-        "images": _fingerprint(images, names), "rows": len(images), "dimension": embedder.dimension,
+        "unit_length": False, "images": _fingerprint(images, names), "rows": len(images),
+        "dimension": embedder.dimension,
     }
     finished = _finished(out, identity)
     if finished is not None:
@@ -64,6 +69,8 @@ def extract(
         return finished
     with GrowingArray(out, identity) as array, progress("embed", len(images), start=array.done) as advance:
         for rows in embeddings(embedder, images.read, images.where, len(images), flip, batch, array.done):
+            if half:
+                _check_half(rows, images, array.done)
             array.append(rows)
             advance(len(rows), "")
     write_beside(out, images.labels, names)
@@ -71,6 +78,24 @@ def extract(
     files.write_versioned(beside(out, ".json"), "features", VERSION, content)
     array.rename()
     return open_features(out)
+
+
+def origin(features: Path) -> dict[str, Any]:
+    """What made a feature file, as `extract` notes it: ``model`` (its fingerprint), ``flip`` and so on; or nothing."""
+    try:
+        made = files.read_json(beside(features, ".json")).get("identity")
+    except DataError:  # features from elsewhere, or the labels of some
+        return {}
+    return made if isinstance(made, dict) else {}
+
+
+def _check_half(rows: Features, images: FaceSet, done: int) -> None:
+    """Refuse embeddings that float16 would round to nothing or to infinity."""
+    norms = np.linalg.norm(rows, axis=1)
+    bad = np.flatnonzero((norms < HALF[0]) | (norms > HALF[1]))
+    if len(bad):
+        raise DataError(f"the embedding of {images.where(done + int(bad[0]))} has length {norms[bad[0]]:.3g}, float16 "
+                        f"holds {HALF[0]:g} to {HALF[1]:g}; embed without --half")
 
 
 def _fingerprint(images: FaceSet, names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from facekd.data.ahead import ahead
 from facekd.data.featureset import Features
 from facekd.data.views import Crops, crop_of
 from facekd.errors import DataError
-from facekd.models.embedder import Embedder
+from facekd.models.embedder import Embedder, directions
 from facekd.progress import progress
 
 
@@ -30,12 +30,12 @@ def embeddings(
         read: gives the encoded bytes of an image; called from several threads.
         where: how a person finds an image, for errors.
         count: number of images.
-        flip: sum the embeddings of image and mirror before normalising.
+        flip: sum the embeddings of image and mirror.
         batch: images the model sees at once.
         start: the first image that is wanted.
 
     Yields:
-        float32 [batch, dimension], rows of unit length; the last one may be shorter.
+        float32 [batch, dimension], not normalised; the last one may be shorter.
 
     Raises:
         DataError: an image does not decode or is no square crop, or an embedding is zero or not finite.
@@ -46,8 +46,9 @@ def embeddings(
 
     done = start
     for crops in ahead(crop, count - start, batch):
-        rows = embedder.embed(np.stack(crops), flip)
-        bad = np.flatnonzero(~(np.linalg.norm(rows, axis=1) > 0.5))  # Embedder leaves zeros and NaN as they are
+        rows = embedder.raw(np.stack(crops), flip)
+        norms = np.linalg.norm(rows, axis=1)
+        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 1e-12)))
         if len(bad):
             raise DataError(
                 f"the embedding by {embedder.name} of {where(done + int(bad[0]))} is zero or not finite, as are "
@@ -74,7 +75,7 @@ def embed_images(
     done = 0
     with progress("embed", count) as advance:
         for rows in embeddings(embedder, read, where, count, flip, batch):
-            features[done : done + len(rows)] = rows
+            features[done : done + len(rows)] = directions(rows)
             done += len(rows)
             advance(len(rows), "")
     return features

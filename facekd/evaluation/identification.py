@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +13,11 @@ from facekd.data.featureset import FeatureSet, SelectedFeatures
 from facekd.errors import DataError
 from facekd.evaluation.bootstrap import bootstrap
 from facekd.evaluation.counting import Counter, levels_of
-from facekd.evaluation.far import Interval, allowed, measurable, percent, tar_lines
+from facekd.evaluation.far import allowed, measurable
+from facekd.evaluation.identification_result import IdentificationResult
 from facekd.evaluation.impostors import Impostors
 from facekd.evaluation.mates import Floats, Ints, Mates, exact_scores
-from facekd.evaluation.people import People, people
+from facekd.evaluation.people import people
 from facekd.evaluation.streaming import count_ahead
 from facekd.evaluation.tally import Tally
 from facekd.evaluation.tiles import Singles
@@ -31,70 +30,6 @@ SAMPLE = 4096
 LEAST = 1e-4
 """Of all scores, the share that is given out at least."""
 ROC_POINTS = 400
-
-
-@dataclass(frozen=True, eq=False)
-class IdentificationResult:
-    """What `identify` found; rates are fractions, intervals are 95 % bootstrap intervals over identities.
-
-    Attributes:
-        rank1: share of the pairs whose mate is ahead of all distractors.
-        rank1_interval: of ``rank1``.
-        cmc: share of the pairs whose mate is at rank 1, 2, ... 100 or better.
-        pairs: ordered (probe, mate) pairs.
-        probes: number of probes.
-        identities: number of people among the probes.
-        distractors: number of distractors.
-        tar: true accept rate at each false accept rate; None where there are too few impostor pairs.
-        tar_interval: of each ``tar``.
-        notes: sentences a reader of the figures needs.
-        mates: the pairs, by probe.
-        ahead: int64 [pairs], distractors ahead of each mate; its rank counted from 0.
-        people: counts of every person, for the comparison with another model.
-        far: float64 [points], false accept rates of the ROC curve, rising.
-        roc: float64 [points], its true accept rates.
-    """
-
-    rank1: float
-    rank1_interval: Interval
-    cmc: tuple[float, ...]
-    pairs: int
-    probes: int
-    identities: int
-    distractors: int
-    tar: dict[str, float | None]
-    tar_interval: dict[str, Interval | None]
-    notes: tuple[str, ...]
-    mates: Mates
-    ahead: Ints
-    people: People
-    far: Floats
-    roc: Floats
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of the JSON file; what has a value a pair is left out."""
-        return {
-            "rank1": self.rank1,
-            "rank1_interval": list(self.rank1_interval),
-            "cmc": list(self.cmc),
-            "pairs": self.pairs,
-            "probes": self.probes,
-            "identities": self.identities,
-            "distractors": self.distractors,
-            "tar": self.tar,
-            "tar_interval": {far: None if ends is None else list(ends) for far, ends in self.tar_interval.items()},
-            "notes": list(self.notes),
-        }
-
-    def describe(self) -> str:
-        """The result as lines to read."""
-        lines = [
-            f"rank-1 {percent(self.rank1, self.rank1_interval)}, rank-10 {self.cmc[9]:.2%}",
-            f"{self.pairs:,} pairs of {self.probes:,} probes of {self.identities:,} people, "
-            f"{self.distractors:,} distractors",
-            *tar_lines(self.tar, self.tar_interval), *self.notes,
-        ]
-        return "\n".join(lines)
 
 
 def identify(

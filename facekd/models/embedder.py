@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from facekd.data.views import crop_of
 
 
+def directions(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows at unit length, float32 [rows, dimension]; zeros and NaN stay as they are."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(norms, 1e-12), np.float32)
+
+
 class Embedder(ABC):
     """A frozen face model.
 
@@ -38,21 +44,30 @@ class Embedder(ABC):
             float32 [batch, dimension], not normalised.
         """
 
+    def raw(self, crops: NDArray[np.uint8], flip: bool = True) -> NDArray[np.float32]:
+        """Embeddings with the length the model gave them, which is small for poor images.
+
+        Args:
+            crops: uint8 [batch, size, size, 3], RGB.
+            flip: sum the embeddings of image and mirror, as InsightFace's evaluators do.
+
+        Returns:
+            float32 [batch, dimension], not normalised.
+        """
+        features = self.forward(crops)
+        return features + self.forward(np.ascontiguousarray(crops[:, :, ::-1])) if flip else features
+
     def embed(self, crops: NDArray[np.uint8], flip: bool = True) -> NDArray[np.float32]:
         """Embeddings ready for cosine similarity.
 
         Args:
             crops: uint8 [batch, size, size, 3], RGB.
-            flip: sum the embeddings of image and mirror first, as InsightFace's evaluators do.
+            flip: sum the embeddings of image and mirror first.
 
         Returns:
             float32 [batch, dimension], rows of unit length.
         """
-        features = self.forward(crops)
-        if flip:
-            features = features + self.forward(np.ascontiguousarray(crops[:, :, ::-1]))
-        norms = np.linalg.norm(features, axis=1, keepdims=True)
-        return np.asarray(features / np.maximum(norms, 1e-12), np.float32)
+        return directions(self.raw(crops, flip))
 
     def __call__(self, faces: NDArray[np.uint8] | Sequence[Path | str], flip: bool = True) -> NDArray[np.float32]:
         """Embeddings of aligned crops, given as an array (see `embed`) or as image files of any square size.

@@ -14,12 +14,11 @@ from typing import Any
 from facekd import files
 from facekd.errors import DataError
 from facekd.reporting import html, route_plot
-from facekd.reporting.material import Json, Material, read_material
+from facekd.reporting.material import Material, read_material
+from facekd.reporting.metrics import HEADLINE, SIZES, metrics, place
 from facekd.reporting.table import Table
 
-HEADLINE = ("accuracy", "TAR@FAR 1e-2", "rank 1", "top-1", "top-5", "ECE", "agreement")
 SEED_SUFFIX = re.compile(r"[-_.](seed|s)\d+$")
-SIZES = {"verify": "pairs", "megaface": "distractors", "classify": "images"}
 
 
 @dataclass
@@ -90,8 +89,8 @@ def summary(runs: Sequence[Path]) -> dict[str, Any]:
     materials = [read_material(path) for path in runs]
     groups = _grouped(materials)
     names = _names(groups)
-    found = {key: (label, short) for run in materials for key, label, short, _, _ in _metrics(run)}
-    order = sorted(found, key=lambda key: (found[key][1] not in HEADLINE, _place(*key.split("/")[:2])))
+    found = {key: (label, short) for run in materials for key, label, short, _, _ in metrics(run)}
+    order = sorted(found, key=lambda key: (found[key][1] not in HEADLINE, place(*key.split("/")[:2])))
     return {
         "metrics": [{"key": key, "label": found[key][0], "headline": found[key][1] in HEADLINE} for key in order],
         "groups": [_describe(group, name) for group, name in zip(groups, names, strict=True)],
@@ -120,42 +119,12 @@ def _names(groups: Sequence[_Group]) -> list[str]:
     return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
 
 
-def _place(kind: str, name: str) -> tuple[int, str]:
-    """For sorting: by kind, verification first, then by name."""
-    return list(SIZES).index(kind), name
-
-
-def _metrics(run: Material) -> Iterator[tuple[str, str, str, float, Sequence[float] | None]]:
-    """Key, label, short label, value and interval of every metric a run has."""
-    for kind, result in run.results:
-        for short, value, ends in _figures(kind, result):
-            if value is not None:
-                yield f"{kind}/{result['name']}/{short}", f"{result['name']}\n{short}", short, value, ends
-
-
-def _figures(kind: str, result: Json) -> Iterator[tuple[str, float | None, Sequence[float] | None]]:
-    if kind == "classify":
-        yield "top-1", result["top1"], result["top1_interval"]
-        yield "top-5", result["top5"], result["top5_interval"]
-        yield "ECE", result["ece"], None
-        yield "agreement", result["agreement"], None
-        return
-    if kind == "verify":
-        yield "accuracy", result["accuracy"], result["accuracy_interval"]
-    else:
-        yield "rank 1", result["rank1"], result["rank1_interval"]
-    for far, value in result["tar"].items():
-        yield f"TAR@FAR {far}", value, result["tar_interval"].get(far)
-    if kind == "verify":
-        yield "AUC", result["auc"], None
-
-
 def _describe(group: _Group, name: str) -> dict[str, Any]:
     first = group.runs[0]
     values: dict[str, list[float]] = {}
     intervals: dict[str, list[Sequence[float] | None]] = {}
     for run in group.runs:
-        for key, _, _, value, ends in _metrics(run):
+        for key, _, _, value, ends in metrics(run):
             values.setdefault(key, []).append(value)
             intervals.setdefault(key, []).append(ends)
     return {
@@ -180,11 +149,11 @@ def _notes(materials: Sequence[Material]) -> Iterator[str]:
     sizes: dict[tuple[str, str], set[int]] = {}
     for run in materials:
         for kind, result in run.results:
-            sizes.setdefault((kind, result["name"]), set()).add(result[SIZES[kind]])
-    for (kind, name), counts in sorted(sizes.items(), key=lambda item: _place(*item[0])):
+            sizes.setdefault((kind, result["name"]), set()).add(result[SIZES[kind][0]])
+    for (kind, name), counts in sorted(sizes.items(), key=lambda item: place(*item[0])):
         numbers = " and ".join(f"{count:,}" for count in sorted(counts))
         warning = " The runs were not measured on the same data: do not compare them." if len(counts) > 1 else ""
-        yield f"{name}: {numbers} {SIZES[kind]}.{warning}"
+        yield f"{name}: {numbers} {SIZES[kind][1]}.{warning}"
     going = [run.name for run in materials if run.info.get("outcome") != "finished"]
     if going:
         yield f"Not finished: {', '.join(going)}."

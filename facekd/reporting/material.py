@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,20 @@ from facekd.runs import Run
 
 Json = dict[str, Any]
 
-VERIFY_KEYS = ("name", "accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar",
-               "tar_interval", "notes")
-MEGAFACE_KEYS = ("name", "rank1", "rank1_interval", "cmc", "pairs", "probes", "identities", "distractors", "tar",
-                 "tar_interval", "notes")
-CLASSIFY_KEYS = ("name", "top1", "top1_interval", "top5", "top5_interval", "per_class", "ece", "reliability", "nll",
-                 "images", "classes", "agreement", "kl", "notes")
+SEARCH_KEYS = ("rank", "rank_interval", "cmc", "tpir", "tpir_interval", "mated", "unmated", "people", "gallery",
+               "galleries", "notes")
+TEMPLATE_KEYS = ("tar", "tar_interval", "genuine", "impostors", "templates", "people", "notes")
+KEYS = {
+    "verify": ("accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar",
+               "tar_interval", "notes"),
+    "megaface": ("rank1", "rank1_interval", "cmc", "pairs", "probes", "identities", "distractors", "tar",
+                 "tar_interval", "notes"),
+    "ijb": ("verification", "search", "images", "templates", "notes"),
+    "search": SEARCH_KEYS,
+    "classify": ("top1", "top1_interval", "top5", "top5_interval", "per_class", "ece", "reliability", "nll", "images",
+                 "classes", "agreement", "kl", "notes"),
+}
+"""The kinds of results, and what each holds beside its name."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,7 @@ class Material:
         recipe_text: ``recipe.yaml`` as it stands.
         log: the lines of ``log.jsonl``.
         points: the recorded points of ``route/route.json``; empty for a student.
-        verify: the verification results, by name.
-        megaface: the identification results, by name.
-        classify: the classification results of closed sets, by name.
+        found: the results of each kind in `KEYS`, by name.
         package: ``package/metadata.json``; None where nothing was exported.
     """
 
@@ -46,9 +52,7 @@ class Material:
     recipe_text: str
     log: Sequence[Json]
     points: Sequence[Json]
-    verify: Sequence[Json]
-    megaface: Sequence[Json]
-    classify: Sequence[Json]
+    found: Mapping[str, Sequence[Json]]
     package: Json | None
 
     @property
@@ -73,9 +77,8 @@ class Material:
 
     @property
     def results(self) -> list[tuple[str, Json]]:
-        """Every result and its kind: ``verify``, ``megaface`` or ``classify``."""
-        kinds = {"verify": self.verify, "megaface": self.megaface, "classify": self.classify}
-        return [(kind, result) for kind, results in kinds.items() for result in results]
+        """Every result and its kind."""
+        return [(kind, result) for kind, results in self.found.items() for result in results]
 
     def sheet(self, result: Json) -> bytes | None:
         """The picture of sample pairs beside a verification result: JPEG bytes, None where there is none."""
@@ -105,8 +108,7 @@ def read_material(path: Path) -> Material:
     return Material(
         path=path, info=info, recipe_text=_recipe(path / "recipe.yaml"), log=_log(run),
         points=files.read_json(route).get("points", []) if route.is_file() else [],
-        verify=_results(run, "verify", VERIFY_KEYS), megaface=_results(run, "megaface", MEGAFACE_KEYS),
-        classify=_results(run, "classify", CLASSIFY_KEYS),
+        found={kind: _results(run, kind) for kind in KEYS},
         package=files.read_json(package) if package.is_file() else None,
     )
 
@@ -129,12 +131,20 @@ def _log(run: Run) -> list[Json]:
         raise DataError(f"{run.log_file} is damaged ({error}); restore it, or report without it") from error
 
 
-def _results(run: Run, kind: str, keys: Sequence[str]) -> list[Json]:
+def _results(run: Run, kind: str) -> list[Json]:
     found = []
     for file in sorted(run.results.glob(f"{kind}-*.json")):
         result = {"name": file.stem.removeprefix(f"{kind}-"), **files.read_json(file)}
-        lacking = [key for key in keys if key not in result]
+        lacking = _lacking(result, KEYS[kind])
+        if kind == "ijb" and not lacking:
+            lacking = _lacking(result["verification"] or dict.fromkeys(TEMPLATE_KEYS), TEMPLATE_KEYS, "verification.")
+            for gallery, part in result["search"].items():
+                lacking += _lacking(part, SEARCH_KEYS, f"search.{gallery}.")
         if lacking:
             raise DataError(f"{file} lacks {', '.join(lacking)}; delete it and evaluate again")
         found.append(result)
     return found
+
+
+def _lacking(result: Json, keys: Sequence[str], before: str = "") -> list[str]:
+    return [before + key for key in keys if key not in result]

@@ -8,12 +8,9 @@ from pathlib import Path
 from facekd import files
 from facekd.reporting import html, plots, text
 from facekd.reporting.classification import classification
+from facekd.reporting.face_results import face_results
 from facekd.reporting.material import Json, Material, read_material
 
-INTERVALS = (
-    "All rates in percent, with 95 % bootstrap intervals in brackets; ± is the standard deviation over the folds. "
-    "The result files in results/ hold fractions."
-)
 FACTS = ("faces", "versions", "git", "hardware", "begun", "finished", "outcome")
 PEOPLE = "The picture shows faces of the test set: keep this report where the set itself may be."
 
@@ -54,34 +51,8 @@ def _results(material: Material) -> Iterator[str]:
     if not material.results:
         yield html.paragraph("This run has not been measured yet. Measure it, then write the report again:")
         yield html.verbatim("\n".join(_measurements(material)))
-    yield from classification(material.classify)
-    if material.verify or material.megaface:
-        yield html.paragraph(INTERVALS, "note")
-    if material.verify:
-        fars = list(dict.fromkeys(far for result in material.verify for far in result["tar"]))
-        yield html.heading("Verification")
-        yield html.table(
-            ["test", "pairs", "accuracy", "± folds", *(f"TAR@FAR {far}" for far in fars), "AUC", "EER", "threshold"],
-            [[r["name"], text.count(r["pairs"]), text.with_interval(r["accuracy"], r["accuracy_interval"]),
-              text.percent(r["accuracy_std"]), *_tars(r, fars), text.percent(r["auc"]), text.percent(r["eer"]),
-              f"{r['threshold']:.4f}"] for r in material.verify],
-        )
-        yield from _notes(material.verify)
-    if material.megaface:
-        fars = list(dict.fromkeys(far for result in material.megaface for far in result["tar"]))
-        yield html.heading("Identification among distractors")
-        yield html.table(
-            ["test", "probes", "people", "distractors", "pairs", "rank 1", *(f"TAR@FAR {far}" for far in fars)],
-            [[r["name"], *(text.count(r[key]) for key in ("probes", "identities", "distractors", "pairs")),
-              text.with_interval(r["rank1"], r["rank1_interval"]), *_tars(r, fars)] for r in material.megaface],
-        )
-        yield from _notes(material.megaface)
-    rocs = {r["name"]: (r["roc"]["far"], r["roc"]["tar"]) for r in material.verify if r.get("roc")}
-    cmcs = {r["name"]: r["cmc"] for r in material.megaface}
-    yield html.row(
-        html.heading("ROC") + html.svg(plots.roc(rocs), "true accept rate over false accept rate") if rocs else "",
-        html.heading("CMC") + html.svg(plots.cmc(cmcs), "identification rate over rank") if cmcs else "",
-    )
+    yield from classification(material.found["classify"])
+    yield from face_results(material.found)
 
 
 def _measurements(material: Material) -> Iterator[str]:
@@ -94,18 +65,8 @@ def _measurements(material: Material) -> Iterator[str]:
     yield f"facekd report {material.path}"
 
 
-def _tars(result: Json, fars: list[str]) -> list[str]:
-    return [text.with_interval(result["tar"].get(far), result["tar_interval"].get(far)) for far in fars]
-
-
-def _notes(results: Sequence[Json]) -> Iterator[str]:
-    for result in results:
-        for note in result["notes"]:
-            yield html.paragraph(f"{result['name']}: {note}", "note")
-
-
 def _pairs(material: Material) -> Iterator[str]:
-    sheets = [(result["name"], sheet) for result in material.verify if (sheet := material.sheet(result))]
+    sheets = [(result["name"], sheet) for result in material.found["verify"] if (sheet := material.sheet(result))]
     for name, sheet in sheets:
         yield html.heading(name)
         yield html.jpeg(sheet, f"pairs of {name} the model is most right and most wrong about, with their scores")

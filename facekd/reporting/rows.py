@@ -13,6 +13,7 @@ from facekd.config import DistillRecipe
 from facekd.reporting import text
 from facekd.reporting.compare import SEED_SUFFIX
 from facekd.reporting.material import Json, Material
+from facekd.reporting.metrics import rates, templates
 
 Row = dict[str, str | float]
 
@@ -20,11 +21,12 @@ FACTS = ("name", "seed", "verb", "model", "parameters", "data", "data_sha256", "
          "stages", "losses", "head", "epochs", "minutes", "finished", "hardware", "facekd", "torch", "git")
 """The columns that come first; those of the figures, ``TEST.METRIC``, follow in alphabetical order."""
 
-SIZES = {"verify": ("pairs",), "megaface": ("probes", "distractors"), "classify": ("images", "classes")}
-FIGURES = {"verify": ("accuracy", "auc", "eer"), "megaface": ("rank1",),
+SIZES = {"verify": ("pairs",), "megaface": ("probes", "distractors"), "ijb": ("templates",),
+         "search": ("mated", "unmated", "gallery"), "classify": ("images", "classes")}
+FIGURES = {"verify": ("accuracy", "auc", "eer"), "megaface": ("rank1",), "ijb": (), "search": (),
            "classify": ("top1", "top5", "ece", "nll", "agreement", "kl")}
-TAR = {"verify": "tar", "megaface": "megaface_tar"}
-"""Both kinds know a TAR and may bear the same name."""
+BEFORE = {"megaface": "megaface_", "ijb": "ijb_", "search": "search_"}
+"""Several kinds know a TAR or ranks and may bear the same name."""
 
 
 def row(run: Material) -> Row:
@@ -33,7 +35,8 @@ def row(run: Material) -> Row:
     ``name`` is the run folder's name without the seed, ``data`` the last two parts of the training set's path,
     ``data_sha256`` the first 12 digits of its fingerprint, ``minutes`` the wall clock from begin to end (the pauses of
     an interrupted run included). A test's figures are ``TEST.accuracy``, ``TEST.tar@1e-4``, ``TEST.rank1``,
-    ``TEST.megaface_tar@1e-6``, ``TEST.top1`` and so on, as fractions, the ends of their 95 % intervals behind
+    ``TEST.megaface_tar@1e-6``, ``TEST.ijb_tar@1e-4``, ``TEST.ijb_rank@1`` (the mean of the galleries),
+    ``TEST.search_tpir@1e-2``, ``TEST.top1`` and so on, as fractions, the ends of their 95 % intervals behind
     ``_low`` and ``_high``, beside ``TEST.pairs`` and other sizes of the test.
 
     Args:
@@ -84,8 +87,10 @@ def _figures(kind: str, result: Json) -> Iterator[tuple[str, Any]]:
         yield key, result[key]
     for key in FIGURES[kind]:
         yield from _with_ends(key, result[key], result.get(f"{key}_interval"))
-    for far, value in result.get("tar", {}).items():
-        yield from _with_ends(f"{TAR[kind]}@{far}", value, result["tar_interval"].get(far))
+    pairs, searched = templates(result) if kind == "ijb" else (result, result if kind == "search" else {})
+    for name, part in (("tar", pairs), ("rank", searched), ("tpir", searched)):
+        for at, value, ends in rates(part, name):
+            yield from _with_ends(f"{BEFORE.get(kind, '')}{name}@{at}", value, ends)
 
 
 def _with_ends(key: str, value: float | None, ends: Sequence[float] | None) -> Iterator[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from facekd.verbs.prepare import find_detector
 def embed(folder: Path | str, out: Path | str, model: Path | str, flip: bool = True, device: str = "auto",
           listed: Path | str | None = None, half: bool = False, kit: Path | str | None = None,
           ending: str | None = None) -> int:
-    """Write the unit-length embeddings of a face set as ``.npy``; stopped and run again, it continues.
+    """Write the embeddings of a face set as ``.npy``, not normalised; stopped and run again, it continues.
 
     Args:
         folder: an image folder or RecordIO; with ``listed`` the folder its paths start from.

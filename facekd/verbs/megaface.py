@@ -10,7 +10,8 @@ from facekd import files, ranks
 from facekd.data.noise_lists import read_noise
 from facekd.errors import DataError
 from facekd.evaluation.difference import Difference, differences
-from facekd.evaluation.identification import IdentificationResult, identify
+from facekd.evaluation.identification import identify
+from facekd.evaluation.identification_result import IdentificationResult
 from facekd.evaluation.kit_results import algorithm_of, result_path, write_cmc, write_matches
 from facekd.evaluation.megaface import Source, Test, tests
 from facekd.evaluation.people import read_people, write_people

@@ -18,7 +18,7 @@ def keep(model: Path | str | None, embedder: Embedder | None, kind: str, name: s
     Args:
         model: what was measured, as the person gave it; None for features.
         embedder: the model itself.
-        kind: what was measured: ``verify``, ``megaface`` or ``classify``.
+        kind: what was measured: ``verify``, ``megaface``, ``ijb``, ``search``, ``classify`` or ``all``.
         name: what the result is called.
         content: the figures.
         json: a file to write, where one was asked for.

@@ -12,10 +12,10 @@ from typing import Any
 
 from facekd import files, ranks
 from facekd.data.evaluation_sets import EvaluationSet, find_sets
-from facekd.data.feature_files import beside
 from facekd.data.kit_lists import sizes_in
 from facekd.data.listed import some
 from facekd.errors import DataError, ModelError, SetupError
+from facekd.evaluation.extraction import origin
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
 from facekd.progress import console
@@ -89,7 +89,7 @@ def _measure(one: EvaluationSet, model: Path | str, flip: bool, device: str, fea
     if one.protocol == "verify":
         return {"": verify(model, **inputs, flip=flip, device=device, name=one.name).to_dict()}
     if one.protocol == "ijb":
-        return {"": ijb(**inputs, name=one.name).to_dict()}
+        return {"": ijb(**inputs, model=model, name=one.name).to_dict()}
     sizes = _sizes(one)
     if "lists" in inputs and not sizes:
         raise DataError(f"{inputs['lists']} holds no list of distractors; restore megaface_features_list.json_SIZE_1")
@@ -112,11 +112,8 @@ def _with_features(one: EvaluationSet, embedder: Embedder, model: Path | str, fl
     if one.protocol != "ijb" or one.missing:
         return one
     for file in sorted(one.inputs["meta"].glob("*.npy")):
-        try:
-            made = files.read_json(beside(file, ".json")).get("identity")
-        except DataError:  # labels of features, or features that do not say where they come from
-            continue
-        if isinstance(made, dict) and (made.get("model"), made.get("flip")) == (embedder.fingerprint, flip):
+        made = origin(file)
+        if (made.get("model"), made.get("flip")) == (embedder.fingerprint, flip):
             return replace(one, inputs={**one.inputs, "features": file})
     want = one.inputs["meta"] / f"{embedder.name}.npy"
     option = "" if flip else " --no-flip"

@@ -8,7 +8,8 @@ import pytest
 from facekd.data.featureset import ArrayFeatures
 from facekd.errors import DataError
 from facekd.evaluation.difference import differences
-from facekd.evaluation.identification import IdentificationResult, identify
+from facekd.evaluation.identification import identify
+from facekd.evaluation.identification_result import IdentificationResult
 from facekd.evaluation.people import read_people, write_people
 
 FARS = ("1e-2", "1e-3")

@@ -12,8 +12,8 @@ from facekd.data.feature_files import write_features
 from facekd.data.listed import ListedImages
 from facekd.errors import DataError, SetupError
 from facekd.evaluation import growing
-from facekd.evaluation.extraction import extract
-from facekd.evaluation.features import embed_images
+from facekd.evaluation.extraction import extract, origin
+from facekd.evaluation.features import embeddings
 from facekd.models.embedder import Embedder
 
 COUNT, BATCH = 23, 5
@@ -51,7 +51,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def whole(images: ListedImages, flip: bool = False) -> NDArray[np.float32]:
-    return embed_images(MeanColours(), images.read, images.where, COUNT, flip, BATCH)
+    return np.concatenate(list(embeddings(MeanColours(), images.read, images.where, COUNT, flip, BATCH)))
 
 
 def run(images: ListedImages, out: Path, model: Embedder | None = None, flip: bool = False,
@@ -93,6 +93,30 @@ def test_half_halves_the_file_and_rounds(images: ListedImages, out: Path) -> Non
     found = run(images, out, half=True)
     assert np.load(out).dtype == np.float16
     assert np.array_equal(found, whole(images).astype(np.float16).astype(np.float32))
+
+
+def test_rows_keep_the_length_the_model_gave_them(images: ListedImages, out: Path) -> None:
+    """The mean colours of noise are near 127, the square root of six of them together near 300."""
+    lengths = np.linalg.norm(run(images, out), axis=1)
+    assert lengths.min() > 250 and lengths.std() > 1
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e3])
+def test_lengths_that_half_cannot_hold_are_refused(images: ListedImages, out: Path, scale: float) -> None:
+    class Scaled(MeanColours):
+        def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return super().forward(crops) * np.float32(scale)
+
+    with pytest.raises(DataError, match=rf"embedding of {images.where(0)} has length .*; embed without --half"):
+        run(images, out, Scaled(), half=True)
+    assert files_of(out) == []
+
+
+def test_a_feature_file_says_what_made_it(images: ListedImages, out: Path) -> None:
+    run(images, out)
+    assert (origin(out)["model"], origin(out)["flip"], origin(out)["unit_length"]) == ("0" * 64, False, False)
+    out.with_suffix(".json").write_text('{"identity": 3}')
+    assert (origin(out), origin(out.parent / "none.npy")) == ({}, {})
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3])

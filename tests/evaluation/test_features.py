@@ -95,7 +95,7 @@ def test_a_model_that_gives_zeros_is_reported() -> None:
 def test_only_what_is_missing_is_embedded() -> None:
     parts = list(embeddings(MeanColours(), encoded, place, 23, batch=5, start=10))
     assert [len(part) for part in parts] == [5, 5, 3]
-    assert np.array_equal(np.concatenate(parts), embed_images(MeanColours(), encoded, place, 23, batch=5)[10:])
+    assert np.array_equal(np.concatenate(parts), MeanColours().raw(np.stack([picture(i) for i in range(10, 23)])))
 
 
 def test_an_undecodable_image_after_the_start_is_named() -> None:

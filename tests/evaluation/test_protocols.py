@@ -15,7 +15,8 @@ from facekd.data.pairs import PairSet, open_pairs
 from facekd.data.views import centre
 from facekd.errors import DataError
 from facekd.evaluation.features import embed_images
-from facekd.evaluation.identification import IdentificationResult, identify
+from facekd.evaluation.identification import identify
+from facekd.evaluation.identification_result import IdentificationResult
 from facekd.evaluation.protocols import evaluate_classification, evaluate_verification
 from facekd.models.embedder import Embedder
 

@@ -53,6 +53,14 @@ def test_the_embedding_of_a_face_and_its_mirror_is_one(model: Small) -> None:
     np.testing.assert_allclose(embedder.embed(crops), embedder.embed(crops[:, :, ::-1]), atol=1e-6)
 
 
+def test_raw_embeddings_are_the_sum_of_image_and_mirror(model: Small) -> None:
+    crops = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    embedder = TorchEmbedder(model)
+    one, other = embedder.forward(crops), embedder.forward(crops[:, :, ::-1])
+    np.testing.assert_allclose(embedder.raw(crops), one + other, atol=1e-5)
+    np.testing.assert_array_equal(embedder.raw(crops, flip=False), one)
+
+
 def test_fingerprint_is_sha256_over_sorted_names_and_bytes() -> None:
     state = {"b": torch.tensor([1.5, 2.0]), "a": torch.tensor(3)}
     expected = hashlib.sha256(b"a" + np.int64(3).tobytes() + b"b" + np.array([1.5, 2.0], np.float32).tobytes())

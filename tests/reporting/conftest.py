@@ -55,6 +55,30 @@ def _classify(name: str, top1: float) -> dict[str, Any]:
     }
 
 
+def _search(rank1: float, galleries: int = 1) -> dict[str, Any]:
+    return {
+        "rank": {"1": rank1, "5": rank1 + 0.02, "10": rank1 + 0.03},
+        "rank_interval": {"1": [rank1 - 0.01, rank1 + 0.01], "5": [0.5, 1.0], "10": [0.5, 1.0]},
+        "cmc": np.linspace(rank1, 0.99, 100).tolist(), "tpir": {"1e-2": rank1 - 0.2, "1e-1": None},
+        "tpir_interval": {"1e-2": [rank1 - 0.25, rank1 - 0.15], "1e-1": None},
+        "thresholds": {"1e-2": 0.4, "1e-1": None},
+        "mated": 1234 * galleries, "unmated": 5678 * galleries, "people": 300, "gallery": 250 * galleries,
+        "galleries": galleries, "notes": ["TPIR at FPIR 1e-1 is not given: too few probes"] if galleries == 1 else [],
+    }
+
+
+def _ijb(rank1: float) -> dict[str, Any]:
+    verification = {
+        "tar": {"1e-6": None, "1e-4": rank1 + 0.05}, "tar_interval": {"1e-6": None, "1e-4": [rank1, rank1 + 0.1]},
+        "thresholds": {"1e-6": None, "1e-4": 0.3}, "genuine": 19557, "impostors": 15_638_932, "templates": 23124,
+        "people": 3531, "notes": ["7 pairs are called genuine with two subjects"],
+    }
+    return {
+        "verification": verification, "images": 469_375, "templates": 23124, "notes": ["no detector scores"],
+        "search": {"G1": _search(rank1), "G2": _search(rank1 - 0.02), "mean": _search(rank1 - 0.01, 2)},
+    }
+
+
 def _log(stages: int, epochs: float) -> str:
     lines = [
         {"step": 10 * (i + 1), "epoch": epochs * (i + 1) / 80, "stage": i * stages // 80,
@@ -67,10 +91,11 @@ def _log(stages: int, epochs: float) -> str:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """``make_run(name, seed=0, verb="distill", accuracy=..., rank1=..., top1=None, info={})``: a run folder."""
+    """``make_run(name, seed=0, verb="distill", accuracy=..., rank1=..., top1=None, ...)``: a run folder."""
 
     def make(name: str, seed: int = 0, verb: str = "distill", accuracy: float | None = 0.91, rank1: float | None = 0.6,
-             epochs: float = 20, info: dict[str, Any] | None = None, top1: float | None = None) -> Path:
+             epochs: float = 20, info: dict[str, Any] | None = None, top1: float | None = None,
+             search: float | None = None, ijb: float | None = None) -> Path:
         run = tmp_path / name
         run.mkdir(parents=True)
         recipe = {"faces": "faces/train", "out": str(run), "schedule": {"epochs": epochs}, "seed": seed}
@@ -100,6 +125,12 @@ def make_run(tmp_path: Path) -> MakeRun:
             _write(run / "results" / "megaface-cfp.json", _megaface("cfp", rank1))
         if top1 is not None:
             _write(run / "results" / "classify-things.json", _classify("things", top1))
+        if search is not None:
+            told = {"kind": "search", "name": "staff", "hardware": "cpu2", "command": "facekd eval search"}
+            _write(run / "results" / "search-staff.json", _search(search) | told)
+        if ijb is not None:
+            told = {"kind": "ijb", "name": "ijbc", "hardware": "cpu2", "command": "facekd eval ijb"}
+            _write(run / "results" / "ijb-ijbc.json", _ijb(ijb) | told)
         return run
 
     return make

@@ -104,6 +104,16 @@ def test_classification_is_compared(make_run: MakeRun) -> None:
     assert cells["things top-1"] == "75.00 ± 7.07 [74.00, 76.00]" and cells["things ECE"] == "4.12 ± 0.00"
 
 
+def test_search_and_templates_are_compared(make_run: MakeRun) -> None:
+    table = compare([make_run("a", search=0.8, ijb=0.9)])
+    assert {"staff: 1,234 probes of people in the gallery.", "ijbc: 23,124 templates."} <= set(table.footer)
+    head, [cells] = table.cells(full=False)
+    assert [(name, cell) for name, cell in zip(head, cells, strict=True) if name.startswith(("ijbc", "staff"))] == [
+        ("ijbc\n1:1 TAR@FAR 1e-4", "95.00\n[90.00, 100.00]"), ("ijbc\nrank 1", "89.00\n[88.00, 90.00]"),
+        ("staff\nrank 1", "80.00\n[79.00, 81.00]"),
+    ]
+
+
 def test_runs_with_and_without_a_classification_stand_in_one_table(make_run: MakeRun) -> None:
     cells = markdown_cells(compare([make_run("faces"), make_run("both", epochs=30, top1=0.7)]))
     assert cells["faces"]["things top-1"] == "–" and cells["both"]["cfp-ff accuracy"] != "–"

@@ -42,6 +42,16 @@ def test_every_kind_of_result_gives_its_figures_and_their_intervals(make_run: Ma
     assert {key: found[key] for key in wanted} == pytest.approx(wanted)
 
 
+def test_search_and_templates_give_their_figures(make_run: MakeRun) -> None:
+    found = row(read_material(make_run("a", search=0.8, ijb=0.9)))
+    wanted = {
+        "staff.search_rank@1": 0.8, "staff.search_rank@1_low": 0.79, "staff.search_tpir@1e-2": 0.6, "staff.mated": 1234,
+        "staff.unmated": 5678, "staff.gallery": 250, "ijbc.ijb_tar@1e-4": 0.95, "ijbc.ijb_tar@1e-4_high": 1.0,
+        "ijbc.ijb_rank@1": 0.89, "ijbc.ijb_tpir@1e-2": 0.69, "ijbc.templates": 23124,
+    }
+    assert {key: found[key] for key in wanted} == pytest.approx(wanted)
+
+
 def test_what_was_too_few_to_be_given_has_no_entry(make_run: MakeRun) -> None:
     assert not [key for key in row(read_material(make_run("a"))) if "1e-6" in key]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from facekd import files
 from facekd.data.detect import Detector, Face, Image
+from facekd.data.feature_files import open_features
 from facekd.data.synthetic import render
 from facekd.data.template import warp
 from facekd.data.views import decode
@@ -48,10 +49,22 @@ def test_embed_writes_features_labels_and_names(fixtures: Path, run: Run, tmp_pa
     assert embed(fixtures / "folder", out, run.path) == 32
     features, labels = np.load(out), np.load(out.with_suffix(".labels.npy"))
     assert (features.dtype, features.shape) == (np.float32, (32, 16))
-    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(labels, np.repeat(np.arange(8), 4))
     names = out.with_suffix(".names.txt").read_text().splitlines()
     assert names == [f"id_{person:05d}/{number:04d}.jpg" for person in range(8) for number in range(4)]
+
+
+def test_embed_keeps_the_length_of_the_sum_of_image_and_mirror(
+    run: Run, crops: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "lst").write_text("0.png\n1.png\n")
+    embed(tmp_path, tmp_path / "f.npy", run.path, listed=tmp_path / "lst")
+    network = load_model(run.model)
+    pixels = torch.from_numpy(np.stack([render(n, 0, 32) for n in (0, 1)])).permute(0, 3, 1, 2).float()
+    pixels = pixels.sub(127.5).div(127.5)
+    with torch.no_grad():
+        summed = (network(pixels) + network(pixels.flip(3))).numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "f.npy"), summed, rtol=1e-4, atol=1e-6)
 
 
 def test_embed_of_a_record_equals_that_of_the_folder(fixtures: Path, run: Run, tmp_path: Path) -> None:
@@ -65,7 +78,8 @@ def test_embed_of_a_record_equals_that_of_the_folder(fixtures: Path, run: Run, t
 def test_embed_without_flip_is_another_embedding(fixtures: Path, run: Run, tmp_path: Path) -> None:
     embed(fixtures / "folder", tmp_path / "a.npy", run.model)
     embed(fixtures / "folder", tmp_path / "b.npy", run.model, flip=False)
-    assert np.abs(np.load(tmp_path / "a.npy") - np.load(tmp_path / "b.npy")).max() > 1e-4
+    both, alone = (open_features(tmp_path / f"{name}.npy").all() for name in ("a", "b"))
+    assert np.abs(both - alone).max() > 1e-4
 
 
 def test_embed_of_a_list_keeps_its_order(fixtures: Path, run: Run, tmp_path: Path) -> None:
@@ -77,7 +91,7 @@ def test_embed_of_a_list_keeps_its_order(fixtures: Path, run: Run, tmp_path: Pat
 
 
 def test_embed_writes_the_kits_tree_as_well(fixtures: Path, run: Run, tmp_path: Path) -> None:
-    embed(fixtures / "folder", tmp_path / "f.npy", run.model, half=True, kit=tmp_path / "tree", ending="_m.bin")
+    embed(fixtures / "folder", tmp_path / "f.npy", run.model, kit=tmp_path / "tree", ending="_m.bin")
     stored = np.load(tmp_path / "f.npy").astype(np.float64)
     assert len(list((tmp_path / "tree").rglob("*.*"))) == 32
     data = (tmp_path / "tree" / "id_00003" / "0001.jpg_m.bin").read_bytes()

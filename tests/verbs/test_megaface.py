@@ -16,7 +16,7 @@ from facekd.data.kit_lists import distractor_list, read_distractor_list, read_pr
 from facekd.data.kit_tree import write_tree
 from facekd.data.synthetic import write_faces
 from facekd.errors import DataError
-from facekd.evaluation.identification import IdentificationResult
+from facekd.evaluation.identification_result import IdentificationResult
 from facekd.runs import Run
 from facekd.verbs.megaface import compare_models, megaface
 

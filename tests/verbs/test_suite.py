@@ -285,6 +285,7 @@ def test_ijb_is_measured_from_features_of_this_model(run: Run, ijbb: Path, fixtu
     row = by_set(evaluate_all(run.path, ijbb, device="cpu"))["IJB-B"]
     assert (row.status, row.paths) == ("measured", [str(ijbb / "IJBB"), str(out)])
     assert row.further[-1] == "16 templates"
+    assert json.loads((run.results / f"ijb-{row.name}.json").read_text())["templates"] == 16
 
 
 def test_features_of_other_options_are_not_used_for_ijb(run: Run, ijbb: Path, fixtures: Path) -> None:
