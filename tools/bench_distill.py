@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from facekd.answers import Size
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, ScheduleRecipe
 from facekd.data.augment import Augmentation, Crop, Flip
 from facekd.data.imageset import ImageSet, Pixels
@@ -130,7 +131,8 @@ class Bench:
         anchors = Anchors(self.route, self.loader, self.images.fingerprint(), kind, self.machine)
         network = create(self.student, size=self.size, outputs=self.outputs)
         sample = anchors.teacher([0]).sample()
-        return Distillation(network, self.losses, anchors.teacher, sample, self.head, self.classes)
+        return Distillation(network, self.losses, anchors.teacher, sample, self.head,
+                            Size(len(self.images), self.classes))
 
     def build_cache(self) -> float:
         """Seconds to write the slots of the first epoch, divided by their number."""

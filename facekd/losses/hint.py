@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable
 from facekd.losses.registry import Loss, register
+from facekd.losses.stages import level, maps_of
 
 MIDDLE = -1
 """As a stage: the middle one, and the shallower of two middle ones (the second of three, the second of four)."""
@@ -32,24 +33,28 @@ class Hint(Loss):
     """
 
     name = "hint"
+    paper = "Romero et al., FitNets: Hints for Thin Deep Nets, ICLR 2015"
+    equation = "mean (r(F_s) - F_t)^2 over all elements of one stage's maps, r a 1x1 convolution"
+    weight = 100.0
+    origin = "benchmark of CRD (Tian et al., ICLR 2020)"
     maps = True
 
     def __init__(
-        self, student: Answer, teacher: Answer, *, student_stage: int = MIDDLE, teacher_stage: int = MIDDLE
+        self, student: Answer, teacher: Answer, size: Size, *, student_stage: int = MIDDLE, teacher_stage: int = MIDDLE
     ) -> None:
-        super().__init__(student, teacher)
+        super().__init__(student, teacher, size)
         self.student_stage, self.teacher_stage = student_stage, teacher_stage
         own, target = self._chosen(student, teacher)
         dtype = torch.promote_types(own.dtype, torch.float32)  # a sample taken under autocast is no reason for bfloat16
         self.regressor = nn.Conv2d(own.shape[1], target.shape[1], kernel_size=1, dtype=dtype)
 
-    def forward(self, student: Answer, teacher: Answer, labels: Tensor) -> Tensor:
+    def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
         own, target = self._chosen(student, teacher)
-        side = (min(own.shape[2], target.shape[2]), min(own.shape[3], target.shape[3]))
         # Averaged before the regressor: the two commute, and this order is the cheaper one.
-        own, target = self.regressor(_down(own.to(self.regressor.weight.dtype), side)), _down(target, side)
-        return functional.mse_loss(*comparable(own, target, "maps", "the regressor was made for another teacher"))
+        own, target = level(own.to(self.regressor.weight.dtype), target)
+        both = comparable(self.regressor(own), target, "maps", "the regressor was made for another teacher")
+        return functional.mse_loss(*both)
 
     def _chosen(self, student: Answer, teacher: Answer) -> tuple[Tensor, Tensor]:
         return _map(student, self.student_stage, "student"), _map(teacher, self.teacher_stage, "teacher")
@@ -57,14 +62,8 @@ class Hint(Loss):
 
 def _map(answer: Answer, stage: int, whose: str) -> Tensor:
     """One map of an answer, or a ModelError in words."""
-    count = len(answer.maps)
-    if not count:
-        raise ModelError(f"loss hint: the {whose}'s answer holds no maps: run it live, and ask for its maps as well")
+    maps = maps_of(answer, whose, "hint")
+    count = len(maps)
     if stage >= count:
         raise ModelError(f"loss hint: {whose}_stage {stage} does not exist: the {whose}'s maps are 0 to {count - 1}")
-    return answer.maps[(count - 1) // 2 if stage == MIDDLE else stage]
-
-
-def _down(maps: Tensor, side: tuple[int, int]) -> Tensor:
-    """Maps [N, C, H, W] averaged down to a height and a width."""
-    return maps if maps.shape[2:] == side else functional.adaptive_avg_pool2d(maps, side)
+    return maps[(count - 1) // 2 if stage == MIDDLE else stage]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError, nearest
 from facekd.options import resolve
 
@@ -21,28 +21,39 @@ class Loss(nn.Module, ABC):
     Args:
         student: a sample answer, from which the sizes of trained parts are taken.
         teacher: likewise.
+        size: of the training set.
 
     Attributes:
         name: what recipes call it.
+        paper: authors, title or venue, year.
+        equation: in plain text, as it is computed.
+        weight: what the loss is usually multiplied with.
+        origin: where that weight comes from.
         maps: whether it looks at intermediate maps; the teacher must then run live.
+        features: whether it looks at `Answer.features`; the teacher of a closed set must then run live.
         logits: whether its formula is one of class probabilities, so that embeddings make no sense in it.
     """
 
     name: ClassVar[str]
+    paper: ClassVar[str]
+    equation: ClassVar[str]
+    weight: ClassVar[float] = 1.0
+    origin: ClassVar[str]
     maps: ClassVar[bool] = False
+    features: ClassVar[bool] = False
     logits: ClassVar[bool] = False
 
-    def __init__(self, student: Answer, teacher: Answer) -> None:
+    def __init__(self, student: Answer, teacher: Answer, size: Size) -> None:
         super().__init__()
 
     @abstractmethod
-    def forward(self, student: Answer, teacher: Answer, labels: Tensor) -> Tensor:
+    def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """The loss of one batch.
 
         Args:
             student: what the student says of N images, in any float dtype.
             teacher: what the teacher says of the same images; receives no gradient.
-            labels: int64 [N], the true classes.
+            question: what is known of these images.
 
         Returns:
             A scalar in float32, or in float64 for float64 answers, whatever autocast does around it.
@@ -78,13 +89,14 @@ def kind_of(name: str) -> type[Loss]:
     return _KINDS[name]
 
 
-def create_loss(name: str, student: Answer, teacher: Answer, **options: Any) -> Loss:
+def create_loss(name: str, student: Answer, teacher: Answer, size: Size, /, **options: Any) -> Loss:
     """Make a loss with fresh trained parts.
 
     Args:
         name: one of ``names()``.
         student: a sample answer of any batch size; trained parts take their sizes from it.
-        teacher: likewise; both with maps where the loss's ``maps`` is true.
+        teacher: likewise; both with maps or features where the loss looks at them.
+        size: of the training set.
         options: the loss's own, e.g. ``temperature=2``.
 
     Returns:
@@ -94,4 +106,4 @@ def create_loss(name: str, student: Answer, teacher: Answer, **options: Any) -> 
         ModelError: an unknown name or option, or a value or sample that cannot be used.
     """
     kind = kind_of(name)
-    return kind(student, teacher, **resolve(kind, options, f"loss {name}"))
+    return kind(student, teacher, size, **resolve(kind, options, f"loss {name}"))

@@ -8,12 +8,13 @@ is Hinton's distillation, with ``l2`` mimicking, with ``hint`` FitNets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Question, Size
 from facekd.config import HeadRecipe, LossRecipe
 from facekd.data.loader import Batch
 from facekd.errors import ModelError
@@ -28,6 +29,12 @@ LABELS = "labels"
 """The term that needs no teacher: the cross entropy of the head's logits."""
 
 
+def looks_inside(losses: Mapping[str, LossRecipe], head: HeadRecipe) -> bool:
+    """Whether a term looks at more than the networks' outputs, so that teachers must run live."""
+    kinds = [kind_of(name) for name, recipe in losses.items() if name != LABELS and recipe.weight]
+    return any(kind.maps or (kind.features and head.closed) for kind in kinds)
+
+
 class Distillation(Method):
     """Brings the student's answers to the anchor's.
 
@@ -38,14 +45,15 @@ class Distillation(Method):
         sample: an answer of such a teacher, to take sizes from. Where its outputs are longer or shorter than the
             student's embeddings, a linear projection joins the training (it is not part of the student that leaves).
         head: of the term on labels; ``softmax`` says that outputs are logits, one a class.
-        classes: of the training set.
+        size: of the training set.
     """
 
     student: Network
 
     def __init__(self, student: Network, losses: Mapping[str, LossRecipe], teacher: Callable[[Sequence[int]], Teacher],
-                 sample: Answer, head: HeadRecipe, classes: int) -> None:
+                 sample: Answer, head: HeadRecipe, size: Size) -> None:
         super().__init__()
+        self._closed = head.closed
         self.student, self._teacher_of = student, teacher
         self.weights = {name: recipe.weight for name, recipe in losses.items() if recipe.weight}
         if not set(self.weights) - {LABELS}:
@@ -59,14 +67,14 @@ class Distillation(Method):
         if head.closed and own != theirs:
             raise ModelError(f"the teacher knows {theirs} classes and the data {own}; train both on the same classes")
         self.projection = nn.Identity() if own == theirs else nn.Linear(own, theirs, bias=False)
-        maps = any(kind_of(name).maps for name in self.weights if name != LABELS)
-        self._ask = Tapped(student) if maps else lambda x: Answer(student(x))
-        mine = self._sample()
+        self._ask = Tapped(student) if looks_inside(losses, head) else lambda x: Answer(student(x))
+        mine, sample = self._sample(), self._features(sample)
         self.distances = nn.ModuleDict({
-            name: create_loss(name, mine, sample, **losses[name].options) for name in self.weights if name != LABELS
+            name: create_loss(name, mine, sample, size, **losses[name].options)
+            for name in self.weights if name != LABELS
         })
         scored = LABELS in self.weights
-        self.head = create_head(head.name, own, classes, head.scale, head.margin) if scored else None
+        self.head = create_head(head.name, own, size.classes, head.scale, head.margin) if scored else None
 
     def begin(self, stage: Stage) -> None:
         """Take the stage's anchors as the teacher."""
@@ -74,11 +82,12 @@ class Distillation(Method):
             raise ValueError("distillation needs an anchor in every stage")
         self._teacher = self._teacher_of(stage.anchors)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
         """See `Method.losses`: a term for each loss whose weight is not 0, under its name."""
         own = self._ask(self.student.inputs(batch.images))
-        student, teacher = self._projected(own), self._teacher.answer(batch)
-        terms = {name: self.weights[name] * loss(student, teacher, batch.labels)
+        student, teacher = self._projected(own), self._features(self._teacher.answer(batch))
+        question = Question(batch.labels, batch.index, done)
+        terms = {name: self.weights[name] * loss(student, teacher, question)
                  for name, loss in self.distances.items()}
         if self.head is not None:
             logits = self.head(own.outputs, batch.labels)
@@ -98,7 +107,11 @@ class Distillation(Method):
         return answer.outputs.float()
 
     def _projected(self, answer: Answer) -> Answer:
-        return Answer(self.projection(answer.outputs), answer.maps)
+        return self._features(replace(answer, outputs=self.projection(answer.outputs)))
+
+    def _features(self, answer: Answer) -> Answer:
+        """A face network's features are its embeddings, and not what its last layer reads."""
+        return answer if self._closed else replace(answer, read=None)
 
     @torch.no_grad()
     def _sample(self) -> Answer:

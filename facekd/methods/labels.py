@@ -28,7 +28,7 @@ class Labels(Method):
         self.student = student
         self.head = create_head(recipe.name, student.spec.outputs, classes, recipe.scale, recipe.margin)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
         """See `Method.losses`: ``labels``."""
         logits = self.head(self.student(self.student.inputs(batch.images)), batch.labels)
         return {"labels": F.cross_entropy(logits.float(), batch.labels)}

@@ -64,10 +64,12 @@ class Network(nn.Module):
     Attributes:
         spec: how it was made.
         stages: names of the submodules whose outputs are its intermediate maps, float [N, C, H, W], shallow to deep.
+        final: name of the linear layer that ends it, whose input is a classifier's features.
     """
 
     spec: ModelSpec
     stages: tuple[str, ...]
+    final: str = "fc"
 
     def inputs(self, images: Tensor) -> Tensor:
         """Images as they travel, uint8 [N, size, size, 3] RGB, as the network's input; see `to_input`."""

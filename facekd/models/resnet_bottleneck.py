@@ -49,6 +49,7 @@ class BottleneckResNet(Network):
     """
 
     stages = ("layer1", "layer2", "layer3", "layer4")
+    final = "linear"
 
     def __init__(self, outputs: int, depths: tuple[int, int, int, int], width: float) -> None:
         super().__init__()

@@ -29,6 +29,7 @@ class VGG(Network):
     """
 
     stages = ("block0", "block1", "block2", "block3", "block4")
+    final = "classifier"
 
     def __init__(self, size: int, outputs: int, convolutions: tuple[int, int, int, int, int], width: float) -> None:
         super().__init__()

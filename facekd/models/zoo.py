@@ -39,6 +39,7 @@ class Foreign(Network):
         super().__init__()
         self.net = net
         self.stages = tuple(f"net.{stage}" for stage in stages)
+        self.final = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)][-1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float [N, 3, size, size] to float [N, outputs]."""

@@ -24,13 +24,13 @@ class Anchors:
         fingerprint: of these images.
         kind: how outputs are kept, or ``off`` for live teachers.
         machine: where live teachers run.
-        maps: whether their answers hold intermediate maps; these are never cached.
+        inside: whether their answers hold intermediate maps and features; these are never cached.
     """
 
     def __init__(self, route: Route, loader: Loader, fingerprint: Fingerprint, kind: Kind | Literal["off"],
-                 machine: Machine, maps: bool = False) -> None:
+                 machine: Machine, inside: bool = False) -> None:
         self.route, self.loader, self.fingerprint, self.kind = route, loader, fingerprint, kind
-        self.machine, self.maps = machine, maps
+        self.machine, self.inside = machine, inside
 
     def teacher(self, points: Sequence[int]) -> Teacher:
         """The teacher a stage follows: one point, or the mean of several.
@@ -38,12 +38,12 @@ class Anchors:
         Raises:
             RouteError: a point is missing or damaged, or cannot see the student's images.
         """
-        if self.maps and len(points) > 1:
+        if self.inside and len(points) > 1:
             raise RouteError(
-                "intermediate maps of several points have no meaningful mean; a loss that looks at maps follows one "
+                "maps and features of several points have no meaningful mean; a loss that looks at them follows one "
                 "point a stage: use another plan, or set its weight to 0"
             )
-        teachers = [self._live(p) if self.kind == "off" or self.maps else self._cached(p) for p in points]
+        teachers = [self._live(p) if self.kind == "off" or self.inside else self._cached(p) for p in points]
         return teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)
 
     def outputs(self, point: int, slot: int = 0) -> Values:
@@ -76,10 +76,10 @@ class Anchors:
     def _live(self, point: int) -> LiveTeacher:
         file = self.route.point_file(point)
         # What is computed once is computed in full precision.
-        dtype = {"dtype": self.machine.dtype} if self.kind == "off" or self.maps else {}
-        teacher = live_teacher(file, self.machine.device, maps=self.maps, **dtype)
-        if teacher.size != self.loader.size and (self.kind == "off" or self.maps):
-            remedy = "a loss without maps" if self.maps else "cache=float16"
+        dtype = {"dtype": self.machine.dtype} if self.kind == "off" or self.inside else {}
+        teacher = live_teacher(file, self.machine.device, inside=self.inside, **dtype)
+        if teacher.size != self.loader.size and (self.kind == "off" or self.inside):
+            remedy = "a loss that does not look inside" if self.inside else "cache=float16"
             raise RouteError(
                 f"the teacher {file} takes {teacher.size} px and the student {self.loader.size} px; "
                 f"a live teacher sees the student's images: use {remedy}, or a student of the teacher's size"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -56,16 +57,16 @@ class TorchTeacher(LiveTeacher):
         file: its weights.
         device: where it runs.
         dtype: float32, or what autocast shall compute in.
-        maps: whether its answers hold intermediate maps.
+        inside: whether its answers hold intermediate maps and features.
     """
 
     def __init__(self, file: Path, device: torch.device, dtype: torch.dtype = torch.float32,
-                 maps: bool = False) -> None:
+                 inside: bool = False) -> None:
         model = load_model(file).requires_grad_(False)
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._model, self._dtype, self._device = model, dtype, device
         self.size, self.dimension = model.spec.size, model.spec.outputs
-        self._ask = Tapped(model) if maps else lambda x: Answer(model(x))  # without self: no circle keeps it alive
+        self._ask = Tapped(model) if inside else lambda x: Answer(model(x))  # without self: no circle keeps it alive
 
     def answer(self, batch: Batch) -> Answer:
         """See `Teacher.answer`."""
@@ -79,11 +80,11 @@ class TorchTeacher(LiveTeacher):
     def _answer(self, images: torch.Tensor) -> Answer:
         with torch.autocast(images.device.type, self._dtype, enabled=self._dtype != torch.float32):
             answer = self._ask(self._model.inputs(images))
-        return Answer(answer.outputs.float(), answer.maps)
+        return replace(answer, outputs=answer.outputs.float())
 
 
 class OnnxTeacher(LiveTeacher):
-    """Any InsightFace-compatible ONNX, run by ONNX Runtime; it has no maps."""
+    """Any InsightFace-compatible ONNX, run by ONNX Runtime; one cannot look inside."""
 
     def __init__(self, file: Path) -> None:
         self._model = OnnxEmbedder(file)
@@ -106,10 +107,10 @@ class MeanTeacher(Teacher):
 
 
 def live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32,
-                 maps: bool = False) -> LiveTeacher:
+                 inside: bool = False) -> LiveTeacher:
     """The anchor in ``file`` as a live teacher: safetensors by torch, ONNX by ONNX Runtime.
 
     Raises:
         ModelError: the file is damaged.
     """
-    return OnnxTeacher(file) if file.suffix == ".onnx" else TorchTeacher(file, device, dtype, maps)
+    return OnnxTeacher(file) if file.suffix == ".onnx" else TorchTeacher(file, device, dtype, inside)

@@ -102,7 +102,7 @@ class Trainer:
         saved = time.monotonic()
         for step, batch in enumerate(self._batches(begin.step, end - begin.step), begin.step + 1):
             rate = learning_rate(self.schedule, step - 1 - first, end - first, self.loader.steps)
-            log.add(self._step(batch, optimizer, rate))
+            log.add(self._step(batch, optimizer, rate, (step - 1) / self.steps))
             epoch, epoch_ends = step / self.loader.steps, step % self.loader.steps == 0
             logged = step % LOG_STEPS == 0
             due = logged and time.monotonic() - saved > self.checkpoint_seconds  # the clock adds no lines to the log
@@ -130,11 +130,11 @@ class Trainer:
                 if count == 0:
                     return
 
-    def _step(self, batch: Batch, optimizer: torch.optim.Optimizer, rate: float) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, optimizer: torch.optim.Optimizer, rate: float, done: float) -> dict[str, Tensor]:
         for group in optimizer.param_groups:
             group["lr"] = rate
         with self.machine.autocast():
-            losses = self.method.losses(batch.to(self.machine.device))
+            losses = self.method.losses(batch.to(self.machine.device), done)
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]

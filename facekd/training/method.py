@@ -39,5 +39,10 @@ class Method(nn.Module, ABC):
         """Prepare for a stage, e.g. fetch its anchor; called once before the stage's first step, also on resume."""
 
     @abstractmethod
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The named, weighted loss terms of a batch (scalars, float32); the loop minimises their sum."""
+    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
+        """The named, weighted loss terms of a batch (scalars, float32); the loop minimises their sum.
+
+        Args:
+            batch: the images.
+            done: share of the training's steps that are done, from 0 to below 1.
+        """

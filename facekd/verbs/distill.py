@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from facekd.answers import Size
 from facekd.config import DistillRecipe
 from facekd.data.training_set import TrainingSet, open_training
 from facekd.errors import RouteError
-from facekd.losses import kind_of
-from facekd.methods.distillation import LABELS, Distillation
+from facekd.methods.distillation import Distillation, looks_inside
 from facekd.models.count import parameters
 from facekd.models.weights import save_model
 from facekd.recipes import load_recipe
@@ -69,10 +69,11 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
         return run.path
     loader = training_loader(data, resolved.student.size, resolved)
     _check_legs(followed, schedule.epochs * loader.steps)
-    maps = any(kind_of(name).maps for name, term in resolved.terms.items() if name != LABELS and term.weight)
-    anchors = Anchors(route, loader, fingerprint, resolved.cache, Machine(resolved.machine), maps)
+    inside = looks_inside(resolved.terms, resolved.head)
+    anchors = Anchors(route, loader, fingerprint, resolved.cache, Machine(resolved.machine), inside)
     sample = anchors.teacher(followed.legs[0].points).sample()
-    method = Distillation(student, resolved.terms, anchors.teacher, sample, resolved.head, classes)
+    method = Distillation(student, resolved.terms, anchors.teacher, sample, resolved.head,
+                          Size(len(data.images), classes))
     walk = Walk(followed, route, run.plan, schedule.epochs, _distances(followed, data, route, method, resolved))
     recorder = Recorder(run, student, resolved.route.every, loader.steps)
     Trainer(run, method, walk, loader, schedule, resolved.machine, recorder).fit()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.embeddings import cosine, l2
@@ -75,6 +75,6 @@ def test_unequal_shapes_are_refused_not_broadcast(loss: Distance, shape: tuple[i
 ])
 def test_by_name_it_is_the_same_distance(name: str, options: dict[str, bool], distance: Distance) -> None:
     student, teacher = pair()
-    loss = create_loss(name, Answer(student), Answer(teacher), **options)
-    found = loss(Answer(student), Answer(teacher), torch.zeros(7, dtype=torch.int64))
+    loss = create_loss(name, Answer(student), Answer(teacher), Size(9, 9), **options)
+    found = loss(Answer(student), Answer(teacher), Question(torch.zeros(7, dtype=torch.int64), torch.arange(7)))
     assert torch.equal(found, distance(student, teacher))

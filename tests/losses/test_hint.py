@@ -6,11 +6,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 
-LABELS = torch.zeros(5, dtype=torch.int64)
+QUESTION = Question(torch.zeros(5, dtype=torch.int64), torch.arange(5))
+SIZE = Size(5, 3)
 
 
 def answer(*shapes: tuple[int, int, int], seed: int = 0) -> Answer:
@@ -39,9 +40,9 @@ def test_it_is_the_mean_squared_difference_at_the_smaller_side(
     own: tuple[int, int, int], target: tuple[int, int, int], side: int
 ) -> None:
     student, teacher = answer(own), answer(target, seed=1)
-    loss = create_loss("hint", student, teacher)
+    loss = create_loss("hint", student, teacher, SIZE)
     exact = truth(loss, student.maps[0], teacher.maps[0], side)
-    assert float(loss(student, teacher, LABELS).detach()) == pytest.approx(exact, rel=1e-5)
+    assert float(loss(student, teacher, QUESTION).detach()) == pytest.approx(exact, rel=1e-5)
 
 
 def test_each_side_of_a_map_is_brought_to_the_smaller() -> None:
@@ -49,20 +50,20 @@ def test_each_side_of_a_map_is_brought_to_the_smaller() -> None:
     student_map, teacher_map = student.maps[0], teacher.maps[0]
     even = (Answer(student.outputs, (student_map.reshape(5, 3, 4, 2, 2).mean(dim=3),)),
             Answer(teacher.outputs, (teacher_map.reshape(5, 7, 4, 2, 2).mean(dim=4),)))
-    loss = create_loss("hint", student, teacher)
-    torch.testing.assert_close(loss(student, teacher, LABELS), loss(*even, LABELS))
+    loss = create_loss("hint", student, teacher, SIZE)
+    torch.testing.assert_close(loss(student, teacher, QUESTION), loss(*even, QUESTION))
 
 
 def test_a_map_the_regressor_can_make_costs_nothing() -> None:
     student, teacher = answer((3, 4, 4)), answer((3, 4, 4))
-    loss = create_loss("hint", student, teacher)
+    loss = create_loss("hint", student, teacher, SIZE)
     loss.load_state_dict({"regressor.weight": torch.eye(3)[:, :, None, None], "regressor.bias": torch.zeros(3)})
-    assert float(loss(student, teacher, LABELS).detach()) == 0
+    assert float(loss(student, teacher, QUESTION).detach()) == 0
 
 
 def test_the_regressor_has_a_weight_and_a_bias_and_nothing_else() -> None:
     shapes = {key: tuple(value.shape) for key, value in
-              create_loss("hint", answer((3, 4, 4)), answer((7, 4, 4))).state_dict().items()}
+              create_loss("hint", answer((3, 4, 4)), answer((7, 4, 4)), SIZE).state_dict().items()}
     assert shapes == {"regressor.weight": (7, 3, 1, 1), "regressor.bias": (7,)}
 
 
@@ -71,15 +72,15 @@ STAGES = [(c, 4, 4) for c in (2, 3, 4, 5, 6)]
 
 @pytest.mark.parametrize(("count", "channels"), [(1, 2), (2, 2), (3, 3), (4, 3), (5, 4)])
 def test_the_middle_stage_is_taken_by_default(count: int, channels: int) -> None:
-    loss = create_loss("hint", answer(*STAGES[:count]), answer(*STAGES[:count]))
+    loss = create_loss("hint", answer(*STAGES[:count]), answer(*STAGES[:count]), SIZE)
     assert loss.state_dict()["regressor.weight"].shape[:2] == (channels, channels)
 
 
 def test_stages_are_counted_from_the_shallowest() -> None:
     student, teacher = answer(*STAGES), answer(*STAGES, seed=1)
-    loss = create_loss("hint", student, teacher, student_stage=0, teacher_stage=4)
+    loss = create_loss("hint", student, teacher, SIZE, student_stage=0, teacher_stage=4)
     exact = truth(loss, student.maps[0], teacher.maps[4], 4)
-    assert float(loss(student, teacher, LABELS).detach()) == pytest.approx(exact, rel=1e-5)
+    assert float(loss(student, teacher, QUESTION).detach()) == pytest.approx(exact, rel=1e-5)
 
 
 @pytest.mark.parametrize(("options", "text"), [
@@ -89,15 +90,15 @@ def test_stages_are_counted_from_the_shallowest() -> None:
 ])
 def test_a_stage_that_is_not_there_is_refused(options: dict[str, int], text: str) -> None:
     with pytest.raises(ModelError, match=text):
-        create_loss("hint", answer(*STAGES[:3]), answer(*STAGES[:3]), **options)
+        create_loss("hint", answer(*STAGES[:3]), answer(*STAGES[:3]), SIZE, **options)
 
 
 def test_an_answer_without_maps_is_refused_by_whose_it_is() -> None:
     with pytest.raises(ModelError, match="the teacher's answer holds no maps: run it live"):
-        create_loss("hint", answer(*STAGES), answer())
+        create_loss("hint", answer(*STAGES), answer(), SIZE)
 
 
 def test_a_teacher_of_other_channels_is_refused() -> None:
-    loss = create_loss("hint", answer((3, 4, 4)), answer((7, 4, 4)))
+    loss = create_loss("hint", answer((3, 4, 4)), answer((7, 4, 4)), SIZE)
     with pytest.raises(ModelError, match="the regressor was made for another teacher"):
-        loss(answer((3, 4, 4)), answer((8, 4, 4)), LABELS)
+        loss(answer((3, 4, 4)), answer((8, 4, 4)), QUESTION)

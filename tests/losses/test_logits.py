@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.logits import kl
@@ -33,8 +33,9 @@ def truth(student: Tensor, teacher: Tensor, temperature: float) -> NDArray[np.fl
 
 
 def kd(student: Tensor, teacher: Tensor, **options: float) -> Tensor:
-    loss = create_loss("kd", Answer(student), Answer(teacher), **options)
-    value: Tensor = loss(Answer(student), Answer(teacher), torch.zeros(len(student), dtype=torch.int64))
+    loss = create_loss("kd", Answer(student), Answer(teacher), Size(9, 9), **options)
+    question = Question(torch.zeros(len(student), dtype=torch.int64), torch.arange(len(student)))
+    value: Tensor = loss(Answer(student), Answer(teacher), question)
     return value
 
 

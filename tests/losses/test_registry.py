@@ -8,36 +8,37 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss, kind_of, names
 
-LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
+QUESTION = Question(torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([4, 0, 7, 1, 2, 5]), 0.5)
+SIZE = Size(images=8, classes=3)
 NOT_ZERO = {"hint"}
 """Losses that equal answers do not bring to 0, because a regressor that begins at random stands between them."""
 
 
-def answers(count: int = len(LABELS), dtype: torch.dtype = torch.float32) -> tuple[Answer, Answer]:
+def answers(count: int = len(QUESTION.labels), dtype: torch.dtype = torch.float32) -> tuple[Answer, Answer]:
     """Fresh leaves, alike on each call: outputs of one length, maps of different channels and sides."""
     generator = torch.Generator().manual_seed(7)
 
     def leaf(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)[:count].to(dtype).requires_grad_()
 
-    n = len(LABELS)
-    student = Answer(leaf(n, 8), (leaf(n, 3, 8, 8), leaf(n, 4, 4, 4), leaf(n, 6, 2, 2)))
-    teacher = Answer(leaf(n, 8), (leaf(n, 5, 8, 8), leaf(n, 7, 4, 4), leaf(n, 9, 4, 4), leaf(n, 11, 1, 1)))
+    n = len(QUESTION.labels)
+    student = Answer(leaf(n, 8), (leaf(n, 3, 8, 8), leaf(n, 4, 4, 4), leaf(n, 6, 2, 2)), leaf(n, 6))
+    teacher = Answer(leaf(n, 8), (leaf(n, 5, 8, 8), leaf(n, 7, 4, 4), leaf(n, 9, 4, 4), leaf(n, 11, 1, 1)), leaf(n, 11))
     return student, teacher
 
 
 def make(name: str, dtype: torch.dtype = torch.float32) -> Loss:
     """A loss made from a sample of 2 images."""
     torch.manual_seed(1)
-    return create_loss(name, *answers(2, dtype))
+    return create_loss(name, *answers(2, dtype), SIZE)
 
 
 def leaves(answer: Answer) -> list[Tensor]:
-    return [answer.outputs, *answer.maps]
+    return [answer.outputs, answer.features, *answer.maps]
 
 
 @pytest.fixture(params=names())
@@ -50,14 +51,14 @@ def test_the_registry_holds_the_promised_names() -> None:
 
 
 def test_a_loss_is_one_finite_float32_above_zero(name: str) -> None:
-    value = make(name)(*answers(), LABELS)
+    value = make(name)(*answers(), QUESTION)
     assert (value.shape, value.dtype) == ((), torch.float32)
     assert bool(value.isfinite()) and float(value.detach()) > 0
 
 
 def test_the_gradient_reaches_the_student_and_no_teacher(name: str) -> None:
     student, teacher = answers()
-    make(name)(student, teacher, LABELS).backward()
+    make(name)(student, teacher, QUESTION).backward()
     slopes = [leaf.grad for leaf in leaves(student) if leaf.grad is not None]
     assert any(bool(slope.any()) for slope in slopes) and all(bool(slope.isfinite().all()) for slope in slopes)
     assert [leaf.grad for leaf in leaves(teacher)] == [None] * len(leaves(teacher))
@@ -65,30 +66,31 @@ def test_the_gradient_reaches_the_student_and_no_teacher(name: str) -> None:
 
 def test_the_gradient_reaches_every_part_of_its_own(name: str) -> None:
     loss = make(name)
-    loss(*answers(), LABELS).backward()
+    loss(*answers(), QUESTION).backward()
     assert [key for key, p in loss.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 def test_the_gradient_is_that_of_differences(name: str) -> None:
     loss, (student, teacher) = make(name, torch.float64), answers(3, torch.float64)
 
-    def value(outputs: Tensor, *maps: Tensor) -> Tensor:
-        result: Tensor = loss(Answer(outputs, maps), teacher, LABELS[:3])
+    def value(outputs: Tensor, read: Tensor, *maps: Tensor) -> Tensor:
+        question = Question(QUESTION.labels[:3], QUESTION.index[:3], 0.5)
+        result: Tensor = loss(Answer(outputs, maps, read), teacher, question)
         return result
 
     assert torch.autograd.gradcheck(value, tuple(leaves(student)))
 
 
 def test_float64_answers_give_a_float64_loss(name: str) -> None:
-    exact = make(name, torch.float64)(*answers(dtype=torch.float64), LABELS)
+    exact = make(name, torch.float64)(*answers(dtype=torch.float64), QUESTION)
     assert exact.dtype == torch.float64
 
 
 def test_low_precision_answers_give_a_float32_loss(name: str) -> None:
     loss, (student, teacher) = make(name, torch.bfloat16), answers(dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        inside = loss(student, teacher, LABELS)
-    outside = loss(student, teacher, LABELS)
+        inside = loss(student, teacher, QUESTION)
+    outside = loss(student, teacher, QUESTION)
     assert inside.dtype == outside.dtype == torch.float32
     assert float(inside.detach()) == pytest.approx(float(outside.detach()), rel=1e-2)
     assert {p.dtype for p in loss.parameters()} <= {torch.float32}
@@ -97,28 +99,28 @@ def test_low_precision_answers_give_a_float32_loss(name: str) -> None:
 @pytest.mark.parametrize("same", sorted(set(names()) - NOT_ZERO))
 def test_equal_answers_cost_nothing(same: str) -> None:
     student, _ = answers()
-    loss = create_loss(same, student, student)
-    assert float(loss(student, student, LABELS).detach()) == pytest.approx(0, abs=1e-6)
+    loss = create_loss(same, student, student, SIZE)
+    assert float(loss(student, student, QUESTION).detach()) == pytest.approx(0, abs=1e-6)
 
 
 def test_it_looks_at_maps_only_where_it_says_so(name: str) -> None:
     student, teacher = answers()
-    bare = Answer(student.outputs), Answer(teacher.outputs)
+    bare = Answer(student.outputs, read=student.read), Answer(teacher.outputs, read=teacher.read)
     if kind_of(name).maps:
         with pytest.raises(ModelError, match="maps"):
-            create_loss(name, *bare)
+            create_loss(name, *bare, SIZE)
         with pytest.raises(ModelError, match="maps"):
-            make(name)(*bare, LABELS)
+            make(name)(*bare, QUESTION)
     else:
-        assert torch.equal(create_loss(name, *bare)(*bare, LABELS), make(name)(student, teacher, LABELS))
+        assert torch.equal(create_loss(name, *bare, SIZE)(*bare, QUESTION), make(name)(student, teacher, QUESTION))
 
 
 def test_an_unknown_option_names_the_valid_ones(name: str) -> None:
     with pytest.raises(ModelError, match=f"loss {name}: unknown option 'widht'; its options are: "):
-        create_loss(name, *answers(), widht=1)
+        create_loss(name, *answers(), SIZE, widht=1)
 
 
-@pytest.mark.parametrize("ask", [kind_of, lambda name: create_loss(name, *answers())])
+@pytest.mark.parametrize("ask", [kind_of, lambda name: create_loss(name, *answers(), SIZE)])
 def test_an_unknown_loss_names_the_nearest(ask: Callable[[str], object]) -> None:
     with pytest.raises(ModelError, match="unknown loss 'cosin': did you mean 'cosine'"):
         ask("cosin")

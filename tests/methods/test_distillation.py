@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facekd.answers import Answer
+from facekd.answers import Answer, Size
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, ScheduleRecipe
 from facekd.data.augment import Flip
 from facekd.data.faceset import open_faces
@@ -31,6 +31,7 @@ from facekd.training.loop import Trainer
 from facekd.training.method import Stage
 
 SOFTMAX = HeadRecipe(name="softmax")
+SIZE = Size(48, 8)
 CPU = torch.device("cpu")
 Float64 = NDArray[np.float64]
 
@@ -62,12 +63,13 @@ def recipes(losses: dict[str, Any]) -> dict[str, LossRecipe]:
 
 def make(losses: dict[str, Any] | None = None, outputs: int = 16) -> Distillation:
     """A student of embeddings, beside teachers of 16."""
-    return Distillation(student(outputs), recipes(losses or {"l2": 1}), of_table, TEACHERS[0].sample(), HeadRecipe(), 8)
+    terms = recipes(losses or {"l2": 1})
+    return Distillation(student(outputs), terms, of_table, TEACHERS[0].sample(), HeadRecipe(), SIZE)
 
 
 def classifier(losses: dict[str, Any], teacher: Teacher) -> Distillation:
     """A student of 8 classes after one teacher, ready for a batch."""
-    method = Distillation(student(8), recipes(losses), lambda points: teacher, teacher.sample(), SOFTMAX, 8)
+    method = Distillation(student(8), recipes(losses), lambda points: teacher, teacher.sample(), SOFTMAX, SIZE)
     method.begin(Stage(1, (0,)))
     return method
 
@@ -90,7 +92,7 @@ def point(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def live(point: Path) -> LiveTeacher:
-    return live_teacher(point, CPU, maps=True)
+    return live_teacher(point, CPU, inside=True)
 
 
 def pixels(batch: Batch) -> Tensor:
@@ -125,7 +127,7 @@ def test_terms_follow_their_formulas(
     batch, method = next(loader.epoch(0)), make({**losses, "labels": 0})
     method.begin(Stage(1, (5,)))
     own = method.student(pixels(batch)).double()
-    found = method.losses(batch)
+    found = method.losses(batch, 0.0)
     assert list(found) == [name]
     truth = formula(own, TEACHERS[5].answer(batch).outputs.double())
     assert float(found[name].detach()) == pytest.approx(float(truth.detach()), rel=1e-5)
@@ -136,7 +138,7 @@ def test_kd_and_labels_follow_their_formulas(loader: Loader, options: dict[str, 
     batch = next(loader.epoch(0))
     method = classifier({"labels": 0.1, "kd": {"weight": 0.9, **options}}, TEACHERS[7])
     own = float64(method.student(pixels(batch)))
-    losses = method.losses(batch)
+    losses = method.losses(batch, 0.0)
     kd = kd_by_hand(own, float64(TEACHERS[7].answer(batch).outputs), temperature)
     labels = -log_softmax(own)[np.arange(4), batch.labels.numpy()].mean()
     assert {name: float(value.detach()) for name, value in losses.items()} == {
@@ -147,13 +149,13 @@ def test_kd_and_labels_follow_their_formulas(loader: Loader, options: dict[str, 
 def test_the_mixture_of_everything_is_the_weighted_sum_of_its_terms(loader: Loader, live: LiveTeacher) -> None:
     batch, weights = next(loader.epoch(0)), {"kd": 0.9, "hint": 100, "l2": 0.5, "cosine": 2, "labels": 0.1}
     method = classifier(weights, live)
-    mixed = method.losses(batch)
+    mixed = method.losses(batch, 0.0)
     assert mixed.keys() == weights.keys()
     for name, weight in weights.items():
         alone = classifier({name: 1, **({"kd": 1} if name == "labels" else {})}, live)
         if name == "hint":  # it draws its regressor, at the same place among the random numbers only by chance
             alone.distances.load_state_dict(method.distances.state_dict())
-        single = alone.losses(batch)[name].detach()
+        single = alone.losses(batch, 0.0)[name].detach()
         assert float(mixed[name].detach()) == pytest.approx(weight * float(single), rel=1e-5)
 
 
@@ -172,7 +174,7 @@ def test_a_hint_follows_its_formula_on_the_live_teachers_maps(loader: Loader, po
     teacher.eval().get_submodule("layer2").register_forward_hook(keep("teacher"))
     method.student.get_submodule(method.student.stages[0]).register_forward_hook(keep("student"))
     teacher(pixels(batch))
-    loss = float(method.losses(batch)["hint"].detach())
+    loss = float(method.losses(batch, 0.0)["hint"].detach())
     own, target = float64(maps["student"]), float64(maps["teacher"])
     assert own.shape[2:] == target.shape[2:] == (16, 16)
     weight, bias = (float64(p) for p in method.distances.parameters())
@@ -210,7 +212,7 @@ def test_a_stage_changes_the_anchor(loader: Loader) -> None:
     found = []
     for anchor in (0, 5, 0):
         method.begin(Stage(1, (anchor,)))
-        found.append(float(method.losses(batch)["l2"].detach()))
+        found.append(float(method.losses(batch, 0.0)["l2"].detach()))
     assert found[0] == found[2] != found[1]
 
 
@@ -221,7 +223,7 @@ def test_all_anchors_of_a_stage_are_asked_for() -> None:
         asked.append(points)
         return TEACHERS[0]
 
-    method = Distillation(student(), recipes({"l2": 1}), of, TEACHERS[0].sample(), HeadRecipe(), 8)
+    method = Distillation(student(), recipes({"l2": 1}), of, TEACHERS[0].sample(), HeadRecipe(), SIZE)
     method.begin(Stage(1, (2, 4, 9)))
     assert asked == [(2, 4, 9)]
 
@@ -239,7 +241,7 @@ def test_a_projection_is_there_only_where_sizes_differ() -> None:
 def test_a_projection_stands_before_the_teacher_and_not_before_the_labels(loader: Loader) -> None:
     batch, method = next(loader.epoch(0)), make({"l2": {"normalize": False}, "labels": 1}, outputs=8)
     method.begin(Stage(1, (5,)))
-    own, losses = float64(method.student(pixels(batch))), method.losses(batch)
+    own, losses = float64(method.student(pixels(batch))), method.losses(batch, 0.0)
     projected = own @ float64(method.state_dict()["projection.weight"]).T
     truth = ((projected - float64(TEACHERS[5].answer(batch).outputs)) ** 2).sum(1).mean()
     assert float(losses["l2"].detach()) == pytest.approx(truth, rel=1e-5)
@@ -270,7 +272,7 @@ def test_outputs_may_be_asked_for_between_steps_of_a_hint(loader: Loader, live: 
         method = classifier({"hint": 1}, live)
         if ask:
             method.outputs(other.images)
-        values.append(method.losses(batch)["hint"])
+        values.append(method.losses(batch, 0.0)["hint"])
     assert torch.equal(values[0], values[1])
     values[1].backward()  # type: ignore[no-untyped-call]
 
@@ -348,7 +350,7 @@ def walk(
 
     torch.manual_seed(0)
     network = create("resnet8", size=32, outputs=16, width=0.5)
-    method = Distillation(network, recipes({"l2": 1}), of, Table(0).sample(), HeadRecipe(), 8)
+    method = Distillation(network, recipes({"l2": 1}), of, Table(0).sample(), HeadRecipe(), SIZE)
 
     def unasked(points: Sequence[int]) -> list[float]:
         raise AssertionError("only a greedy plan asks")
@@ -388,7 +390,7 @@ def test_the_teacher_computes_without_gradient_which_kd_libs_does_not(
 
     monkeypatch.setattr(ResNet, "forward", forward)
     method, batch = classifier({"kd": 1, "hint": 1}, live), next(loader.epoch(0))
-    torch.stack(list(method.losses(batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack(list(method.losses(batch, 0.0).values())).sum().backward()  # type: ignore[no-untyped-call]
     assert enabled and not any(enabled)
     answer = live.answer(batch)
     assert not any(value.requires_grad for value in (answer.outputs, *answer.maps))

@@ -33,7 +33,7 @@ def test_the_loss_is_arcfaces(batch: Batch) -> None:
     assert float(angles.max().detach()) < torch.pi - 0.3  # beyond it the formula would be another
     cosines = cosines.index_put((rows, batch.labels), (angles + 0.3).cos())
     truth = F.cross_entropy(16 * cosines, batch.labels)
-    assert float(method.losses(batch)["labels"].detach()) == pytest.approx(float(truth.detach()), rel=1e-4)
+    assert float(method.losses(batch, 0.0)["labels"].detach()) == pytest.approx(float(truth.detach()), rel=1e-4)
 
 
 def test_with_a_softmax_head_the_outputs_are_the_logits(batch: Batch) -> None:
@@ -46,7 +46,7 @@ def test_with_a_softmax_head_the_outputs_are_the_logits(batch: Batch) -> None:
     colours = (colours - mean[:, None, None]) / deviation[:, None, None]
     logits = student(torch.from_numpy(colours).float()).detach().double().numpy()
     truth = np.log(np.exp(logits).sum(1)) - logits[np.arange(8), batch.labels.numpy()]
-    assert float(method.losses(batch)["labels"].detach()) == pytest.approx(truth.mean(), rel=1e-5)
+    assert float(method.losses(batch, 0.0)["labels"].detach()) == pytest.approx(truth.mean(), rel=1e-5)
 
 
 def test_a_softmax_head_needs_one_output_a_class() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from facekd.answers import Size
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe
 from facekd.data.augment import Augmentation, Crop, Flip, ResizedCrop
 from facekd.data.classset import open_classes
@@ -35,8 +36,8 @@ def make(random_route: Route, small_classes: Path) -> Make:
     fingerprint = images.fingerprint()
 
     def anchors(kind: Any, augmentation: Augmentation = VIEWS["flip"], seed: int = 0, size: int = 32,
-                maps: bool = False) -> Anchors:
-        return Anchors(random_route, Loader(images, size, 7, seed, augmentation), fingerprint, kind, MACHINE, maps)
+                inside: bool = False) -> Anchors:
+        return Anchors(random_route, Loader(images, size, 7, seed, augmentation), fingerprint, kind, MACHINE, inside)
 
     return anchors
 
@@ -82,9 +83,9 @@ def test_a_method_cannot_tell_them_apart(make: Make, kind: str, bound: float) ->
         torch.manual_seed(0)
         student = create("resnet8", size=32, outputs=4, width=0.5)
         sample = anchors.teacher([0]).sample()
-        method = Distillation(student, terms, anchors.teacher, sample, HeadRecipe(name="softmax"), 4)
+        method = Distillation(student, terms, anchors.teacher, sample, HeadRecipe(name="softmax"), Size(8, 4))
         method.begin(Stage(1, (2,)))
-        losses.append({name: float(value.detach()) for name, value in method.losses(batch).items()})
+        losses.append({name: float(value.detach()) for name, value in method.losses(batch, 0.0).items()})
     assert losses[0].keys() == {"kd", "l2", "labels"}
     assert losses[1] == pytest.approx(losses[0], rel=3 * bound)
 
@@ -128,7 +129,7 @@ def test_several_points_are_followed_by_the_mean_of_their_outputs(make: Make, ki
 
 @pytest.mark.parametrize("kind", ["float16", "off"])
 def test_maps_are_always_live(make: Make, kind: str) -> None:
-    anchors = make(kind, VIEWS["crop"], maps=True)
+    anchors = make(kind, VIEWS["crop"], inside=True)
     batch, network = shown(anchors)[0], load_model(anchors.route.point_file(1))
     answer, sample = anchors.teacher([1]).answer(batch), anchors.teacher([1]).sample()
     assert len(answer.maps) == len(network.stages) > 1
@@ -167,7 +168,7 @@ def test_a_cached_anchor_of_another_size_sees_its_own_pixels(make: Make, views: 
 @pytest.mark.parametrize("kind", ["float16", "off"])
 def test_a_live_anchor_of_another_size_is_refused(make: Make, kind: str) -> None:
     with pytest.raises(RouteError, match="takes 32 px and the student 48 px; a live teacher sees the student's images"):
-        make(kind, size=48, maps=kind != "off").teacher([1])
+        make(kind, size=48, inside=kind != "off").teacher([1])
 
 
 def test_a_damaged_cache_is_refused_by_name(make: Make) -> None:

@@ -42,7 +42,7 @@ class Linear(Method):
     def begin(self, stage: Stage) -> None:
         self.begun.append(sum(stage.anchors))
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
         colours = batch.images.float().mean(dim=(1, 2)) / 255
         labels = (batch.labels + self.begun[-1]) % 8
         loss = F.cross_entropy(self.student(colours), labels)
@@ -88,7 +88,7 @@ def reference(loader: Loader, lengths: Sequence[int], restart: bool = True) -> n
         momenta = [torch.zeros_like(p) for p in student.parameters()] if restart else momenta
         for i in range(length):
             rate = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * i / length, dtype=torch.float64)).item()) / 2
-            loss = method.losses(batches[step])["labels"]
+            loss = method.losses(batches[step], 0.0)["labels"]
             gradients = torch.autograd.grad(loss, list(student.parameters()))
             with torch.no_grad():
                 for p, g, m in zip(student.parameters(), gradients, momenta, strict=True):
@@ -125,8 +125,8 @@ class LinearWithHead(Linear):
         super().__init__()
         self.head = nn.Linear(3, 8)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {**super().losses(batch), "head": 1e6 * self.head(torch.ones(3)).sum()}
+    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
+        return {**super().losses(batch, done), "head": 1e6 * self.head(torch.ones(3)).sum()}
 
 
 def test_a_head_with_large_gradients_leaves_the_students_clipping_alone(tmp_path: Path, loader: Loader) -> None:
