@@ -14,8 +14,9 @@ from facekd.losses import Loss, create_loss, kind_of, names
 
 QUESTION = Question(torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([4, 0, 7, 1, 2, 5]), 0.5)
 SIZE = Size(images=8, classes=3)
-NOT_ZERO = {"hint"}
-"""Losses that equal answers do not bring to 0, because a regressor that begins at random stands between them."""
+NOT_ZERO = {"hint", "vid", "nkd"}
+"""Losses that equal answers do not bring to 0: a regressor that begins at random stands between them, or the teacher's
+own entropy remains (nkd)."""
 
 
 def answers(count: int = len(QUESTION.labels), dtype: torch.dtype = torch.float32) -> tuple[Answer, Answer]:

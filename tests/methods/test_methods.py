@@ -70,12 +70,14 @@ def student(outputs: int = 16) -> Network:
 
 OPEN = [name for name in names() if not kind_of(name).logits]
 """The losses of embeddings; all serve a closed set."""
+SLOW = {"vid", "nkd"}
+"""Losses whose least value lies far above 0: a variance that must be learnt first, or the teacher's own entropy."""
 METHODS: dict[str, Callable[[], Method]] = {
     "labels alone": lambda: Labels(student(), HEAD, 8),
     "labels of a closed set alone": lambda: Labels(student(8), SOFTMAX, 8),
-    **{name: partial(distillation, {name: 1}) for name in OPEN},
-    **{f"{name} of a closed set, and labels": partial(distillation, {name: 1, "labels": 0.1}, 8, SOFTMAX)
-       for name in names()},
+    **{name: partial(distillation, {name: kind_of(name).weight}) for name in OPEN},
+    **{f"{name} of a closed set, and labels":
+       partial(distillation, {name: kind_of(name).weight, "labels": 0.1}, 8, SOFTMAX) for name in names()},
     "l2 of raw embeddings": lambda: distillation({"l2": {"normalize": False}}),
     "everything": lambda: distillation({**dict.fromkeys(OPEN, 0.5), "labels": 0.1}),
     "everything of a closed set": lambda: distillation({**dict.fromkeys(names(), 0.5), "labels": 0.1}, 8, SOFTMAX),
@@ -101,7 +103,7 @@ def make(request: pytest.FixtureRequest) -> Callable[[int], Method]:
 
 
 def total(method: Method, batch: Batch) -> Tensor:
-    return torch.stack(list(method.losses(batch, 0.0).values())).sum()
+    return torch.stack(list(method.losses(batch, 0.5).values())).sum()
 
 
 def test_losses_are_float32_scalars(make: Callable[[int], Method], batch: Batch) -> None:
@@ -126,17 +128,18 @@ def test_a_few_steps_lower_the_loss(make: Callable[[int], Method], batch: Batch)
         total(method, batch).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(method.parameters(), 5)
         optimizer.step()
-    assert float(total(method, batch).detach()) < 0.9 * first
+    slow = set(method.losses(batch, 0.5)) <= SLOW | {"labels"}
+    assert float(total(method, batch).detach()) < (0.99 if slow else 0.9) * first
 
 
 def test_every_parameter_takes_part_unless_it_lies_behind_the_last_map(
     make: Callable[[int], Method], batch: Batch
 ) -> None:
     method = make(0)
-    losses = method.losses(batch, 0.0)
+    losses = method.losses(batch, 0.5)
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     idle = {name for name, p in method.named_parameters() if p.requires_grad and p.grad is None}
-    if set(losses) == {"hint"}:
+    if all(name != "labels" and kind_of(name).maps for name in losses):
         idle = {name for name in idle if not name.startswith("student.")}
     assert idle == set()
 
