@@ -92,13 +92,33 @@ def _training(verbs: Verbs) -> None:
     verb = add_verb(verbs, "distill", "train a student along the anchors of a plan",
                  "facekd distill faces/train plans/rco.json runs/student student.name=mobilefacenet\n"
                  "  facekd distill --recipe runs/student/recipe.yaml   (again, or continued after a kill)\n\n"
-                 "keys: student.name .size .embedding .options .pixels, losses.NAME (labels, l2, cosine, kd, "
-                 "hint),\n"
+                 "keys: student.name .size .embedding .options .pixels, method ('facekd methods'; e.g. method=kd+rkd),"
+                 "\n  losses.NAME (labels or a loss; .weight .begin .end and its options), partner.*, taps.*,\n"
                  "  schedule.*, head.*, data.classes .withhold .views.*, route.every, cache (float16, float32, off), "
                  "machine.*, seed")
     verb.add_argument("arguments", nargs="*", metavar="FACES PLAN OUT key=value",
                       help="face set, plan, run folder, keys")
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
+
+    verb = add_verb(verbs, "search", "find a student inside a taught ResNet for CIFAR, at a budget; then distill it",
+                 "facekd search runs/teacher runs/search share=0.5      (of the multiply-adds)\n"
+                 "  facekd search runs/teacher runs/quick cost=latency runtime=onnxruntime limit=1.5   (milliseconds)\n"
+                 "  facekd search runs/search --show                      (teacher and student, layer by layer)\n\n"
+                 "gates on the teacher's channels and blocks are turned down until what is open keeps to the budget;\n"
+                 "search.json holds the student's plan, and controls at the same budget: uniform width and random\n"
+                 "subgraphs; only the ResNets for CIFAR (resnet20, resnet32x4, ...) can be searched\n\n"
+                 "keys: cost (macs, parameters, latency), share, limit, runtime (onnxruntime, torch), temperature, "
+                 "sparsity,\n  blocks, random, schedule.*, machine.*, seed")
+    verb.add_argument("arguments", nargs="*", metavar="TEACHER OUT key=value", help="a run of teach, run folder, keys")
+    verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
+    verb.add_argument("--show", action="store_true", help="draw it; with OUT alone that is all that is done")
+
+
+    verb = add_verb(verbs, "methods", "what a student can be trained by: losses, moving teachers, routes",
+                    "facekd methods\n  facekd methods show dkd        (equation, usual weight, options, recipe line)")
+    show = add_verb(verb.add_subparsers(), "show", "one method: paper, equation, weight, options",
+                    "facekd methods show dkd\n  facekd methods show kd+rkd")
+    show.add_argument("name", help="as 'facekd methods' lists it; several joined by +")
 
 
 def _using(verbs: Verbs) -> None:

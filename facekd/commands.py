@@ -93,6 +93,39 @@ def _distill(a: argparse.Namespace) -> int:
     return 0
 
 
+def _search(a: argparse.Namespace) -> int:
+    from facekd.verbs.find import find, next_steps, show
+
+    values, places = _split(a.arguments, 2, "TEACHER OUT")
+    if a.show and len(places) == 1 and not values:
+        out.print(f"{show(places[0])}: the picture")
+        return 0
+    run = find(*places, *values, recipe=a.recipe)
+    out.print(f"{run / 'search.json'}: written; next, with the plan of one teacher ('facekd plan --strategy final'):")
+    for line in next_steps(run):
+        out.print(line)
+    if a.show:
+        out.print(f"{show(run)}: the picture")
+    return 0
+
+
+def _methods(a: argparse.Namespace) -> int:
+    from facekd.reporting.methods_table import methods_table
+    from facekd.verbs.methods import LEFT_OUT, methods
+
+    out.print(methods_table(methods()), soft_wrap=False)
+    out.print("left out: " + "; ".join(f"{name} ({why})" for name, why in LEFT_OUT.items()))
+    out.print("'facekd methods show NAME' has equation, weight, options and recipe line; names join: method='kd + rkd'")
+    return 0
+
+
+def _methods_show(a: argparse.Namespace) -> int:
+    from facekd.verbs.methods import show_method
+
+    out.print(show_method(a.name))
+    return 0
+
+
 def _export(a: argparse.Namespace) -> int:
     from facekd.verbs.export import export
 
@@ -151,6 +184,6 @@ def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str],
 
 COMMANDS: dict[str, Command] = {
     "align": _align, "pack": _pack, "doctor": _doctor, "teach": _teach, "plan": _plan, "route import": _route_import,
-    "distill": _distill, **EVALUATIONS, "export": _export, "report": _report, "embed": _embed, "compare": _compare,
-    "demo": _demo,
+    "distill": _distill, "methods": _methods, "methods show": _methods_show, "search": _search, **EVALUATIONS,
+    "export": _export, "report": _report, "embed": _embed, "compare": _compare, "demo": _demo,
 }

@@ -112,11 +112,16 @@ class TeachRecipe(Recipe):
 
 
 class LossRecipe(Recipe):
-    """A term of the loss: its weight, and the loss's own options beside it, e.g. ``{weight: 0.9, temperature: 4}``."""
+    """A term of the loss: its weight, and the loss's own options beside it, e.g. ``{weight: 0.9, temperature: 4}``.
+
+    ``begin`` and ``end`` let it count during a part of the training only: a hint of the first fifth has ``end: 0.2``.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    weight: float = Field(1.0, ge=0, description="0 leaves the term out")
+    weight: float | None = Field(None, ge=0, description="0 leaves the term out; None: the loss's usual weight")
+    begin: float = Field(0.0, ge=0, lt=1, description="share of the training that is done when it begins to count")
+    end: float = Field(1.0, gt=0, le=1, description="share of the training that is done when it ceases to")
 
     @model_validator(mode="before")
     @classmethod
@@ -129,6 +134,25 @@ class LossRecipe(Recipe):
         return dict(self.model_extra or {})
 
 
+class PartnerRecipe(Recipe):
+    """A teacher that is trained beside its student (methods ``prokt`` and ``dml``); the plan names its architecture."""
+
+    fresh: bool = Field(True, description="begin with fresh weights; false: with those of the plan's point")
+    pace: float = Field(1.0, gt=0, description="factor on its learning rate")
+    pull: float = Field(0.3, ge=0, le=1, description="prokt: lambda, how strongly the student draws it")
+    mode: Literal["penalty", "dual"] = Field("penalty", description="prokt: dual adapts the pull to keep to slack")
+    slack: float = Field(1.0, ge=0, description="prokt, dual: the distance to the student that costs nothing")
+    step: float = Field(1e-3, gt=0, description="prokt, dual: how fast the pull follows the distance")
+    uniform: bool = Field(True, description="prokt: last layers of classifiers begin at 0")
+
+
+class TapsRecipe(Recipe):
+    """Where losses look inside; nothing given means the stages that the network's file names."""
+
+    student: list[str] = Field(default_factory=list, description="stages or module paths, shallow to deep")
+    teacher: list[str] = Field(default_factory=list, description="likewise")
+
+
 class DistillRecipe(Recipe):
     """``facekd distill``: train a student along the anchors of a plan."""
 
@@ -137,9 +161,14 @@ class DistillRecipe(Recipe):
     out: str = Field(description="the run folder to make or to continue")
     data: DataRecipe = Field(default_factory=DataRecipe)
     student: StudentRecipe = Field(default_factory=StudentRecipe)
-    losses: dict[str, LossRecipe] = Field(
-        default_factory=dict, description="labels, or a registered loss, with weights; none: l2 for faces, else kd"
+    method: str = Field(
+        "", description="names joined by +, with their usual weights, e.g. 'kd + rkd'; see 'facekd methods'"
     )
+    losses: dict[str, LossRecipe] = Field(
+        default_factory=dict, description="labels, or a registered loss, with weights; on top of the method's"
+    )
+    partner: PartnerRecipe = Field(default_factory=PartnerRecipe)
+    taps: TapsRecipe = Field(default_factory=TapsRecipe)
     route: RouteRecipe = Field(RouteRecipe(every=0), description="a student that is to teach others records one too")
     head: HeadRecipe = Field(default_factory=HeadRecipe)
     schedule: ScheduleRecipe = Field(default_factory=ScheduleRecipe)
@@ -152,8 +181,22 @@ class DistillRecipe(Recipe):
     def _off(cls, value: Any) -> Any:
         return "off" if value is False else value  # what YAML makes of a bare 'off'
 
-    @property
-    def terms(self) -> dict[str, LossRecipe]:
-        """The losses, or what is usual: l2 of embeddings; for classes 0.1 cross entropy and 0.9 KD (CRD benchmark)."""
-        usual = {"labels": 0.1, "kd": 0.9} if self.head.closed else {"l2": 1.0}
-        return self.losses or {name: LossRecipe(weight=weight) for name, weight in usual.items()}
+
+class SearchRecipe(Recipe):
+    """``facekd search``: find a student inside its teacher; the data are those the teacher was taught."""
+
+    teacher: str = Field(description="a run of teach whose model is a ResNet for CIFAR")
+    out: str = Field(description="the run folder to make or to continue")
+    cost: Literal["macs", "parameters", "latency"] = Field("macs", description="what the budget is given in")
+    share: float = Field(0.5, gt=0, lt=1, description="budget as a share of what the teacher costs")
+    limit: float | None = Field(None, gt=0, description="budget in its own unit, in place of a share; latency: ms")
+    runtime: Literal["torch", "onnxruntime"] = Field(
+        "onnxruntime", description="what latency is measured on: one image, one thread of this machine"
+    )
+    temperature: float = Field(4.0, gt=0, description="of the KL to the teacher; faces have none")
+    sparsity: float = Field(1e-3, gt=0, description="lambda of the first epoch; doubled until the budget is reached")
+    blocks: bool = Field(True, description="whether whole blocks may be dropped")
+    random: int = Field(5, ge=0, description="random subgraphs to draw at the same budget, as controls")
+    schedule: ScheduleRecipe = Field(ScheduleRecipe(epochs=60), description="of the search")
+    machine: MachineRecipe = Field(default_factory=MachineRecipe)
+    seed: int = Field(0, ge=0)

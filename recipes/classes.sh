@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Route Constrained Optimization against its controls, on a closed set of classes.
+# Route Constrained Optimization, its controls and every other method, on a closed set of classes.
 #
 #   recipes/classes.sh DATA OUT PAIR [PROTOCOL]
 #
 # DATA  a class set: a CIFAR archive (python or binary), Parquet, or a folder with train/ and val/ of one folder a class.
 # OUT   receives the runs, the plans and report pages; the same command continues after a kill.
 # PAIR  teacher and student, a name in recipes/classes/pairs.txt.
-# PROTOCOL is a folder of recipes/classes/: crd (240 epochs) or fast (30 epochs, one cycle; default).
-# Environment: METHODS (default "labels kd restarts rco greedy"; also plateau, mean, point1, point2, point3, assistant),
-#   SEEDS (default "0 1 2"), CLASSES (only the first so many; default all), RESULTS (the CSV that receives a row as each
-#   run ends; default OUT/results-{hardware}.csv), JOBS (students trained side by side), FACEKD (the command).
+# PROTOCOL is a folder of recipes/classes/: crd (240 epochs), fast (30 epochs, one cycle; default), short (20 epochs).
+# Environment: METHODS (default "labels kd restarts rco greedy"; also plateau, mean, late, point1, point2, point3,
+#   assistant, and whatever 'facekd methods' lists, alone or joined: at, prokt, kd+rkd, ...), SEEDS (default "0 1 2"),
+#   CLASSES (only the first so many; default all), RESULTS (the CSV that receives a row as each run ends; default
+#   OUT/results-{hardware}.csv), JOBS (students trained side by side), FACEKD (the command).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-[ $# -ge 3 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; echo "Pairs:"; grep -v '^#' "$here/classes/pairs.txt"; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,16s/^# \{0,1\}//p' "$0"; echo "Pairs:"; grep -v '^#' "$here/classes/pairs.txt"; exit 2; }
 data=$1 out=$2 pair=$3 recipes=$here/classes/${4:-fast}
 read -r _ teacher student assistant rate < <(grep "^$pair " "$here/classes/pairs.txt") ||
   { echo "no pair '$pair' in $here/classes/pairs.txt" >&2; exit 2; }
@@ -44,7 +45,10 @@ train() { # METHOD SEED: train one student and measure it
       distill "$run/assistant" "$out/plans/kd.json" "$assistant" "seed=$2" route.every=1000
       $facekd plan "$run/assistant" "$out/plans/assistant-seed$2.json" --strategy final --anchors 1
       distill "$run" "$out/plans/assistant-seed$2.json" "$student" "seed=$2" "schedule.learning_rate=$rate" ;;
-    *) distill "$run" "$out/plans/$1.json" "$student" "seed=$2" "schedule.learning_rate=$rate" ;;
+    *)
+      local plan="$out/plans/$1.json" method=kd
+      [ -f "$plan" ] || plan="$out/plans/kd.json" method=$1
+      distill "$run" "$plan" "$student" "seed=$2" "schedule.learning_rate=$rate" "method=$method" ;;
   esac
   measure "$run"
 }

@@ -34,25 +34,12 @@ def test_only_softmax_is_a_closed_set() -> None:
     assert heads == {"arcface": False, "cosface": False, "softmax": True}
 
 
-@pytest.mark.parametrize(("head", "losses"), [
-    ("arcface", {"l2": 1.0}), ("cosface", {"l2": 1.0}), ("softmax", {"labels": 0.1, "kd": 0.9}),
-])
-def test_without_losses_the_usual_ones_are_taken(head: str, losses: dict[str, float]) -> None:
-    terms = distilled(head={"name": head}).terms
-    assert {name: term.weight for name, term in terms.items()} == losses
-    assert all(term.options == {} for term in terms.values())
-
-
-def test_losses_that_are_named_are_all_there_are() -> None:
-    assert list(distilled(head={"name": "softmax"}, losses={"hint": 100}).terms) == ["hint"]
-
-
 @pytest.mark.parametrize(("written", "weight", "options"), [
     (0.9, 0.9, {}), (2, 2.0, {}), ({"weight": 0.9, "temperature": 4}, 0.9, {"temperature": 4}),
-    ({"normalize": False}, 1.0, {"normalize": False}), ({}, 1.0, {}),
+    ({"normalize": False}, None, {"normalize": False}), ({}, None, {}),
 ])
 def test_a_loss_is_a_number_or_its_weight_and_options(
-    written: Any, weight: float, options: dict[str, Any]
+    written: Any, weight: float | None, options: dict[str, Any]
 ) -> None:
     loss = LossRecipe.model_validate(written)
     assert (loss.weight, loss.options) == (weight, options)

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from facekd.answers import Size
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, ScheduleRecipe
 from facekd.data.augment import Augmentation, Crop, Flip
 from facekd.data.imageset import ImageSet, Pixels
 from facekd.data.loader import Loader
 from facekd.methods.distillation import Distillation
 from facekd.methods.labels import Labels
+from facekd.methods.mixture import mixture
 from facekd.models.registry import Network, create
 from facekd.route.anchors import Anchors
 from facekd.route.route import Route
@@ -110,7 +110,7 @@ class Bench:
         self.outputs, self.size, self.batch = (512 if faces else classes), size, batch
         self.head = HeadRecipe(name="arcface" if faces else "softmax")
         weights = {"l2": 1.0} if faces else {"labels": 0.1, "kd": 0.9}
-        self.losses = {name: LossRecipe(weight=weight) for name, weight in weights.items()}
+        self.mixed = mixture("", {name: LossRecipe(weight=weight) for name, weight in weights.items()}, not faces)
         self.images = Noise(steps * batch, size, classes)
         augmentation: Augmentation = Flip() if faces else Crop()
         self.loader = Loader(self.images, size, batch, 0, augmentation, device=machine.device)
@@ -131,8 +131,7 @@ class Bench:
         anchors = Anchors(self.route, self.loader, self.images.fingerprint(), kind, self.machine)
         network = create(self.student, size=self.size, outputs=self.outputs)
         sample = anchors.teacher([0]).sample()
-        return Distillation(network, self.losses, anchors.teacher, sample, self.head,
-                            Size(len(self.images), self.classes))
+        return Distillation(network, self.mixed, anchors.teacher, sample, self.head, self.loader)
 
     def build_cache(self) -> float:
         """Seconds to write the slots of the first epoch, divided by their number."""

@@ -74,6 +74,16 @@ class Loader:
         versions = self.augmentation.epoch(epoch, len(self.images))
         return self._batches(order[first_step * self.batch : self.steps * self.batch], versions)
 
+    def run(self, step: int, count: int) -> Iterator[Batch]:
+        """``count`` batches from step number ``step`` of a training on, through as many epochs as they take."""
+        while count > 0:
+            epoch, first = divmod(step, self.steps)
+            for batch in self.epoch(epoch, first):
+                yield batch
+                step, count = step + 1, count - 1
+                if count == 0:
+                    return
+
     def slot(self, slot: int) -> Iterator[Batch]:
         """Every image in the set's order, none dropped, in the version that ``slot`` of a teacher cache holds."""
         return self._batches(np.arange(len(self.images)), self.augmentation.slot(slot, len(self.images)))

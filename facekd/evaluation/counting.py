@@ -170,7 +170,7 @@ def levels_of(mates: Mates, sample: Features, share: float) -> tuple[float, floa
         sample: float32 [distractors, dimension].
         share: about this share of all scores is to reach the level.
     """
-    scores = (mates.probes @ sample[:: 1 + mates.probes.shape[0] * len(sample) // JUDGED].T).ravel()
+    scores = (mates.probes @ sample[:: 1 + len(mates.probes) * len(sample) // JUDGED].T).ravel()
     shares = np.array(sorted({share, *SHARES}))
     places = np.maximum(0, len(scores) - 1 - (shares * len(scores)).astype(np.int64))
     scores.partition(np.unique(places))

@@ -1,21 +1,12 @@
-"""Losses that bring a student's answers to a teacher's, in one registry."""
+"""Losses that bring a student's answers to a teacher's, in one registry; a family is a folder."""
 
-from facekd.losses import at as at
-from facekd.losses import cc as cc
-from facekd.losses import dist as dist
-from facekd.losses import dkd as dkd
-from facekd.losses import embeddings as embeddings
-from facekd.losses import hint as hint
-from facekd.losses import kd_std as kd_std
-from facekd.losses import logits as logits
-from facekd.losses import nkd as nkd
-from facekd.losses import nst as nst
-from facekd.losses import pkt as pkt
-from facekd.losses import rkd as rkd
-from facekd.losses import sp as sp
-from facekd.losses import vid as vid
+from facekd.losses import faces as faces
+from facekd.losses import maps as maps
+from facekd.losses import relations as relations
+from facekd.losses import responses as responses
 from facekd.losses.registry import Loss as Loss
 from facekd.losses.registry import create_loss as create_loss
+from facekd.losses.registry import family_of as family_of
 from facekd.losses.registry import kind_of as kind_of
 from facekd.losses.registry import names as names
 from facekd.losses.registry import register as register

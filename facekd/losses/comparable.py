@@ -8,6 +8,12 @@ from torch import Tensor
 from facekd.errors import ModelError
 
 
+def promoted(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in float32, or in float64 where one of them is, whatever their shapes; the teacher cut from the graph."""
+    dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
+    return student.to(dtype), teacher.detach().to(dtype)
+
+
 def comparable(student: Tensor, teacher: Tensor, what: str, remedy: str) -> tuple[Tensor, Tensor]:
     """Both in float32 or better, whatever autocast made of them, and the teacher cut from the graph.
 
@@ -27,5 +33,4 @@ def comparable(student: Tensor, teacher: Tensor, what: str, remedy: str) -> tupl
     """
     if student.shape != teacher.shape:
         raise ModelError(f"student {what} are {list(student.shape)} and the teacher's {list(teacher.shape)}: {remedy}")
-    dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
-    return student.to(dtype), teacher.detach().to(dtype)
+    return promoted(student, teacher)

@@ -11,12 +11,15 @@ from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError, nearest
 from facekd.options import resolve
 
+L = TypeVar("L", bound="Loss")
+
 
 class Loss(nn.Module, ABC):
     """A distance between a student's and a teacher's answers to one batch.
 
-    Parts of its own that are trained with the student (regressors) are its submodules. Its options are the keyword-only
-    arguments of ``__init__``, each with a default.
+    Parts of its own that are trained with the student (regressors) are its submodules. Parts that learn from the
+    teacher alone, before the student does, stand in ``prepared`` and learn in lessons; they are frozen, and in
+    evaluation mode, at any other time. Options are the keyword-only arguments of ``__init__``, each with a default.
 
     Args:
         student: a sample answer, from which the sizes of trained parts are taken.
@@ -29,9 +32,15 @@ class Loss(nn.Module, ABC):
         equation: in plain text, as it is computed.
         weight: what the loss is usually multiplied with.
         origin: where that weight comes from.
+        labels: the usual weight of the cross entropy on labels beside it.
+        alone: whether a face network follows it without a term on labels.
+        first: share of the training it usually has to itself, before labels count; 0 where it counts all the time.
         maps: whether it looks at intermediate maps; the teacher must then run live.
         features: whether it looks at `Answer.features`; the teacher of a closed set must then run live.
         logits: whether its formula is one of class probabilities, so that embeddings make no sense in it.
+        faces: whether its formula is one of embeddings and people, so that logits make no sense in it.
+        lessons: epochs of lessons before each new teacher is followed; need not be whole.
+        prepared: the parts that learn in lessons.
     """
 
     name: ClassVar[str]
@@ -39,12 +48,33 @@ class Loss(nn.Module, ABC):
     equation: ClassVar[str]
     weight: ClassVar[float] = 1.0
     origin: ClassVar[str]
+    labels: ClassVar[float] = 1.0
+    alone: ClassVar[bool] = False
+    first: ClassVar[float] = 0.0
     maps: ClassVar[bool] = False
     features: ClassVar[bool] = False
     logits: ClassVar[bool] = False
+    faces: ClassVar[bool] = False
+    lessons: float = 0.0
 
     def __init__(self, student: Answer, teacher: Answer, size: Size) -> None:
         super().__init__()
+        self.prepared = nn.ModuleDict().eval()
+
+    def train(self: L, mode: bool = True) -> L:
+        """As of any module, but what is prepared stays in evaluation mode; lessons alone train it."""
+        super().train(mode)
+        self.prepared.eval()
+        return self
+
+    def lesson(self, teacher: Answer, question: Question) -> Tensor | None:
+        """One batch of a lesson: the loss of what is prepared, or None where looking was enough (a mean in a buffer).
+
+        Args:
+            teacher: what the teacher says of N images; receives no gradient.
+            question: what is known of them; ``done`` is the share of the lessons that are done, 0 in the first batch.
+        """
+        raise NotImplementedError(f"loss {self.name} takes lessons and has none")
 
     @abstractmethod
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
@@ -63,7 +93,6 @@ class Loss(nn.Module, ABC):
         """
 
 
-L = TypeVar("L", bound=Loss)
 _KINDS: dict[str, type[Loss]] = {}
 
 
@@ -76,6 +105,15 @@ def register(kind: type[L]) -> type[L]:
 def names() -> list[str]:
     """The names of all losses, sorted."""
     return sorted(_KINDS)
+
+
+def family_of(name: str) -> str:
+    """The family of a loss, which is the folder its file lies in, e.g. ``maps``.
+
+    Raises:
+        ModelError: an unknown name.
+    """
+    return kind_of(name).__module__.split(".")[-2]
 
 
 def kind_of(name: str) -> type[Loss]:

@@ -16,23 +16,16 @@ from torch.nn import functional as F
 
 from facekd.answers import Answer, Question, Size
 from facekd.config import HeadRecipe, LossRecipe
-from facekd.data.loader import Batch
+from facekd.data.loader import Batch, Loader
 from facekd.errors import ModelError
 from facekd.heads import create_head
-from facekd.losses import create_loss, kind_of
+from facekd.losses import Loss, create_loss, kind_of
+from facekd.methods.lessons import give_lessons
+from facekd.methods.mixture import LABELS, Mixture
 from facekd.models.registry import Network
-from facekd.models.taps import Tapped
+from facekd.models.taps import Tapped, aside, blank
 from facekd.route.teacher import Teacher
 from facekd.training.method import Method, Stage
-
-LABELS = "labels"
-"""The term that needs no teacher: the cross entropy of the head's logits."""
-
-
-def looks_inside(losses: Mapping[str, LossRecipe], head: HeadRecipe) -> bool:
-    """Whether a term looks at more than the networks' outputs, so that teachers must run live."""
-    kinds = [kind_of(name) for name, recipe in losses.items() if name != LABELS and recipe.weight]
-    return any(kind.maps or (kind.features and head.closed) for kind in kinds)
 
 
 class Distillation(Method):
@@ -40,58 +33,55 @@ class Distillation(Method):
 
     Args:
         student: the network.
-        losses: the terms by name, ``labels`` or a registered loss, with their weights and options.
+        mixture: the terms by name, ``labels`` or a registered loss, with their weights and options.
         teacher: gives the teacher of route points.
         sample: an answer of such a teacher, to take sizes from. Where its outputs are longer or shorter than the
             student's embeddings, a linear projection joins the training (it is not part of the student that leaves).
         head: of the term on labels; ``softmax`` says that outputs are logits, one a class.
-        size: of the training set.
+        loader: of the training set.
+        taps: where the student's maps are taken, see `Tapped`.
     """
 
     student: Network
+    taught: Tensor
 
-    def __init__(self, student: Network, losses: Mapping[str, LossRecipe], teacher: Callable[[Sequence[int]], Teacher],
-                 sample: Answer, head: HeadRecipe, size: Size) -> None:
+    def __init__(self, student: Network, mixture: Mixture, teacher: Callable[[Sequence[int]], Teacher],
+                 sample: Answer, head: HeadRecipe, loader: Loader, taps: Sequence[str] = ()) -> None:
         super().__init__()
-        self._closed = head.closed
-        self.student, self._teacher_of = student, teacher
-        self.weights = {name: recipe.weight for name, recipe in losses.items() if recipe.weight}
-        if not set(self.weights) - {LABELS}:
-            raise ModelError("losses: none follows a teacher; give e.g. losses.kd=0.9, or train by 'facekd teach'")
-        for option in losses[LABELS].options if LABELS in losses else ():
-            raise ModelError(f"loss labels: unknown option '{option}'; it has a weight and no options")
-        for name in set(losses) - {LABELS}:
-            if kind_of(name).logits and not head.closed:
-                raise ModelError(f"loss {name} compares logits, and a face network has embeddings; use l2 or cosine")
+        self._closed, self._loader = head.closed, loader
+        self.student, self._teacher_of, self.terms = student, teacher, mixture.terms
+        _check(self.terms, head.closed)
         own, theirs = student.spec.outputs, sample.outputs.shape[1]
         if head.closed and own != theirs:
             raise ModelError(f"the teacher knows {theirs} classes and the data {own}; train both on the same classes")
         self.projection = nn.Identity() if own == theirs else nn.Linear(own, theirs, bias=False)
-        self._ask = Tapped(student) if looks_inside(losses, head) else lambda x: Answer(student(x))
-        mine, sample = self._sample(), self._features(sample)
-        self.distances = nn.ModuleDict({
-            name: create_loss(name, mine, sample, size, **losses[name].options)
-            for name in self.weights if name != LABELS
-        })
-        scored = LABELS in self.weights
-        self.head = create_head(head.name, own, size.classes, head.scale, head.margin) if scored else None
+        self._ask = Tapped(student, taps) if mixture.looks_inside(head.closed) else lambda x: Answer(student(x))
+        self.distances = self._losses(self._aside(blank(student)), self._features(sample))
+        if self._pupils():
+            self.register_buffer("taught", torch.tensor(-1))
+        scored = LABELS in self.terms
+        self.head = create_head(head.name, own, loader.images.classes, head.scale, head.margin) if scored else None
 
     def begin(self, stage: Stage) -> None:
-        """Take the stage's anchors as the teacher."""
+        """Take the stage's anchors as the teacher, and give the losses that need them lessons about it."""
         if not stage.anchors:
             raise ValueError("distillation needs an anchor in every stage")
         self._teacher = self._teacher_of(stage.anchors)
+        pupils = self._pupils()
+        if pupils and int(self.taught) != stage.anchors[-1]:  # a resumed run finds what was learnt in its checkpoint
+            for loss in pupils:
+                give_lessons(loss, self._followed, self._loader, self.taught.device)
+            self.taught.fill_(stage.anchors[-1])
 
     def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
-        """See `Method.losses`: a term for each loss whose weight is not 0, under its name."""
+        """See `Method.losses`: the terms that count by now, under their names."""
         own = self._ask(self.student.inputs(batch.images))
-        student, teacher = self._projected(own), self._features(self._teacher.answer(batch))
-        question = Question(batch.labels, batch.index, done)
-        terms = {name: self.weights[name] * loss(student, teacher, question)
-                 for name, loss in self.distances.items()}
-        if self.head is not None:
+        student, teacher = self._projected(own), self._followed(batch)
+        weights = self._weights(done)
+        terms = weighed(weights, self.distances, student, teacher, Question(batch.labels, batch.index, done))
+        if self.head is not None and LABELS in weights:
             logits = self.head(own.outputs, batch.labels)
-            terms[LABELS] = self.weights[LABELS] * F.cross_entropy(logits.float(), batch.labels)
+            terms[LABELS] = weights[LABELS] * F.cross_entropy(logits.float(), batch.labels)
         return terms
 
     @torch.no_grad()
@@ -101,10 +91,25 @@ class Distillation(Method):
         Args:
             images: uint8 [N, size, size, 3].
         """
-        training = self.training
-        answer = self._projected(Answer(self.eval().student(self.student.inputs(images))))
-        self.train(training)
-        return answer.outputs.float()
+        return self._aside(images).outputs.float()
+
+    def _followed(self, batch: Batch) -> Answer:
+        """The teacher's answer."""
+        return self._features(self._teacher.answer(batch))
+
+    def _losses(self, student: Answer, teacher: Answer) -> nn.ModuleDict:
+        """The terms but labels, made for such answers."""
+        size = Size(len(self._loader.images), self._loader.images.classes)
+        return nn.ModuleDict({name: create_loss(name, student, teacher, size, **recipe.options)
+                              for name, recipe in self.terms.items() if name != LABELS})
+
+    def _weights(self, done: float) -> dict[str, float]:
+        """Of the terms that count by now."""
+        return {name: recipe.weight or 0.0 for name, recipe in self.terms.items() if recipe.begin <= done < recipe.end}
+
+    def _pupils(self) -> list[Loss]:
+        """The losses that take lessons."""
+        return [loss for loss in self.distances.values() if isinstance(loss, Loss) and loss.lessons > 0]
 
     def _projected(self, answer: Answer) -> Answer:
         return self._features(replace(answer, outputs=self.projection(answer.outputs)))
@@ -114,11 +119,25 @@ class Distillation(Method):
         return answer if self._closed else replace(answer, read=None)
 
     @torch.no_grad()
-    def _sample(self) -> Answer:
-        size, device = self.student.spec.size, next(self.student.parameters()).device
-        images = torch.zeros(2, size, size, 3, dtype=torch.uint8, device=device)
-        training = self.student.training
-        self.student.eval()
-        answer = self._projected(self._ask(self.student.inputs(images)))
-        self.student.train(training)
-        return answer
+    def _aside(self, images: Tensor) -> Answer:
+        """The student's answer in evaluation mode, projected."""
+        return self._projected(aside(self.student, self._ask, images))
+
+
+def weighed(weights: Mapping[str, float], losses: nn.ModuleDict, own: Answer, other: Answer,
+            question: Question) -> dict[str, Tensor]:
+    """The terms of the losses that have a weight, each multiplied by it; ``own`` receives the gradient."""
+    return {name: weights[name] * loss(own, other, question) for name, loss in losses.items() if name in weights}
+
+
+def _check(terms: Mapping[str, LossRecipe], closed: bool) -> None:
+    """Some term must follow the teacher, and each must suit what the networks put out."""
+    if not set(terms) - {LABELS}:
+        raise ModelError("losses: none follows a teacher; give e.g. losses.kd=0.9, or train by 'facekd teach'")
+    for option in terms[LABELS].options if LABELS in terms else ():
+        raise ModelError(f"loss labels: unknown option '{option}'; it has a weight and no options")
+    for name in set(terms) - {LABELS}:
+        if kind_of(name).logits and not closed:
+            raise ModelError(f"loss {name} compares logits, and a face network has embeddings; use l2 or cosine")
+        if kind_of(name).faces and closed:
+            raise ModelError(f"loss {name} compares embeddings of people, and a softmax head has logits; use kd")

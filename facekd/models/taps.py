@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from facekd.answers import Answer
+from facekd.errors import ModelError, nearest
 from facekd.models.registry import Network
 
 
@@ -17,30 +19,44 @@ class Tapped:
 
     Args:
         network: one of the registry.
+        taps: modules whose outputs are the maps, shallow to deep, by their paths; none given means its stages.
+
+    Raises:
+        ModelError: the network has no such module, or its output is no map (then on the first call).
     """
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, taps: Sequence[str] = ()) -> None:
+        self.network, self.taps = network, tuple(taps) or network.stages
+        modules = {name for name, _ in network.named_modules() if name}
+        for tap in self.taps:
+            if tap not in modules:
+                raise ModelError(
+                    f"{network.spec.name} has no module '{tap}': {nearest(tap, sorted(modules))}; "
+                    f"its stages are {', '.join(network.stages)}"
+                )
         self._maps: dict[str, Tensor] = {}
         self._read: dict[str, Tensor] = {}
         network.get_submodule(network.final).register_forward_pre_hook(_reader(self._read, network.final))
-        for stage in network.stages:
-            network.get_submodule(stage).register_forward_hook(_keeper(self._maps, stage))
+        for tap in self.taps:
+            network.get_submodule(tap).register_forward_hook(_keeper(self._maps, tap))
 
     def __call__(self, x: Tensor) -> Answer:
         """The answer to float [N, 3, size, size], as `Network.inputs` gives it."""
         outputs = self.network(x)
-        read = self._read.pop(self.network.final)
-        answer = Answer(outputs, tuple(self._maps[stage] for stage in self.network.stages), read)
+        read, maps = self._read.pop(self.network.final), tuple(self._maps[tap] for tap in self.taps)
         self._maps.clear()
-        return answer
+        for tap, each in zip(self.taps, maps, strict=True):
+            if each.ndim != 4:
+                raise ModelError(f"{self.network.spec.name}: the output of '{tap}' is {list(each.shape)}, and no map "
+                                 "[N, channels, height, width]; choose another module in taps")
+        return Answer(outputs, maps, read)
 
 
-def _keeper(maps: dict[str, Tensor], stage: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+def _keeper(maps: dict[str, Tensor], tap: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     """A hook that knows the maps alone: one that knew the network would keep it alive in a circle."""
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        maps[stage] = output
+        maps[tap] = output
 
     return keep
 
@@ -52,3 +68,25 @@ def _reader(read: dict[str, Tensor], layer: str) -> Callable[[nn.Module, tuple[T
         read[layer] = inputs[0].flatten(1)
 
     return keep
+
+
+@torch.no_grad()
+def aside(network: Network, ask: Callable[[Tensor], Answer], images: Tensor) -> Answer:
+    """The answer of a network in training, in evaluation mode and without gradient; it is left as it was.
+
+    Args:
+        network: the one that is asked.
+        ask: from its input to its answer, e.g. a `Tapped`.
+        images: uint8 [N, size, size, 3] RGB.
+    """
+    training = network.training
+    network.eval()
+    answer = ask(network.inputs(images))
+    network.train(training)
+    return answer
+
+
+def blank(network: Network) -> Tensor:
+    """Two black images of a network's size, to learn from its answer what shapes it has: uint8 [2, size, size, 3]."""
+    size = network.spec.size
+    return torch.zeros(2, size, size, 3, dtype=torch.uint8, device=next(network.parameters()).device)

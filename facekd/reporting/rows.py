@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from facekd.config import DistillRecipe
+from facekd.config import DistillRecipe, LossRecipe
+from facekd.errors import ModelError
+from facekd.methods.mixture import mixture
 from facekd.reporting import text
 from facekd.reporting.compare import SEED_SUFFIX
 from facekd.reporting.material import Json, Material
@@ -65,14 +67,21 @@ def _losses(info: Json, recipe: Json) -> str:
     """The terms of the loss, e.g. ``kd 0.9 (temperature 4) + labels 0.1``."""
     if info.get("verb") != "distill":
         return "labels"
-    relevant = {key: recipe[key] for key in ("losses", "head") if key in recipe}
+    relevant = {key: recipe[key] for key in ("method", "losses", "head") if key in recipe}
     try:
-        terms = DistillRecipe.model_validate({"faces": "", "plan": "", "out": "", **relevant}).terms
-    except ValidationError:  # a recipe of another version of facekd
+        known = DistillRecipe.model_validate({"faces": "", "plan": "", "out": "", **relevant})
+        mixed = mixture(known.method, known.losses, known.head.closed)
+    except (ValidationError, ModelError):  # a recipe of another version of facekd
         return ""
-    options = {name: ", ".join(f"{key} {value}" for key, value in term.options.items()) for name, term in terms.items()}
-    return " + ".join(f"{name} {term.weight:g}" + (f" ({options[name]})" if options[name] else "")
-                      for name, term in sorted(terms.items()) if term.weight)
+    return " + ".join([*([mixed.partner] if mixed.partner else []), *map(_term, sorted(mixed.terms.items()))])
+
+
+def _term(named: tuple[str, LossRecipe]) -> str:
+    """A term of the loss, e.g. ``kd 0.9 (temperature 4)``."""
+    name, recipe = named
+    options = {**recipe.options, **recipe.model_dump(include={"begin", "end"}, exclude_defaults=True)}
+    said = ", ".join(f"{key} {value}" for key, value in options.items())
+    return f"{name} {recipe.weight:g}" + (f" ({said})" if said else "")
 
 
 def _minutes(info: Json) -> float | None:

@@ -9,6 +9,8 @@ from typing import Literal
 from facekd.data.imageset import Fingerprint
 from facekd.data.loader import Loader
 from facekd.errors import RouteError
+from facekd.models.registry import Network, build
+from facekd.models.weights import load_model
 from facekd.route.cache import CachedTeacher, Kind, Values, read_slot, slot_file, write_slot
 from facekd.route.route import Route
 from facekd.route.teacher import LiveTeacher, MeanTeacher, Teacher, live_teacher
@@ -25,12 +27,13 @@ class Anchors:
         kind: how outputs are kept, or ``off`` for live teachers.
         machine: where live teachers run.
         inside: whether their answers hold intermediate maps and features; these are never cached.
+        taps: where the maps are taken, see `facekd.models.taps.Tapped`.
     """
 
     def __init__(self, route: Route, loader: Loader, fingerprint: Fingerprint, kind: Kind | Literal["off"],
-                 machine: Machine, inside: bool = False) -> None:
+                 machine: Machine, inside: bool = False, taps: Sequence[str] = ()) -> None:
         self.route, self.loader, self.fingerprint, self.kind = route, loader, fingerprint, kind
-        self.machine, self.inside = machine, inside
+        self.machine, self.inside, self.taps = machine, inside, taps
 
     def teacher(self, points: Sequence[int]) -> Teacher:
         """The teacher a stage follows: one point, or the mean of several.
@@ -45,6 +48,20 @@ class Anchors:
             )
         teachers = [self._live(p) if self.kind == "off" or self.inside else self._cached(p) for p in points]
         return teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)
+
+    def network(self, point: int, fresh: bool = False) -> Network:
+        """A point's network, to be trained on: with the point's weights, or fresh ones in the same architecture.
+
+        Raises:
+            RouteError: the point is missing or damaged, no network of ours, or of another size than the student's.
+        """
+        spec, file = self.route.spec, self.route.point_file(point)
+        if spec is None:
+            raise RouteError(f"{file} is an ONNX file, which cannot be trained; import checkpoints of its network")
+        if spec.size != self.loader.size:
+            raise RouteError(f"the teacher takes {spec.size} px and the student {self.loader.size} px; "
+                             "both are trained on the same images: use a student of the teacher's size")
+        return build(spec) if fresh else load_model(file)
 
     def outputs(self, point: int, slot: int = 0) -> Values:
         """A point's outputs for one version of every image, [images, dimension], memory-mapped; computed once.
@@ -77,7 +94,7 @@ class Anchors:
         file = self.route.point_file(point)
         # What is computed once is computed in full precision.
         dtype = {"dtype": self.machine.dtype} if self.kind == "off" or self.inside else {}
-        teacher = live_teacher(file, self.machine.device, inside=self.inside, **dtype)
+        teacher = live_teacher(file, self.machine.device, inside=self.inside, taps=self.taps, **dtype)
         if teacher.size != self.loader.size and (self.kind == "off" or self.inside):
             remedy = "a loss that does not look inside" if self.inside else "cache=float16"
             raise RouteError(

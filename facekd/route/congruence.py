@@ -12,8 +12,8 @@ from facekd.config import MachineRecipe
 from facekd.data.augment import Augmentation
 from facekd.data.imageset import ImageSet
 from facekd.data.loader import Loader
-from facekd.losses.embeddings import l2
-from facekd.losses.logits import kl
+from facekd.losses.responses.embeddings import l2
+from facekd.losses.responses.kd import kl
 from facekd.route.anchors import Anchors
 from facekd.route.route import Route
 from facekd.training.machine import Machine

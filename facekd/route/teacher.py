@@ -58,15 +58,17 @@ class TorchTeacher(LiveTeacher):
         device: where it runs.
         dtype: float32, or what autocast shall compute in.
         inside: whether its answers hold intermediate maps and features.
+        taps: where the maps are taken, see `Tapped`.
     """
 
-    def __init__(self, file: Path, device: torch.device, dtype: torch.dtype = torch.float32,
-                 inside: bool = False) -> None:
+    def __init__(self, file: Path, device: torch.device, dtype: torch.dtype = torch.float32, inside: bool = False,
+                 taps: Sequence[str] = ()) -> None:
         model = load_model(file).requires_grad_(False)
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._model, self._dtype, self._device = model, dtype, device
         self.size, self.dimension = model.spec.size, model.spec.outputs
-        self._ask = Tapped(model) if inside else lambda x: Answer(model(x))  # without self: no circle keeps it alive
+        # Without self in the lambda, so that no circle keeps it alive.
+        self._ask = Tapped(model, taps) if inside else lambda x: Answer(model(x))
 
     def answer(self, batch: Batch) -> Answer:
         """See `Teacher.answer`."""
@@ -106,11 +108,11 @@ class MeanTeacher(Teacher):
         return Answer(torch.stack([teacher.answer(batch).outputs for teacher in self._teachers]).mean(0))
 
 
-def live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32,
-                 inside: bool = False) -> LiveTeacher:
+def live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32, inside: bool = False,
+                 taps: Sequence[str] = ()) -> LiveTeacher:
     """The anchor in ``file`` as a live teacher: safetensors by torch, ONNX by ONNX Runtime.
 
     Raises:
         ModelError: the file is damaged.
     """
-    return OnnxTeacher(file) if file.suffix == ".onnx" else TorchTeacher(file, device, dtype, inside)
+    return OnnxTeacher(file) if file.suffix == ".onnx" else TorchTeacher(file, device, dtype, inside, taps)

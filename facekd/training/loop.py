@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +74,8 @@ class Trainer:
             FacekdError: the loss is no longer finite; the last checkpoint is kept.
         """
         self.method.to(self.machine.device)
-        self.machine.prepare(self.method.student)
+        for network in self.method.networks:
+            self.machine.prepare(network)
         position, optimizer_state = Position(0, 0, 0), None
         if self.run.checkpoint.exists():
             position, optimizer_state = checkpoint.restore(self.run.checkpoint, self.method)
@@ -100,7 +101,7 @@ class Trainer:
             optimizer.load_state_dict(optimizer_state)
         before_drop = {first + drop for drop in drops(self.schedule, end - first) if drop > 0}
         saved = time.monotonic()
-        for step, batch in enumerate(self._batches(begin.step, end - begin.step), begin.step + 1):
+        for step, batch in enumerate(self.loader.run(begin.step, end - begin.step), begin.step + 1):
             rate = learning_rate(self.schedule, step - 1 - first, end - first, self.loader.steps)
             log.add(self._step(batch, optimizer, rate, (step - 1) / self.steps))
             epoch, epoch_ends = step / self.loader.steps, step % self.loader.steps == 0
@@ -120,38 +121,37 @@ class Trainer:
             saved = time.monotonic()
         return end
 
-    def _batches(self, step: int, count: int) -> Iterator[Batch]:
-        """``count`` batches from overall ``step`` on; the data's epochs run on across stages."""
-        while count > 0:
-            epoch, first = divmod(step, self.loader.steps)
-            for batch in self.loader.epoch(epoch, first):
-                yield batch
-                step, count = step + 1, count - 1
-                if count == 0:
-                    return
-
     def _step(self, batch: Batch, optimizer: torch.optim.Optimizer, rate: float, done: float) -> dict[str, Tensor]:
+        """The optimiser steps of one batch; gives the terms of all turns, and as ``loss`` the total of the last."""
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        with self.machine.autocast():
-            losses = self.method.losses(batch.to(self.machine.device), done)
-        total = torch.stack(list(losses.values())).sum()
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        for part in self.method.children():  # one by one: young class centres' gradients would silence the network's
-            if weights := list(part.parameters()):
-                nn.utils.clip_grad_norm_(weights, self.schedule.clip)
-        optimizer.step()
-        return {"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}}
+            group["lr"] = rate * group["pace"]
+        turns, figures = self.method.turns(batch.to(self.machine.device), done), dict[str, Tensor]()
+        while True:
+            with self.machine.autocast():
+                losses = next(turns, None)
+            if losses is None:
+                return figures
+            total = torch.stack(list(losses.values())).sum()
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call]
+            for part in self.method.children():  # one by one: young class centres' gradients would silence a network's
+                if weights := list(part.parameters()):
+                    nn.utils.clip_grad_norm_(weights, self.schedule.clip)
+            optimizer.step()
+            figures |= {"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}}
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """SGD; weight decay spares biases, norms and PReLU slopes, which have nothing to gain from shrinking."""
-        trained, decay = [p for p in self.method.parameters() if p.requires_grad], self.schedule.weight_decay
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": decay if self.schedule.decay_all else 0.0},
-        ]
-        return torch.optim.SGD(groups, lr=0.0, momentum=self.schedule.momentum)
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, weight in self.method.named_parameters():
+            if weight.requires_grad:
+                pace = self.method.pace.get(name.partition(".")[0], 1.0)
+                groups.setdefault((pace, weight.ndim > 1), []).append(weight)
+        schedule = self.schedule
+        decay = {True: schedule.weight_decay, False: schedule.weight_decay if schedule.decay_all else 0.0}
+        settings = [{"params": weights, "pace": pace, "weight_decay": decay[shrinks]}
+                    for (pace, shrinks), weights in groups.items()]
+        return torch.optim.SGD(settings, lr=0.0, momentum=schedule.momentum)
 
     def _check(self, figures: dict[str, float], step: int) -> None:
         bad = [name for name, value in figures.items() if value != value or abs(value) == float("inf")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -31,12 +33,19 @@ class Method(nn.Module, ABC):
 
     Attributes:
         student: the network this training is for; it is what the run leaves behind.
+        pace: factors on the learning rate of submodules, by name; 1 where none is given.
     """
 
     student: nn.Module
+    pace: Mapping[str, float] = MappingProxyType({})
 
     def begin(self, stage: Stage) -> None:
         """Prepare for a stage, e.g. fetch its anchor; called once before the stage's first step, also on resume."""
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Those that are worth laying out for the machine, and compiling."""
+        return [self.student]
 
     @abstractmethod
     def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
@@ -46,3 +55,11 @@ class Method(nn.Module, ABC):
             batch: the images.
             done: share of the training's steps that are done, from 0 to below 1.
         """
+
+    def turns(self, batch: Batch, done: float) -> Iterator[dict[str, Tensor]]:
+        """What the loop minimises on a batch, one optimiser step after the other; the student's turn comes last.
+
+        Where networks are trained in turns, the second sees the first as its step has left it. What a turn has no
+        gradient for is left alone by its step.
+        """
+        yield self.losses(batch, done)

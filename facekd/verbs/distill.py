@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 
-from facekd.answers import Size
 from facekd.config import DistillRecipe
+from facekd.data.loader import Loader
 from facekd.data.training_set import TrainingSet, open_training
 from facekd.errors import RouteError
-from facekd.methods.distillation import Distillation, looks_inside
+from facekd.methods.distillation import Distillation
+from facekd.methods.mixture import Mixture, mixture
+from facekd.methods.together import Together
 from facekd.models.count import parameters
+from facekd.models.registry import Network
 from facekd.models.weights import save_model
 from facekd.recipes import load_recipe
 from facekd.route.anchors import Anchors
@@ -52,12 +55,12 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
     given = {"faces": faces, "plan": plan, "out": out}
     resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, given)
     run = Run(Path(resolved.out))
-    schedule = resolved.schedule
-    data = open_training(resolved.faces, resolved.data, resolved.head.closed)
+    schedule, closed = resolved.schedule, resolved.head.closed
+    mixed = mixture(resolved.method, resolved.losses, closed)
+    data = open_training(resolved.faces, resolved.data, closed)
     followed, route = Plan.read(resolved.plan)
     torch.manual_seed(resolved.seed)
-    classes = data.images.classes
-    student = network(resolved.student, resolved.head, classes)
+    student = network(resolved.student, resolved.head, data.images.classes)
     fingerprint = data.images.fingerprint()
     facts = {"faces": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": parameters(student),
              "strategy": followed.strategy, "anchors": [_anchor(leg, route) for leg in followed.legs]}
@@ -69,17 +72,31 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
         return run.path
     loader = training_loader(data, resolved.student.size, resolved)
     _check_legs(followed, schedule.epochs * loader.steps)
-    inside = looks_inside(resolved.terms, resolved.head)
-    anchors = Anchors(route, loader, fingerprint, resolved.cache, Machine(resolved.machine), inside)
-    sample = anchors.teacher(followed.legs[0].points).sample()
-    method = Distillation(student, resolved.terms, anchors.teacher, sample, resolved.head,
-                          Size(len(data.images), classes))
-    walk = Walk(followed, route, run.plan, schedule.epochs, _distances(followed, data, route, method, resolved))
+    anchors = Anchors(route, loader, fingerprint, resolved.cache, Machine(resolved.machine),
+                      mixed.looks_inside(closed), resolved.taps.teacher)
+    method = _method(student, mixed, followed, anchors, resolved, loader)
+    distances = _distances(followed, data, route, method, resolved, mixed)
+    walk = Walk(followed, route, run.plan, schedule.epochs, distances)
     recorder = Recorder(run, student, resolved.route.every, loader.steps)
     Trainer(run, method, walk, loader, schedule, resolved.machine, recorder).fit()
     save_model(student, run.model)
     run.finish(walked=[_anchor(leg, route) for leg in walk.plan.legs])
     return run.path
+
+
+def _method(student: Network, mixed: Mixture, plan: Plan, anchors: Anchors, recipe: DistillRecipe,
+            loader: Loader) -> Distillation:
+    """What is trained: the student after frozen anchors, or beside a teacher that moves."""
+    first = plan.legs[0].points
+    if mixed.partner is None:
+        sample = anchors.teacher(first).sample()
+        return Distillation(student, mixed, anchors.teacher, sample, recipe.head, loader, recipe.taps.student)
+    if plan.growth or {leg.points for leg in plan.legs} != {first} or len(first) > 1:
+        raise RouteError(f"{mixed.partner} moves its teacher by itself, and has no further anchors to go to: "
+                         "plan with --strategy final")
+    partner = anchors.network(first[0], fresh=recipe.partner.fresh)
+    return Together(student, partner, mixed, recipe.partner, recipe.head, loader,
+                    (recipe.taps.student, recipe.taps.teacher))
 
 
 def _check_legs(plan: Plan, steps: float) -> None:
@@ -99,7 +116,8 @@ def _anchor(leg: Leg, route: Route) -> dict[str, Any]:
             "sha256": [point.sha256 for point in points]}
 
 
-def _distances(plan: Plan, data: TrainingSet, route: Route, method: Distillation, recipe: DistillRecipe) -> Distances:
+def _distances(plan: Plan, data: TrainingSet, route: Route, method: Distillation, recipe: DistillRecipe,
+               mixed: Mixture) -> Distances:
     """What a greedy plan asks of the student."""
     if plan.growth is None:
         return _unasked
@@ -108,7 +126,7 @@ def _distances(plan: Plan, data: TrainingSet, route: Route, method: Distillation
             "a greedy plan measures the student on images withheld from training: set data.withhold=0.05, "
             "for this run and for all it is compared with"
         )
-    kd = recipe.terms.get("kd")
+    kd = mixed.terms.get("kd")
     temperature = float(kd.options.get("temperature", TEMPERATURE)) if kd else TEMPERATURE
     return congruence_on(data.withheld, data.view, recipe.student.size, route, method.outputs,
                          temperature if recipe.head.closed else None, recipe.machine)

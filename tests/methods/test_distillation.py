@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facekd.answers import Answer, Size
+from facekd.answers import Answer
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, ScheduleRecipe
 from facekd.data.augment import Flip
 from facekd.data.faceset import open_faces
 from facekd.data.loader import Batch, Loader
 from facekd.errors import ModelError
 from facekd.methods.distillation import Distillation
+from facekd.methods.mixture import Mixture, mixture
 from facekd.models.registry import Network, create
 from facekd.models.resnet_cifar import ResNet
 from facekd.models.weights import save_model
@@ -29,9 +30,10 @@ from facekd.route.walk import Walk
 from facekd.runs import Run
 from facekd.training.loop import Trainer
 from facekd.training.method import Stage
+from tests.methods.noise import noise
 
 SOFTMAX = HeadRecipe(name="softmax")
-SIZE = Size(48, 8)
+LOADER = noise()
 CPU = torch.device("cpu")
 Float64 = NDArray[np.float64]
 
@@ -57,19 +59,19 @@ def student(outputs: int = 16) -> Network:
     return create("iresnet10", size=32, outputs=outputs, width=0.25)
 
 
-def recipes(losses: dict[str, Any]) -> dict[str, LossRecipe]:
-    return {name: LossRecipe.model_validate(value) for name, value in losses.items()}
+def mixed(losses: dict[str, Any], closed: bool = False) -> Mixture:
+    return mixture("", {name: LossRecipe.model_validate(value) for name, value in losses.items()}, closed)
 
 
 def make(losses: dict[str, Any] | None = None, outputs: int = 16) -> Distillation:
     """A student of embeddings, beside teachers of 16."""
-    terms = recipes(losses or {"l2": 1})
-    return Distillation(student(outputs), terms, of_table, TEACHERS[0].sample(), HeadRecipe(), SIZE)
+    terms = mixed(losses or {"l2": 1})
+    return Distillation(student(outputs), terms, of_table, TEACHERS[0].sample(), HeadRecipe(), LOADER)
 
 
 def classifier(losses: dict[str, Any], teacher: Teacher) -> Distillation:
     """A student of 8 classes after one teacher, ready for a batch."""
-    method = Distillation(student(8), recipes(losses), lambda points: teacher, teacher.sample(), SOFTMAX, SIZE)
+    method = Distillation(student(8), mixed(losses, True), lambda points: teacher, teacher.sample(), SOFTMAX, LOADER)
     method.begin(Stage(1, (0,)))
     return method
 
@@ -160,7 +162,7 @@ def test_the_mixture_of_everything_is_the_weighted_sum_of_its_terms(loader: Load
 
 
 def test_a_hint_follows_its_formula_on_the_live_teachers_maps(loader: Loader, point: Path, live: LiveTeacher) -> None:
-    batch, method = next(loader.epoch(0)), classifier({"hint": {"student_stage": 0, "teacher_stage": 1}}, live)
+    batch, method = next(loader.epoch(0)), classifier({"hint": {"weight": 1, "student_stage": 0, "teacher_stage": 1}}, live)
     teacher = create("resnet8", size=32, outputs=8)
     teacher.load_state_dict(live._model.state_dict())  # type: ignore[attr-defined]
     maps: dict[str, Tensor] = {}
@@ -223,7 +225,7 @@ def test_all_anchors_of_a_stage_are_asked_for() -> None:
         asked.append(points)
         return TEACHERS[0]
 
-    method = Distillation(student(), recipes({"l2": 1}), of, TEACHERS[0].sample(), HeadRecipe(), SIZE)
+    method = Distillation(student(), mixed({"l2": 1}), of, TEACHERS[0].sample(), HeadRecipe(), LOADER)
     method.begin(Stage(1, (2, 4, 9)))
     assert asked == [(2, 4, 9)]
 
@@ -258,7 +260,7 @@ def test_outputs_are_those_of_evaluation_and_leave_no_trace(
     before = {name: value.clone() for name, value in method.state_dict().items()}
     found = method.outputs(batch.images)
     assert (found.dtype, found.shape, found.requires_grad) == (torch.float32, (4, 16), False)
-    assert {module.training for module in method.modules()} == {training}
+    assert {module.training for part in (method.student, method.projection) for module in part.modules()} == {training}
     after = method.state_dict()
     assert [name for name, value in before.items() if not torch.equal(value, after[name])] == []
     truth = method.eval().projection(method.student(pixels(batch))).detach()
@@ -350,7 +352,7 @@ def walk(
 
     torch.manual_seed(0)
     network = create("resnet8", size=32, outputs=16, width=0.5)
-    method = Distillation(network, recipes({"l2": 1}), of, Table(0).sample(), HeadRecipe(), SIZE)
+    method = Distillation(network, mixed({"l2": 1}), of, Table(0).sample(), HeadRecipe(), LOADER)
 
     def unasked(points: Sequence[int]) -> list[float]:
         raise AssertionError("only a greedy plan asks")

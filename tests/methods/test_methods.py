@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Size
-from facekd.config import HeadRecipe, LossRecipe
-from facekd.data.augment import Flip
-from facekd.data.faceset import open_faces
-from facekd.data.loader import Batch, Loader
+from facekd.answers import Answer
+from facekd.config import HeadRecipe, LossRecipe, PartnerRecipe
+from facekd.data.loader import Batch
 from facekd.losses import kind_of, names
 from facekd.methods.distillation import Distillation
 from facekd.methods.labels import Labels
+from facekd.methods.mixture import mixture
+from facekd.methods.together import Together
 from facekd.models.registry import Network, create
 from facekd.route.teacher import Teacher
 from facekd.training.method import Method, Stage
+from tests.methods.noise import noise
 
 HEAD, SOFTMAX = HeadRecipe(scale=16), HeadRecipe(name="softmax")
-SIZE = Size(48, 8)
+LOADER = noise()
 
 
 class Table(Teacher):
@@ -60,35 +60,53 @@ def distillation(losses: dict[str, Any], outputs: int = 16, head: HeadRecipe = H
     def of(points: Sequence[int]) -> Teacher:
         return teacher
 
-    recipes = {name: LossRecipe.model_validate(value) for name, value in losses.items()}
-    return Distillation(student(outputs), recipes, of, teacher.sample(), head, SIZE)
+    terms = mixture("", {name: LossRecipe.model_validate(value) for name, value in losses.items()}, head.closed)
+    return Distillation(student(outputs), terms, of, teacher.sample(), head, LOADER)
 
 
 def student(outputs: int = 16) -> Network:
     return create("resnet8", size=32, outputs=outputs, width=0.5)
 
 
+def together(method: str, head: HeadRecipe = HEAD, **partner: Any) -> Together:
+    """A student beside a teacher that is trained too."""
+    outputs = 8 if head.closed else 16
+    mixed = mixture(method, {}, head.closed)
+    return Together(student(outputs), student(outputs), mixed, PartnerRecipe(**partner), head, LOADER)
+
+
+def beside(name: str) -> dict[str, float]:
+    """What a loss of faces is not usually without."""
+    return {"labels": 0.1} if kind_of(name).faces and not kind_of(name).alone else {}
+
+
 OPEN = [name for name in names() if not kind_of(name).logits]
-"""The losses of embeddings; all serve a closed set."""
+CLOSED = [name for name in names() if not kind_of(name).faces]
+"""The losses of embeddings, and those of a closed set."""
 SLOW = {"vid", "nkd"}
 """Losses whose least value lies far above 0: a variance that must be learnt first, or the teacher's own entropy."""
 METHODS: dict[str, Callable[[], Method]] = {
     "labels alone": lambda: Labels(student(), HEAD, 8),
     "labels of a closed set alone": lambda: Labels(student(8), SOFTMAX, 8),
-    **{name: partial(distillation, {name: kind_of(name).weight}) for name in OPEN},
+    **{name: partial(distillation, {name: kind_of(name).weight, **beside(name)}) for name in OPEN},
     **{f"{name} of a closed set, and labels":
-       partial(distillation, {name: kind_of(name).weight, "labels": 0.1}, 8, SOFTMAX) for name in names()},
+       partial(distillation, {name: kind_of(name).weight, "labels": 0.1}, 8, SOFTMAX) for name in CLOSED},
     "l2 of raw embeddings": lambda: distillation({"l2": {"normalize": False}}),
     "everything": lambda: distillation({**dict.fromkeys(OPEN, 0.5), "labels": 0.1}),
-    "everything of a closed set": lambda: distillation({**dict.fromkeys(names(), 0.5), "labels": 0.1}, 8, SOFTMAX),
+    "everything of a closed set": lambda: distillation({**dict.fromkeys(CLOSED, 0.5), "labels": 0.1}, 8, SOFTMAX),
+    "prokt": lambda: together("prokt"),
+    "prokt of a closed set": lambda: together("prokt", SOFTMAX, uniform=False),
+    "prokt of a closed set, dual": lambda: together("prokt", SOFTMAX, uniform=False, mode="dual", slack=0.1),
+    "dml": lambda: together("dml"),
+    "dml of a closed set, and rkd": lambda: together("dml + rkd", SOFTMAX),
     "projection": lambda: distillation({"l2": 1}, outputs=8),
     "projection, and everything": lambda: distillation({**dict.fromkeys(OPEN, 0.5), "labels": 0.1}, outputs=8),
 }
 
 
 @pytest.fixture(scope="module")
-def batch(small_faces: Path) -> Batch:
-    return next(Loader(open_faces(small_faces), 32, 8, 0, Flip()).epoch(0))
+def batch() -> Batch:
+    return next(LOADER.epoch(0))
 
 
 @pytest.fixture(params=METHODS)
@@ -103,13 +121,13 @@ def make(request: pytest.FixtureRequest) -> Callable[[int], Method]:
 
 
 def total(method: Method, batch: Batch) -> Tensor:
-    return torch.stack(list(method.losses(batch, 0.5).values())).sum()
+    return torch.stack([term for turn in method.turns(batch, 0.5) for term in turn.values()]).sum()
 
 
 def test_losses_are_float32_scalars(make: Callable[[int], Method], batch: Batch) -> None:
-    losses = make(0).losses(batch, 0.0)
-    assert losses
-    assert all((value.shape, value.dtype) == ((), torch.float32) for value in losses.values())
+    turns = list(make(0).turns(batch, 0.0))
+    assert turns and all(turns)
+    assert all((value.shape, value.dtype) == ((), torch.float32) for turn in turns for value in turn.values())
 
 
 def test_losses_are_float32_scalars_under_autocast(make: Callable[[int], Method], batch: Batch) -> None:
@@ -137,7 +155,7 @@ def test_every_parameter_takes_part_unless_it_lies_behind_the_last_map(
 ) -> None:
     method = make(0)
     losses = method.losses(batch, 0.5)
-    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    total(method, batch).backward()  # type: ignore[no-untyped-call]
     idle = {name for name, p in method.named_parameters() if p.requires_grad and p.grad is None}
     if all(name != "labels" and kind_of(name).maps for name in losses):
         idle = {name for name in idle if not name.startswith("student.")}
@@ -155,7 +173,8 @@ def test_the_student_is_part_of_the_state_and_the_teacher_is_not(make: Callable[
     method = make(0)
     parts = {name.partition(".")[0] for name in method.state_dict()}
     assert "student" in parts
-    assert parts <= {"student", "head", "projection", "distances"}
+    assert parts <= {"student", "head", "projection", "distances", "taught", "partner", "partner_head", "returned",
+                     "beta"}
 
 
 def test_no_gradient_reaches_the_teacher(make: Callable[[int], Method], batch: Batch) -> None:

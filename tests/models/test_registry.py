@@ -11,12 +11,13 @@ from facekd.errors import ModelError
 from facekd.models.registry import ModelSpec, build, create, names
 
 NARROW: dict[str, dict[str, Any]] = {
-    name: {} if name.startswith(("shufflenet", "wrn")) else {"width": 0.5 if name.startswith("resnet") else 0.25}
+    name: {} if name.startswith(("shufflenet", "wrn", "resnet_found"))
+    else {"width": 0.5 if name.startswith("resnet") else 0.25}
     for name in names()
 }
 FAMILIES = [
-    "iresnet10", "mobilefacenet", "mobilenetv2", "resnet8", "resnet50_cifar", "shufflenetv1", "shufflenetv2", "vgg8",
-    "wrn_16_2",
+    "iresnet10", "mobilefacenet", "mobilenetv2", "resnet8", "resnet50_cifar", "resnet_found", "shufflenetv1",
+    "shufflenetv2", "vgg8", "wrn_16_2",
 ]
 """The smallest of each; what holds for it holds for the deeper ones."""
 
@@ -24,7 +25,7 @@ FAMILIES = [
 def test_the_registry_holds_the_promised_names() -> None:
     promised = {"iresnet10", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet", "mobilenetv2"}
     promised |= {"resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
-    promised |= {"resnet8x4", "resnet32x4", "resnet50_cifar", "wrn_16_2", "wrn_40_1", "wrn_40_2"}
+    promised |= {"resnet8x4", "resnet32x4", "resnet50_cifar", "resnet_found", "wrn_16_2", "wrn_40_1", "wrn_40_2"}
     promised |= {"vgg8", "vgg11", "vgg13", "vgg16", "vgg19", "shufflenetv1", "shufflenetv2"}
     assert set(names()) == promised
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from facekd.answers import Size
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe
 from facekd.data.augment import Augmentation, Crop, Flip, ResizedCrop
 from facekd.data.classset import open_classes
 from facekd.data.loader import Batch, Loader
 from facekd.errors import RouteError
 from facekd.methods.distillation import Distillation
+from facekd.methods.mixture import Mixture
 from facekd.models.registry import create
 from facekd.models.weights import load_model
 from facekd.route.anchors import Anchors
@@ -78,12 +78,12 @@ def test_versions_differ_so_that_mixing_them_up_would_show(make: Make) -> None:
 @pytest.mark.parametrize(("kind", "bound"), BOUNDS)
 def test_a_method_cannot_tell_them_apart(make: Make, kind: str, bound: float) -> None:
     batch, losses = shown(make("off", VIEWS["crop"]))[8], []
-    terms = {"kd": LossRecipe(weight=0.9), "l2": LossRecipe(), "labels": LossRecipe(weight=0.1)}
+    terms = Mixture({"kd": LossRecipe(weight=0.9), "l2": LossRecipe(weight=1), "labels": LossRecipe(weight=0.1)})
     for anchors in (make("off", VIEWS["crop"]), make(kind, VIEWS["crop"])):
         torch.manual_seed(0)
         student = create("resnet8", size=32, outputs=4, width=0.5)
         sample = anchors.teacher([0]).sample()
-        method = Distillation(student, terms, anchors.teacher, sample, HeadRecipe(name="softmax"), Size(8, 4))
+        method = Distillation(student, terms, anchors.teacher, sample, HeadRecipe(name="softmax"), anchors.loader)
         method.begin(Stage(1, (2,)))
         losses.append({name: float(value.detach()) for name, value in method.losses(batch, 0.0).items()})
     assert losses[0].keys() == {"kd", "l2", "labels"}

@@ -1,0 +1,91 @@
+"""A network whose channels and blocks can be turned down to nothing: the graph in which students are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, relu
+
+from facekd.models.resnet_cifar import Block, ResNet
+from facekd.models.resnet_found import LEAST, Layout
+
+
+class Gated(nn.Module):
+    """A ResNet for CIFAR with a gate g >= 0, at first 1, on every channel behind its batch normalisation.
+
+    The outputs of a residual stage's blocks share one vector of gates (with the stem, where the first shortcut has no
+    weights), since a channel of their sum goes only if all let it go; the inner convolutions have gates of their own.
+    A block that can be dropped has one gate more, on its whole branch. A channel whose gate is 0 is 0 everywhere: the
+    network without it answers the same.
+
+    The scales of the batch normalisations rest: they could grow as the gates shrink, and gates would mean nothing
+    (this, like the form of the gates, is our reading; the paper's full text was not available).
+
+    Args:
+        network: whose layers these are; it is changed in training.
+        blocks: whether blocks may go.
+    """
+
+    def __init__(self, network: ResNet, blocks: bool = True) -> None:
+        super().__init__()
+        self.network, self.full = network, Layout.of(network)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.requires_grad_(False)
+        self._layers = [[b for b in layer if isinstance(b, Block)]
+                        for layer in (network.layer1, network.layer2, network.layer3)]
+        self.tied = self.full.droppable(0, 0)
+        self.stem = nn.Parameter(torch.ones(self.full.stem), requires_grad=not self.tied)
+        self.shared = nn.ParameterList(torch.ones(width) for width in self.full.widths)
+        self.inner = nn.ParameterList(torch.ones(count) for stage in self.full.inner for count in stage)
+        self.kept = nn.ParameterList(torch.ones(1) for stage in self.full.inner for _ in stage)
+        places = [(stage, block) for stage, inner in enumerate(self.full.inner) for block in range(len(inner))]
+        for gate, (stage, block) in zip(self.kept, places, strict=True):
+            gate.requires_grad_(blocks and self.full.droppable(stage, block))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [N, 3, size, size] to float [N, outputs], as the network's own with a gate behind every norm."""
+        net, number = self.network, 0
+        x = relu(_gate(self.shared[0] if self.tied else self.stem, net.bn1(net.conv1(x))))
+        for blocks, shared in zip(self._layers, self.shared, strict=True):
+            for block in blocks:
+                inner = relu(_gate(self.inner[number], block.bn1(block.conv1(x))))
+                branch = self.kept[number] * _gate(shared, block.bn2(block.conv2(inner)))
+                plain = isinstance(block.downsample, nn.Identity)
+                x = relu(branch + (x if plain else _gate(shared, block.downsample(x))))
+                number += 1
+        out: Tensor = net.fc(torch.flatten(adaptive_avg_pool2d(x, 1), 1))
+        return out
+
+    def gates(self) -> list[tuple[nn.Parameter, Layout, int]]:
+        """Every vector of gates that can reach 0, the network less a channel, or block, of it, and the channels so."""
+        full, blocks = self.full.counts, len(self.inner)
+        found = [] if self.tied else [(self.stem, self._less({0: 1}), 1)]
+        found += [(gate, self._less({0: int(self.tied and place == 1), place: 1}), 1)
+                  for place, gate in enumerate(self.shared, 1)]
+        found += [(gate, self._less({place: 1}), 1) for place, gate in enumerate(self.inner, 4)]
+        return found + [(self.kept[block], self._less({4 + block: full[4 + block]}), full[4 + block])
+                        for block in range(blocks) if self.kept[block].requires_grad]
+
+    def _less(self, taken: Mapping[int, int]) -> Layout:
+        return self.full.like([count - taken.get(place, 0) for place, count in enumerate(self.full.counts)])
+
+    def layout(self, threshold: float = 0.0) -> Layout:
+        """What is left without the gates up to a threshold; a layer keeps `LEAST` channels."""
+        stem = self.shared[0] if self.tied else self.stem
+        counts = [max(LEAST, int((gate > threshold).sum())) for gate in (stem, *self.shared, *self.inner)]
+        for block, gate in enumerate(self.kept):
+            if gate.requires_grad and gate.item() <= threshold:
+                counts[4 + block] = 0
+        return self.full.like(counts)
+
+    def thresholds(self) -> list[float]:
+        """All that make a difference, rising."""
+        return sorted({0.0, *(value for gate, _, _ in self.gates() for value in gate.tolist())})
+
+
+def _gate(gate: Tensor, maps: Tensor) -> Tensor:
+    return maps * gate.view(-1, 1, 1)
+

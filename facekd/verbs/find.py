@@ -1,0 +1,205 @@
+"""``facekd search``: a taught network in, a smaller network found inside it out."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facekd import files
+from facekd.config import DistillRecipe, HeadRecipe, SearchRecipe, TeachRecipe
+from facekd.data.loader import Loader
+from facekd.data.training_set import TrainingSet, open_training
+from facekd.errors import DataError, ModelError
+from facekd.methods.search import Search
+from facekd.methods.subgraphs import Budget, filled, largest, random_subgraph, uniform
+from facekd.models.registry import ModelSpec, Network, create
+from facekd.models.resnet_cifar import ResNet
+from facekd.models.resnet_found import Layout
+from facekd.models.torch_embedder import TorchEmbedder
+from facekd.models.weights import load_model
+from facekd.packaging.latency import latency
+from facekd.packaging.onnx import export_onnx
+from facekd.recipes import load_recipe
+from facekd.reporting.search_plot import search_picture
+from facekd.route.teacher import live_teacher
+from facekd.runs import Run
+from facekd.training.loop import Moment, Trainer
+from facekd.training.machine import Machine
+from facekd.training.method import Stage
+from facekd.training.schedule import learning_rate
+
+VERSION = 1
+RESULT = "search.json"
+
+
+def find(teacher: Path | str | None = None, out: Path | str | None = None, *overrides: str,
+         recipe: Path | str | None = None) -> Path:
+    """Search a student inside its teacher at a budget, and draw controls at the same budget; see `methods.search`.
+
+    The same call continues a search that was killed. The student is then trained by `distill`, from fresh weights.
+
+    Args:
+        teacher: a run of teach or distill whose model is a ResNet for CIFAR (recipe key ``teacher``).
+        out: the run folder (recipe key ``out``).
+        overrides: ``key=value`` of `facekd.config.SearchRecipe`, e.g. ``"share=0.5"``.
+        recipe: a YAML recipe.
+
+    Returns:
+        the run folder, with ``search.json``: budget, lambda's history, and plans of found, uniform and random students.
+
+    Raises:
+        RecipeError: mistakes in the recipe.
+        ModelError: a teacher in which nothing can be searched, or a budget that no subgraph keeps to.
+        DataError: the teacher's training set is no longer there.
+        SetupError: the folder holds another run, the disk is full, the device is absent.
+    """
+    resolved = load_recipe(SearchRecipe, Path(recipe) if recipe else None, overrides,
+                           {"teacher": teacher, "out": out})
+    run, taught = Run(Path(resolved.out)), Run(Path(resolved.teacher))
+    network = _searchable(load_model(taught.model), resolved)
+    head, data = _lesson(taught)
+    sha = files.sha256(taught.model)
+    facts = {"faces": asdict(data.images.fingerprint()), "model": network.spec.to_dict(), "teacher": {"sha256": sha}}
+    if run.begin("search", resolved, facts) and run.finished:
+        return run.path
+    torch.manual_seed(resolved.seed)
+    prices, full = _prices(network.spec, resolved.runtime), Layout.of(network)
+    budget = _budget(resolved, prices[resolved.cost], full)
+    controls = {"uniform": uniform(full, budget)}  # before the search, since they tell at once if a budget is too small
+    controls |= {f"random_{seed}": random_subgraph(full, budget, seed) for seed in range(resolved.random)}
+    search = _search(run, resolved, network, taught.model, head.closed, data, budget)
+    gates = search.student
+    threshold, found = largest(gates.layout, gates.thresholds(), budget)
+    found = filled(found, full, budget)
+    plans = {"teacher": full, "found": found, **controls}
+    files.write_versioned(run.path / RESULT, "search", VERSION, {
+        "teacher": {"run": resolved.teacher, "sha256": sha, **network.spec.to_dict()},
+        "closed": head.closed, "cost": resolved.cost, "runtime": resolved.runtime if resolved.cost == "latency" else None,
+        "budget": budget.limit, "reached": budget.cost(found), "threshold": threshold, "seed": resolved.seed,
+        "history": [{"epoch": epoch, "sparsity": sparsity, "cost": cost}
+                    for epoch, (sparsity, cost) in enumerate(search.history.tolist(), 1)],
+        "students": {name: _described(layout, prices, resolved.cost) for name, layout in plans.items()},
+    })
+    run.finish(found=str(found))
+    return run.path
+
+
+def show(out: Path | str) -> Path:
+    """Draw the teacher and the student that was found in it, layer by layer, as ``search.svg`` beside the result.
+
+    Raises:
+        DataError: no finished search there.
+    """
+    result, folder = read_search(out), Path(out)
+    teacher, found = (Layout.parse(result["students"][name]["plan"]) for name in ("teacher", "found"))
+    what = f"{result['teacher']['name']} and the student found at {result['reached']:.4g} of "
+    picture = folder / "search.svg"
+    files.write_text(picture, search_picture(teacher, found, f"{what}{result['budget']:.4g} {_unit(result)}"))
+    return picture
+
+
+def next_steps(out: Path | str) -> list[str]:
+    """The command lines that train the found student and its controls.
+
+    Raises:
+        DataError: no finished search there.
+    """
+    result = read_search(out)
+    spec = result["teacher"]
+    kind = "head.name=softmax" if result["closed"] else f"student.embedding={spec['outputs']}"
+    same = f"{kind} student.size={spec['size']} student.pixels={spec['pixels']} student.name=resnet_found"
+    return [f"facekd distill FACES PLAN runs/{name} {same} student.options.plan={student['plan']}"
+            for name, student in result["students"].items() if name != "teacher"]
+
+
+def read_search(out: Path | str) -> dict[str, Any]:
+    """What a search found.
+
+    Raises:
+        DataError: no finished search there.
+    """
+    file = Path(out) / RESULT
+    if not file.exists():
+        raise DataError(f"{file} does not exist; run 'facekd search TEACHER {out}' to its end first")
+    return files.read_versioned(file, "search", VERSION, DataError)
+
+
+def _search(run: Run, recipe: SearchRecipe, network: ResNet, teacher: Path, closed: bool, data: TrainingSet,
+            budget: Budget) -> Search:
+    """The search, done."""
+    machine, spec, schedule = Machine(recipe.machine), network.spec, recipe.schedule
+    loader = Loader(data.images, spec.size, schedule.batch, recipe.seed, data.augmentation, recipe.machine.memory,
+                    machine.device)
+    steps = max(1, round(schedule.epochs * loader.steps))
+
+    def rate(done: float) -> float:
+        return learning_rate(schedule, round(done * steps), steps, loader.steps) / (1 - schedule.momentum)
+
+    def price(layout: Layout) -> float:
+        return layout.parameters(spec.outputs) if recipe.cost == "parameters" else layout.macs(spec.size, spec.outputs)
+
+    def moment(now: Moment) -> None:
+        if now.reason == "last" or now.step % loader.steps == 0:
+            search.epoch_ends(math.ceil(now.epoch))
+
+    search = Search(copy.deepcopy(network), live_teacher(teacher, machine.device, machine.dtype),
+                    recipe.temperature if closed else None, recipe.sparsity, recipe.blocks, budget, price, rate,
+                    math.ceil(schedule.epochs))
+    Trainer(run, search, lambda stage: Stage(schedule.epochs), loader, schedule, recipe.machine, moment).fit()
+    return search
+
+
+def _budget(recipe: SearchRecipe, cost: Callable[[Layout], float], full: Layout) -> Budget:
+    budget = Budget(cost, recipe.limit or recipe.share * cost(full), recipe.cost != "latency")
+    if budget.holds(full):
+        raise ModelError(f"{recipe.teacher} costs {cost(full):.4g} and keeps to limit={budget.limit:.4g} as it is; set "
+                         "it lower")
+    return budget
+
+
+def _searchable(network: Network, recipe: SearchRecipe) -> ResNet:
+    if not isinstance(network, ResNet):
+        raise ModelError(f"{recipe.teacher} holds {network.spec.name}; a search runs in the ResNets for CIFAR only "
+                         "(resnet20, resnet32x4, ...)")
+    if recipe.schedule.decay_all:
+        raise ModelError("a search must not let its gates decay: set schedule.decay_all=false")
+    return network
+
+
+def _lesson(taught: Run) -> tuple[HeadRecipe, TrainingSet]:
+    """What a run was trained as, and on."""
+    kind: type[TeachRecipe | DistillRecipe] = DistillRecipe if taught.info()["verb"] == "distill" else TeachRecipe
+    recipe = load_recipe(kind, taught.path / "recipe.yaml", [])
+    return recipe.head, open_training(recipe.faces, recipe.data, recipe.head.closed)
+
+
+def _prices(spec: ModelSpec, runtime: str) -> dict[str, Callable[[Layout], float]]:
+    """What a layout costs, by the names of recipes; latency in milliseconds, each layout timed once."""
+
+    @cache
+    def milliseconds(layout: Layout) -> float:
+        network = create("resnet_found", size=spec.size, outputs=spec.outputs, plan=str(layout))
+        if runtime == "torch":
+            return latency(TorchEmbedder(network)).median_ms
+        with tempfile.TemporaryDirectory() as folder:
+            return latency(export_onnx(network, Path(folder) / "network.onnx").path).median_ms
+
+    return {"macs": lambda layout: layout.macs(spec.size, spec.outputs),
+            "parameters": lambda layout: layout.parameters(spec.outputs), "latency": milliseconds}
+
+
+def _described(layout: Layout, prices: Mapping[str, Callable[[Layout], float]], cost: str) -> dict[str, Any]:
+    return {"plan": str(layout),
+            **{name: price(layout) for name, price in prices.items() if name in ("macs", "parameters", cost)}}
+
+
+def _unit(result: Mapping[str, Any]) -> str:
+    return {"macs": "multiply-adds", "latency": f"ms on {result['runtime']}"}.get(result["cost"], "parameters")

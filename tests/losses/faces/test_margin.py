@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from facekd.errors import ModelError
+from facekd.losses.faces.margin import margin_cross_entropy, refuse_unusable, rotated
+
+
+def truth(
+    embeddings: Tensor, centres: Tensor, labels: Tensor, margins: list[float], scale: float, angular: bool
+) -> float:
+    """With angles instead of their sines and cosines, one image and one class after another."""
+    total = 0.0
+    for image, own in enumerate(labels.tolist()):
+        logits = []
+        for c, centre in enumerate(centres.double().numpy()):
+            e = embeddings[image].double().numpy()
+            theta = math.acos(float(np.clip(e @ centre / np.linalg.norm(e) / np.linalg.norm(centre), -1, 1)))
+            m = margins[image] if c == own else 0.0
+            if not angular:
+                logits.append(math.cos(theta) - m)
+            elif theta + m <= math.pi:
+                logits.append(math.cos(theta + m))
+            else:
+                logits.append(math.cos(theta) + math.cos(m) - 1)
+        scaled = scale * np.array(logits)
+        total += float(np.logaddexp.reduce(scaled) - scaled[own])
+    return total / len(labels)
+
+
+def batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    embeddings = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+    centres = 3 * torch.randn(4, 5, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([0, 3, 1, 1, 2, 0])
+    embeddings[0] = -2 * centres[0] + 0.1 * embeddings[0]  # beyond pi with any margin
+    return embeddings.to(dtype), centres.to(dtype), labels
+
+
+@pytest.mark.parametrize("angular", [True, False])
+def test_it_is_the_margin_softmax(angular: bool) -> None:
+    exact = truth(*batch(), [0.45] * 6, 16.0, angular)
+    assert float(margin_cross_entropy(*batch(), 0.45, scale=16.0, angular=angular)) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("angular", [True, False])
+def test_each_image_may_have_its_own_margin(angular: bool) -> None:
+    margins = [0.0, 0.1, 0.2, 0.9, 1.5, 0.3]
+    exact = truth(*batch(), margins, 16.0, angular)
+    loss = margin_cross_entropy(*batch(torch.float32), torch.tensor(margins, dtype=torch.float64), scale=16.0,
+                                angular=angular)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.parametrize("margin", [0.45, torch.tensor([0.0, 0.1, 0.2, 0.9, 1.5, 0.3], dtype=torch.float64)])
+def test_the_gradient_is_that_of_differences(margin: float | Tensor) -> None:
+    embeddings, centres, labels = batch()
+    assert torch.autograd.gradcheck(lambda e, w: margin_cross_entropy(e, w, labels, margin, scale=4.0),
+                                    (embeddings.requires_grad_(), centres.requires_grad_()))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("margin", [0.0, 0.5, torch.full((4,), math.pi / 2)])
+def test_it_is_finite_where_an_embedding_lies_on_its_centre_or_opposite(sign: float, margin: float | Tensor) -> None:
+    centres = torch.eye(4)
+    embeddings = (sign * centres).requires_grad_()
+    loss = margin_cross_entropy(embeddings, centres, torch.arange(4), margin)
+    (slope,) = torch.autograd.grad(loss, embeddings)
+    assert bool(loss.isfinite()) and bool(slope.isfinite().all())
+
+
+def test_an_angle_beyond_pi_goes_on_falling_without_a_jump() -> None:
+    cos = torch.linspace(-1, 1, 20001, dtype=torch.float64)
+    steps = rotated(cos, 0.5).diff()
+    assert bool((steps[:-1] > 0).all()) and float(steps[:-100].abs().max()) < 1e-2
+
+
+def test_autocast_does_not_round_the_cosines() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = margin_cross_entropy(*batch(torch.float32), 0.45)
+    assert torch.equal(inside, margin_cross_entropy(*batch(torch.float32), 0.45))
+
+
+@pytest.mark.parametrize(("scale", "margin"), [(0.0, 0.5), (64.0, math.pi / 2)])
+def test_a_scale_or_margin_that_cannot_be_used_is_refused(scale: float, margin: float) -> None:
+    with pytest.raises(ModelError, match="loss this: scale must be above 0 and margin below pi/2"):
+        refuse_unusable("this", scale, margin)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from facekd.answers import Answer, Question, Size
+from facekd.errors import ModelError
+from facekd.losses import create_loss
+from facekd.losses.faces.shrinkteanet import ShrinkTeaNet
+
+NAME = ShrinkTeaNet.name
+QUESTION = Question(torch.arange(4), torch.arange(4))
+SIZE = Size(4, 4)
+
+
+def answer(*shapes: tuple[int, int, int], seed: int = 0, scale: float = 1.0) -> Answer:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(4, *shape, generator=generator, dtype=torch.float64) * scale
+
+    return Answer(draw(5), tuple(draw(*shape) for shape in shapes))
+
+
+def cost(own: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+    total = 0.0
+    for one, other in zip(own.reshape(len(own), -1), target.reshape(len(target), -1), strict=True):
+        cos = one @ other / np.sqrt((one @ one) * (other @ other))
+        total += float((1 - cos) ** 2) / len(own)
+    return total
+
+
+def test_it_is_the_sum_over_layers_of_squared_angular_distances() -> None:
+    student = answer((2, 4, 4), (3, 2, 2), (4, 2, 2))
+    teacher = answer((6, 4, 4), (5, 1, 1), seed=1)
+    loss = create_loss(NAME, student, teacher, SIZE)
+    exact = cost(student.outputs.numpy(), teacher.outputs.numpy())
+    averaged = [teacher.maps[0].reshape(4, 6, 2, 2, 2, 2).mean(dim=(3, 5)).numpy(), teacher.maps[1].numpy()]
+    own = [student.maps[1].numpy(), student.maps[2].mean(dim=(2, 3), keepdim=True).numpy()]
+    state = {key: value.numpy() for key, value in loss.state_dict().items()}
+    for i, (one, other) in enumerate(zip(own, averaged, strict=True)):
+        regressed = np.einsum("oc,nchw->nohw", state[f"regressors.{i}.weight"][:, :, 0, 0], one)
+        exact += cost(regressed + state[f"regressors.{i}.bias"][:, None, None], other)
+    assert float(loss(student, teacher, QUESTION).detach()) == pytest.approx(exact, rel=1e-12)
+
+
+def test_lengths_of_embeddings_and_of_the_teachers_maps_do_not_matter() -> None:
+    student, teacher, large = (answer((3, 2, 2), seed=seed, scale=scale) for seed, scale in ((0, 1), (1, 1), (1, 50)))
+    loss = create_loss(NAME, student, teacher, SIZE)
+    longer = Answer(student.outputs * 9, student.maps)
+    torch.testing.assert_close(loss(longer, large, QUESTION), loss(student, teacher, QUESTION))
+
+
+def test_a_teacher_that_the_regressors_can_make_costs_nothing() -> None:
+    student = answer((3, 4, 4), (5, 2, 2))
+    loss = create_loss(NAME, student, student, SIZE)
+    state = {f"regressors.{i}.weight": torch.eye(c)[:, :, None, None] for i, c in enumerate((3, 5))}
+    loss.load_state_dict(state | {f"regressors.{i}.bias": torch.zeros(c) for i, c in enumerate((3, 5))})
+    assert float(loss(student, student, QUESTION).detach()) == pytest.approx(0, abs=1e-20)
+
+
+def test_an_embedding_of_another_width_is_refused() -> None:
+    student, teacher = answer((3, 2, 2)), answer((3, 2, 2), seed=1)
+    loss = create_loss(NAME, student, teacher, SIZE)
+    with pytest.raises(ModelError, match="give the student a projection"):
+        loss(Answer(student.outputs[:, :4], student.maps), teacher, QUESTION)
+
+
+def test_another_number_of_stages_is_refused() -> None:
+    loss = create_loss(NAME, answer((3, 2, 2)), answer((3, 2, 2)), SIZE)
+    with pytest.raises(ModelError, match="pairs of maps: 2, but it was made for 1"):
+        loss(answer((3, 2, 2), (3, 2, 2)), answer((3, 2, 2), (3, 2, 2)), QUESTION)
+
+
+def test_a_teacher_of_other_channels_is_refused() -> None:
+    loss = create_loss(NAME, answer((3, 2, 2)), answer((3, 2, 2)), SIZE)
+    with pytest.raises(ModelError, match="the regressor was made for another teacher"):
+        loss(answer((3, 2, 2)), answer((4, 2, 2)), QUESTION)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from facekd.answers import Answer
+from facekd.data.augment import Flip
+from facekd.data.faceset import open_faces
+from facekd.data.loader import Batch, Loader
+from facekd.methods.search import Search
+from facekd.methods.subgraphs import Budget
+from facekd.models.registry import create
+from facekd.models.resnet_cifar import ResNet
+from facekd.models.resnet_found import Layout
+from facekd.route.teacher import Teacher
+
+
+class Table(Teacher):
+    def __init__(self) -> None:
+        self.dimension = 8
+        self.values = torch.randn(48, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+    def answer(self, batch: Batch) -> Answer:
+        return Answer(self.values[batch.index])
+
+
+def macs(layout: Layout) -> float:
+    return layout.macs(32, 8)
+
+
+def parameters(layout: Layout) -> float:
+    return layout.parameters(8)
+
+
+def make(temperature: float | None = 4.0, price: Callable[[Layout], float] = macs, limit: float = 6e6,
+         sparsity: float = 0.01, rate: float = 0.5, cheap: bool = True) -> Search:
+    torch.manual_seed(0)
+    network = create("resnet8", size=32, outputs=8)
+    assert isinstance(network, ResNet)
+    return Search(network, Table(), temperature, sparsity, True, Budget(price, limit, cheap), price,
+                  lambda done: rate, 5)
+
+
+@pytest.fixture(scope="module")
+def batch(small_faces: Path) -> Batch:
+    return next(Loader(open_faces(small_faces), 32, 8, 0, Flip()).epoch(0))
+
+
+def gates(search: Search) -> list[Tensor]:
+    return [gate.detach().clone() for gate, _, _ in search.student.gates()]
+
+
+def test_logits_are_compared_by_kl(batch: Batch) -> None:
+    search = make(3.0)
+    own = search.student(search.student.network.inputs(batch.images)).detach().double().numpy() / 3
+    target = Table().values[batch.index].detach().double().numpy() / 3
+    log_p, log_q = (x - np.log(np.exp(x).sum(1, keepdims=True)) for x in (target, own))
+    truth = 9 * (np.exp(log_p) * (log_p - log_q)).sum(1).mean()
+    assert float(search.losses(batch, 0.0)["distance"].detach()) == pytest.approx(truth, rel=1e-5)
+
+
+def test_embeddings_are_compared_by_their_angle(batch: Batch) -> None:
+    search = make(None)
+    own = search.student(search.student.network.inputs(batch.images)).detach().double().numpy()
+    target = Table().values[batch.index].detach().double().numpy()
+    cosines = (own * target).sum(1) / np.linalg.norm(own, axis=1) / np.linalg.norm(target, axis=1)
+    assert float(search.losses(batch, 0.0)["distance"].detach()) == pytest.approx(1 - cosines.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("price", [macs, parameters])
+def test_the_weights_of_gates_are_what_a_channel_saves_and_their_mean_is_1(price: Callable[[Layout], float]) -> None:
+    search = make(price=price, limit=1e3)
+    search.shrink(1.0)
+    rates = [(1 - gate.min()).item() / 0.01 for gate in gates(search)]
+    counts = [gate.numel() for gate in gates(search)]
+    full = "16/16:16/32:32/64:64"
+    one_less = ["15/15:16/32:32/64:64", "16/16:16/31:32/64:64", "16/16:16/32:32/63:64", "16/16:15/32:32/64:64",
+                "16/16:16/32:31/64:64", "16/16:16/32:32/64:63"]
+    saved = [price(Layout.parse(full)) - price(Layout.parse(plan)) for plan in one_less]
+    saved.append((price(Layout.parse(full)) - price(Layout.parse("16/16:-/32:32/64:64"))) / 16)
+    mean = sum(s * c for s, c in zip(saved, counts, strict=True)) / sum(counts)
+    assert rates == pytest.approx([s / mean for s in saved], rel=1e-3)
+
+
+def test_the_penalty_is_logged_and_has_no_gradient(batch: Batch) -> None:
+    search = make()
+    terms = search.losses(batch, 0.0)
+    assert not terms["sparsity"].requires_grad
+    assert float(terms["sparsity"]) == pytest.approx(0.01 * sum(gate.numel() for gate in gates(search)), rel=1e-5)
+
+
+def test_a_proximal_step_is_soft_thresholding_and_spares_the_eight_largest() -> None:
+    search = make()
+    shared = search.student.shared[1]
+    shared.data = torch.linspace(-0.01, 1, 32)
+    before = shared.detach().double().numpy().copy()
+    weight = next(w for gate, w in search._gates if gate is shared)
+    search.shrink(10.0)
+    truth = np.maximum(before - 10 * 0.01 * weight, 0)
+    truth[-8:] = before[-8:]
+    np.testing.assert_allclose(shared.detach().numpy(), truth, rtol=1e-5, atol=1e-7)
+    assert (shared == 0).any()
+
+
+def test_gates_are_shrunk_after_the_optimisers_step(batch: Batch) -> None:
+    search = make()
+    turns = search.turns(batch, 0.0)
+    next(turns)
+    assert all((gate == 1).all() for gate in gates(search))
+    assert next(turns, None) is None
+    assert all((gate < 1).any() for gate in gates(search))
+
+
+def test_within_the_budget_gates_rest_but_stay_above_0() -> None:
+    search = make(limit=1e9)
+    search.student.inner[0].data[3] = -0.5
+    search.shrink(10.0)
+    assert search.student.inner[0][3] == 0
+    assert all(((gate == 1) | (gate == 0)).all() for gate in gates(search))
+
+
+def test_lambda_doubles_after_epochs_above_the_budget() -> None:
+    search = make()
+    search.epoch_ends(1)
+    search.epoch_ends(2)
+    search.budget = Budget(macs, 1e9)
+    search.epoch_ends(3)
+    assert search.history[:3].tolist() == [pytest.approx([lam, macs(search.student.full)]) for lam in (.01, .02, .04)]
+    assert float(search.sparsity) == pytest.approx(0.04)
+
+
+def test_a_dear_cost_is_asked_for_at_the_end_of_epochs_alone() -> None:
+    asked: list[Layout] = []
+
+    def cost(layout: Layout) -> float:
+        asked.append(layout)
+        return 0.0
+
+    search = make(cheap=False)
+    search.budget = Budget(cost, 1.0, cheap=False)
+    search.shrink(1.0)
+    assert asked == [] and (gates(search)[0] < 1).any()
+    search.epoch_ends(1)
+    assert len(asked) == 1
+    before = gates(search)
+    search.shrink(1.0)
+    assert all(torch.equal(a, b) for a, b in zip(before, gates(search), strict=True))
+
+
+def test_the_budget_is_reached_and_held(batch: Batch) -> None:
+    search = make(limit=8e6, rate=1.0, sparsity=0.05)
+    optimizer = torch.optim.SGD([p for p in search.parameters() if p.requires_grad], lr=0.01)
+    for _ in range(30):
+        for terms in search.turns(batch, 0.0):
+            optimizer.zero_grad()
+            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    assert float(search.met) == 1 and 5e6 < macs(search.student.layout()) <= 8e6
+
+
+def test_the_state_holds_gates_and_lambda_and_no_teacher(batch: Batch) -> None:
+    one, other = make(), make()
+    one.shrink(3.0)
+    one.epoch_ends(1)
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    assert all(torch.equal(a, b) for a, b in zip(gates(one), gates(other), strict=True))
+    assert (float(other.sparsity), other.history[0].tolist()) == (float(one.sparsity), one.history[0].tolist())
+    assert {key.partition(".")[0] for key in one.state_dict()} == {"student", "sparsity", "met", "history"}
+
+
+def test_no_gradient_reaches_the_teacher(batch: Batch) -> None:
+    search = make()
+    torch.stack(list(search.losses(batch, 0.0).values())).sum().backward()  # type: ignore[no-untyped-call]
+    assert isinstance(search._teacher, Table) and search._teacher.values.grad is None
