@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 
 class Recipe(BaseModel):
@@ -67,7 +75,7 @@ class DataRecipe(Recipe):
 class ScheduleRecipe(Recipe):
     """SGD and its learning rate over one stage; warm-up and drops are counted in epochs of that stage."""
 
-    epochs: float = Field(20, gt=0, description="epochs in all; distill shares them among its stages")
+    epochs: float = Field(20.0, gt=0, description="epochs in all; distill shares them among its stages")
     batch: int = Field(128, ge=2)
     learning_rate: float = Field(0.1, gt=0, description="peak rate for this batch")
     shape: Literal["cosine", "step", "poly", "constant"] = "cosine"
@@ -94,7 +102,7 @@ class MachineRecipe(Recipe):
 class RouteRecipe(Recipe):
     """Which points of a training are recorded; the last step before each drop and the last are always among them."""
 
-    every: float = Field(1, ge=0, description="epochs between two points; 0 records no route")
+    every: float = Field(1.0, ge=0, description="epochs between two points; 0 records no route")
 
 
 class TeachRecipe(Recipe):
@@ -128,6 +136,11 @@ class LossRecipe(Recipe):
     def _number(cls, value: Any) -> Any:
         return {"weight": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was left out is left out again: where a recipe is read back, a method's own value shall stand there.
+        return {key: value for key, value in dump(self).items() if key in self.model_fields_set}
+
     @property
     def options(self) -> dict[str, Any]:
         """What stands beside the weight."""
@@ -143,7 +156,7 @@ class PartnerRecipe(Recipe):
     mode: Literal["penalty", "dual"] = Field("penalty", description="prokt: dual adapts the pull to keep to slack")
     slack: float = Field(1.0, ge=0, description="prokt, dual: the distance to the student that costs nothing")
     step: float = Field(1e-3, gt=0, description="prokt, dual: how fast the pull follows the distance")
-    uniform: bool = Field(True, description="prokt: last layers of classifiers begin at 0")
+    uniform: bool = Field(True, description="prokt, fresh: last layers of classifiers begin at 0")
 
 
 class TapsRecipe(Recipe):
@@ -191,10 +204,11 @@ class SearchRecipe(Recipe):
     share: float = Field(0.5, gt=0, lt=1, description="budget as a share of what the teacher costs")
     limit: float | None = Field(None, gt=0, description="budget in its own unit, in place of a share; latency: ms")
     runtime: Literal["torch", "onnxruntime"] = Field(
-        "onnxruntime", description="what latency is measured on: one image, one thread of this machine"
+        "onnxruntime", description="what latency is measured on: one image, one thread of this machine, at best idle"
     )
     temperature: float = Field(4.0, gt=0, description="of the KL to the teacher; faces have none")
-    sparsity: float = Field(1e-3, gt=0, description="lambda of the first epoch; doubled until the budget is reached")
+    sparsity: float = Field(1e-4, gt=0, description="lambda of the first epoch; doubled until the budget is reached")
+    pace: float = Field(10.0, gt=0, description="factor on the gates' learning rate: a short search needs quick gates")
     blocks: bool = Field(True, description="whether whole blocks may be dropped")
     random: int = Field(5, ge=0, description="random subgraphs to draw at the same budget, as controls")
     schedule: ScheduleRecipe = Field(ScheduleRecipe(epochs=60), description="of the search")

@@ -48,6 +48,11 @@ class Run:
         return self.path / "model.safetensors"
 
     @property
+    def partner(self) -> Path:
+        """The teacher that was trained beside the student, if there was one."""
+        return self.path / "partner.safetensors"
+
+    @property
     def plan(self) -> Path:
         """What a student walked, or is walking: a plan."""
         return self.path / "plan.json"

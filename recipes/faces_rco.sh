@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Route Constrained Optimization against its controls, on real faces.
+# Route Constrained Optimization, its controls and every other method, on real faces.
 #
 #   recipes/faces_rco.sh FACES OUT [PROFILE]
 #
@@ -7,11 +7,12 @@
 # OUT   receives every run, the plans, report pages and summary-HARDWARE.json; the same command continues after a kill.
 # PROFILE is a folder of recipes/faces_rco/: cpu (48 px, some 75 minutes on 2 cores), cpu-steps (the same, for greedy and
 #   plateau) or gpu (112 px); default: cpu or gpu, what is here.
-# Environment: METHODS (default "labels mimic restarts rco"; also greedy, plateau, mean, point1, point2, point3), SEEDS
-#   (default "0 1 2"), RESULTS (the CSV that receives a row as each run ends; default OUT/results-{hardware}.csv), JOBS
-#   (students trained side by side), FACEKD (the command, default facekd).
+# Environment: METHODS (default "labels mimic restarts rco"; also greedy, plateau, mean, point1, point2, point3, and what
+#   'facekd methods' lists, alone or joined, with its usual weight: adadistill, prokt, l2+rkd, ...), SEEDS (default
+#   "0 1 2"), RESULTS (the CSV that receives a row as each run ends; default OUT/results-{hardware}.csv), JOBS (students
+#   trained side by side), FACEKD (the command, default facekd).
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
 faces=$1 out=$2
 have_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
 profile=${3:-$(have_gpu && echo gpu || echo cpu)}
@@ -40,8 +41,10 @@ student() { # STUDENT METHOD SEED: train one student and measure it
   local run="$out/$1/$2-seed$3"
   if [ "$2" = labels ]; then
     $facekd teach "$faces/train" "$run" "seed=$3" --recipe "$recipes/$1/labels.yaml"
-  else
+  elif [ -f "$out/plans/$2.json" ]; then
     $facekd distill "$faces/train" "$out/plans/$2.json" "$run" "seed=$3" --recipe "$recipes/$1/distill.yaml"
+  else
+    $facekd distill "$faces/train" "$out/plans/mimic.json" "$run" "seed=$3" "method=$2" --recipe "$recipes/$1/distill-method.yaml"
   fi
   measure "$run"
 }
@@ -49,7 +52,7 @@ export -f measure student
 
 $facekd teach "$faces/train" "$out/teacher" --recipe "$recipes/teacher.yaml"
 measure "$out/teacher"
-for method in rco $methods; do make_plan "$method"; done
+for method in rco mimic $methods; do make_plan "$method"; done
 
 for folder in "$recipes"/*/; do
   name=$(basename "$folder")

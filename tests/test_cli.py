@@ -19,8 +19,8 @@ from facekd.route.plan import Growth, Plan
 from facekd.route.route import Point, Route
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "search", "eval verify", "eval megaface",
-         "eval ijb", "eval search", "eval all", "eval cifar", "eval imagenet", "export", "report",
+VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "search", "eval verify",
+         "eval megaface", "eval ijb", "eval search", "eval all", "eval cifar", "eval imagenet", "export", "report",
          "embed", "compare", "demo"]
 Call = Callable[..., int]
 

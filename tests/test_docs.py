@@ -1,11 +1,17 @@
 import csv
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from facekd.arguments import make_parser
+from facekd.config import DistillRecipe
+from facekd.methods.mixture import mixture
 from facekd.models.registry import create
+from facekd.recipes import load_recipe
 from facekd.reporting.resultset import results_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,13 +36,26 @@ def test_published_figures_are_of_networks_that_can_be_made_here() -> None:
         assert create(name, size=32, outputs=100).spec.name == name
 
 
-def test_every_command_line_in_the_readme_is_understood() -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    commands = [line.split("#")[0].split() for line in lines if line.startswith("facekd")]
-    assert len(commands) >= 10
-    for words in commands:
-        assert make_parser().parse_args(words[1:]).verb
+def commands(page: str) -> list[list[str]]:
+    """The words behind ``facekd`` of every line of a page's shell blocks that begins with it."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.replace("\\\n", "").splitlines()]
+    return [words[1:] for words in lines if words[:1] == ["facekd"]]
+
+
+@pytest.mark.parametrize(("page", "least"), [("README.md", 10), ("docs/methods.md", 5)])
+def test_every_command_line_is_understood(page: str, least: int) -> None:
+    assert len(commands(page)) >= least
+    for words in commands(page):
+        assert make_parser().parse_args(words).verb
+
+
+def test_every_recipe_line_about_methods_is_understood() -> None:
+    lines = [words for words in commands("docs/methods.md") if words[0] == "distill"]
+    for faces, plan, out, *overrides in (words[1:] for words in lines):
+        recipe = load_recipe(DistillRecipe, None, overrides, {"faces": faces, "plan": plan, "out": out})
+        assert mixture(recipe.method, recipe.losses, recipe.head.closed).terms
+    assert len(lines) >= 5
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -1,7 +1,8 @@
 """Write RESULTS.md, and the result tables of README.md and docs/, anew from the committed result files.
 
 A table stands between ``<!-- table: FILE -->`` and ``<!-- end -->``; FILE is a summary of ``facekd report`` (.json), a
-set of results/ (.csv) or what a benchmark printed (.txt). Nobody types figures.
+set of results/ (.csv) or what a benchmark printed (.txt), and the word ``methods`` all that ``facekd methods`` lists.
+Nobody types figures.
 
     python tools/tables.py           write them
     python tools/tables.py --check   exit with 1 where a page is not what its files give
@@ -12,15 +13,35 @@ import sys
 from pathlib import Path
 
 from facekd import files
+from facekd.methods.catalogue import LEFT_OUT, catalogue
 from facekd.reporting.resultset import results_page, section
 from facekd.reporting.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKS = {"ours": "ours?", "from memory": "from memory"}
+"""What is looked for in the text of a method."""
 
 
-def table(file: Path) -> str:
-    """The table a result file gives."""
+def methods_table() -> str:
+    """Every method in a line, marked where its text calls something in it ours or from memory; and who is left out."""
+    lines = ["| method | family | needs | teacher | usual weight, and where it is from | labels | marks | paper |"]
+    lines.append("|" + " --- |" * 8)
+    for one in catalogue():
+        weight, _, labels = one.weight.partition("; labels beside it: ")
+        said = f"{one.name} {weight} {one.paper} {one.text}".lower()
+        marks = ", ".join(mark for mark, word in MARKS.items() if re.search(rf"\b{word}\b", said))
+        cells = [f"`{one.name}`", one.family, one.needs, one.teacher, weight, labels, marks, one.paper]
+        lines.append("| " + " | ".join(cells) + " |")
+    left = "; ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items())
+    return "\n".join([*lines, "", f"Left out: {left}.", ""])
+
+
+def table(name: str) -> str:
+    """The table that belongs to a mark."""
+    if name == "methods":
+        return methods_table()
+    file = ROOT / name
     match file.suffix:
         case ".csv":
             return section(file)
@@ -31,7 +52,7 @@ def table(file: Path) -> str:
 
 def rendered(page: str) -> str:
     """The page with all of its tables made anew."""
-    return MARK.sub(lambda m: f"{m[1]}{table(ROOT / m[2])}{m[3]}", page)
+    return MARK.sub(lambda m: f"{m[1]}{table(m[2])}{m[3]}", page)
 
 
 def main() -> int:

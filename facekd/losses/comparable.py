@@ -8,6 +8,11 @@ from torch import Tensor
 from facekd.errors import ModelError
 
 
+def exact(sample: Tensor) -> torch.dtype:
+    """Float32, or float64 for a float64 sample: a sample taken under autocast is no reason to compute in bfloat16."""
+    return torch.promote_types(sample.dtype, torch.float32)
+
+
 def promoted(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both in float32, or in float64 where one of them is, whatever their shapes; the teacher cut from the graph."""
     dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)

@@ -108,12 +108,16 @@ def names() -> list[str]:
 
 
 def family_of(name: str) -> str:
-    """The family of a loss, which is the folder its file lies in, e.g. ``maps``.
+    """The family of a loss: the folder its file lies in, e.g. ``maps``; of a loss from elsewhere, what it looks at.
 
     Raises:
         ModelError: an unknown name.
     """
-    return kind_of(name).__module__.split(".")[-2]
+    kind = kind_of(name)
+    folder = kind.__module__.rpartition(".")[0]
+    if folder.startswith("facekd.losses."):
+        return folder.rpartition(".")[2]
+    return "faces" if kind.faces else "maps" if kind.maps else "relations" if kind.features else "responses"
 
 
 def kind_of(name: str) -> type[Loss]:

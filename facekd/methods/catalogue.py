@@ -70,12 +70,13 @@ def entry(name: str) -> Entry:
 def _loss(name: str) -> Entry:
     kind = kind_of(name)
     live = "live" if kind.maps else "live for classes" if kind.features else "cached or live"
-    beside = f"{kind.weight:g}, {kind.origin}; labels beside it: {kind.labels if not (kind.alone and kind.faces) else 0:g}"
-    if kind.alone:
-        beside += " for classes, 0 for faces" if not kind.faces else ""
+    labels = "0 for faces" if kind.alone and kind.faces else f"{kind.labels:g}"
+    if kind.alone and not kind.faces:
+        labels += " for classes, 0 for faces"
+    weight = f"{kind.weight:g}, {kind.origin}; labels beside it: {labels}"
     parameters = inspect.signature(kind).parameters.values()
     options = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    return Entry(name, family_of(name), kind.paper, _needs(kind), live, kind.equation, beside,
+    return Entry(name, family_of(name), kind.paper, _needs(kind), live, kind.equation, weight,
                  f"method={name}", ", ".join(f"{key}={value}" for key, value in options.items()),
                  inspect.cleandoc(kind.__doc__ or ""))
 

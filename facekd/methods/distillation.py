@@ -57,7 +57,7 @@ class Distillation(Method):
         self.projection = nn.Identity() if own == theirs else nn.Linear(own, theirs, bias=False)
         self._ask = Tapped(student, taps) if mixture.looks_inside(head.closed) else lambda x: Answer(student(x))
         self.distances = self._losses(self._aside(blank(student)), self._features(sample))
-        if self._pupils():
+        if pupils(self.distances):
             self.register_buffer("taught", torch.tensor(-1))
         scored = LABELS in self.terms
         self.head = create_head(head.name, own, loader.images.classes, head.scale, head.margin) if scored else None
@@ -67,10 +67,10 @@ class Distillation(Method):
         if not stage.anchors:
             raise ValueError("distillation needs an anchor in every stage")
         self._teacher = self._teacher_of(stage.anchors)
-        pupils = self._pupils()
-        if pupils and int(self.taught) != stage.anchors[-1]:  # a resumed run finds what was learnt in its checkpoint
-            for loss in pupils:
-                give_lessons(loss, self._followed, self._loader, self.taught.device)
+        lessons = self._lessons()
+        if lessons and int(self.taught) != stage.anchors[-1]:  # a resumed run finds what was learnt in its checkpoint
+            for loss, teacher in lessons:
+                give_lessons(loss, teacher, self._loader, self.taught.device)
             self.taught.fill_(stage.anchors[-1])
 
     def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
@@ -107,9 +107,9 @@ class Distillation(Method):
         """Of the terms that count by now."""
         return {name: recipe.weight or 0.0 for name, recipe in self.terms.items() if recipe.begin <= done < recipe.end}
 
-    def _pupils(self) -> list[Loss]:
-        """The losses that take lessons."""
-        return [loss for loss in self.distances.values() if isinstance(loss, Loss) and loss.lessons > 0]
+    def _lessons(self) -> list[tuple[Loss, Callable[[Batch], Answer]]]:
+        """The losses that take lessons, and whose answers they are about."""
+        return [(loss, self._followed) for loss in pupils(self.distances)]
 
     def _projected(self, answer: Answer) -> Answer:
         return self._features(replace(answer, outputs=self.projection(answer.outputs)))
@@ -122,6 +122,11 @@ class Distillation(Method):
     def _aside(self, images: Tensor) -> Answer:
         """The student's answer in evaluation mode, projected."""
         return self._projected(aside(self.student, self._ask, images))
+
+
+def pupils(losses: nn.ModuleDict) -> list[Loss]:
+    """The losses that take lessons."""
+    return [loss for loss in losses.values() if isinstance(loss, Loss) and loss.lessons > 0]
 
 
 def weighed(weights: Mapping[str, float], losses: nn.ModuleDict, own: Answer, other: Answer,

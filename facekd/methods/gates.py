@@ -1,4 +1,4 @@
-"""A network whose channels and blocks can be turned down to nothing: the graph in which students are searched."""
+"""Gates that turn a network's channels and blocks down to nothing: the graph in which students are searched."""
 
 from __future__ import annotations
 
@@ -12,54 +12,46 @@ from facekd.models.resnet_cifar import Block, ResNet
 from facekd.models.resnet_found import LEAST, Layout
 
 
-class Gated(nn.Module):
-    """A ResNet for CIFAR with a gate g >= 0, at first 1, on every channel behind its batch normalisation.
+class Gates(nn.Module):
+    """Gates g >= 0, at first 1, on the channels of a ResNet for CIFAR, each behind its batch normalisation.
 
     The outputs of a residual stage's blocks share one vector of gates (with the stem, where the first shortcut has no
     weights), since a channel of their sum goes only if all let it go; the inner convolutions have gates of their own.
     A block that can be dropped has one gate more, on its whole branch. A channel whose gate is 0 is 0 everywhere: the
-    network without it answers the same.
-
-    The scales of the batch normalisations rest: they could grow as the gates shrink, and gates would mean nothing
-    (this, like the form of the gates, is our reading; the paper's full text was not available).
+    network without it answers the same. The form of the gates is our reading; the paper's full text was not available.
 
     Args:
-        network: whose layers these are; it is changed in training.
+        full: the network's channels.
         blocks: whether blocks may go.
     """
 
-    def __init__(self, network: ResNet, blocks: bool = True) -> None:
+    def __init__(self, full: Layout, blocks: bool = True) -> None:
         super().__init__()
-        self.network, self.full = network, Layout.of(network)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.requires_grad_(False)
-        self._layers = [[b for b in layer if isinstance(b, Block)]
-                        for layer in (network.layer1, network.layer2, network.layer3)]
-        self.tied = self.full.droppable(0, 0)
-        self.stem = nn.Parameter(torch.ones(self.full.stem), requires_grad=not self.tied)
-        self.shared = nn.ParameterList(torch.ones(width) for width in self.full.widths)
-        self.inner = nn.ParameterList(torch.ones(count) for stage in self.full.inner for count in stage)
-        self.kept = nn.ParameterList(torch.ones(1) for stage in self.full.inner for _ in stage)
-        places = [(stage, block) for stage, inner in enumerate(self.full.inner) for block in range(len(inner))]
+        self.full, self.tied = full, full.droppable(0, 0)
+        self.stem = nn.Parameter(torch.ones(full.stem), requires_grad=not self.tied)
+        self.shared = nn.ParameterList(torch.ones(width) for width in full.widths)
+        self.inner = nn.ParameterList(torch.ones(count) for stage in full.inner for count in stage)
+        self.kept = nn.ParameterList(torch.ones(1) for stage in full.inner for _ in stage)
+        places = [(stage, block) for stage, inner in enumerate(full.inner) for block in range(len(inner))]
         for gate, (stage, block) in zip(self.kept, places, strict=True):
-            gate.requires_grad_(blocks and self.full.droppable(stage, block))
+            gate.requires_grad_(blocks and full.droppable(stage, block))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Float [N, 3, size, size] to float [N, outputs], as the network's own with a gate behind every norm."""
-        net, number = self.network, 0
-        x = relu(_gate(self.shared[0] if self.tied else self.stem, net.bn1(net.conv1(x))))
-        for blocks, shared in zip(self._layers, self.shared, strict=True):
-            for block in blocks:
+    def forward(self, network: ResNet, x: Tensor) -> Tensor:
+        """What the network makes of float [N, 3, size, size] behind these gates: float [N, outputs]."""
+        number = 0
+        x = relu(_gate(self.shared[0] if self.tied else self.stem, network.bn1(network.conv1(x))))
+        for layer, shared in zip((network.layer1, network.layer2, network.layer3), self.shared, strict=True):
+            for block in layer:
+                assert isinstance(block, Block)
                 inner = relu(_gate(self.inner[number], block.bn1(block.conv1(x))))
                 branch = self.kept[number] * _gate(shared, block.bn2(block.conv2(inner)))
                 plain = isinstance(block.downsample, nn.Identity)
                 x = relu(branch + (x if plain else _gate(shared, block.downsample(x))))
                 number += 1
-        out: Tensor = net.fc(torch.flatten(adaptive_avg_pool2d(x, 1), 1))
+        out: Tensor = network.fc(torch.flatten(adaptive_avg_pool2d(x, 1), 1))
         return out
 
-    def gates(self) -> list[tuple[nn.Parameter, Layout, int]]:
+    def vectors(self) -> list[tuple[nn.Parameter, Layout, int]]:
         """Every vector of gates that can reach 0, the network less a channel, or block, of it, and the channels so."""
         full, blocks = self.full.counts, len(self.inner)
         found = [] if self.tied else [(self.stem, self._less({0: 1}), 1)]
@@ -83,7 +75,7 @@ class Gated(nn.Module):
 
     def thresholds(self) -> list[float]:
         """All that make a difference, rising."""
-        return sorted({0.0, *(value for gate, _, _ in self.gates() for value in gate.tolist())})
+        return sorted({0.0, *(value for gate, _, _ in self.vectors() for value in gate.tolist())})
 
 
 def _gate(gate: Tensor, maps: Tensor) -> Tensor:

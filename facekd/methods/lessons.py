@@ -45,7 +45,7 @@ def give_lessons(loss: Loss, teacher: Callable[[Batch], Answer], loader: Loader,
 def _step(value: torch.Tensor, optimizer: torch.optim.Optimizer, parts: list[nn.Parameter], done: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * done))
-    optimizer.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(parts, CLIP)
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # what were left would be clipped with the student's, unless a run is resumed

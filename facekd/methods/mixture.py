@@ -62,7 +62,10 @@ def mixture(method: str, losses: Mapping[str, LossRecipe], closed: bool) -> Mixt
     if len(partners) > 1:
         raise ModelError(f"method '{method}' names two ways to train a teacher beside the student; choose one")
     partner = partners[0] if partners else None
-    terms = {**_usual([name for name in asked if name not in PARTNERS], partner, closed), **losses}
+    terms = _usual([name for name in asked if name not in PARTNERS], partner, closed)
+    for name, recipe in losses.items():
+        usual = terms.get(name, LossRecipe())
+        terms[name] = usual.model_copy(update=recipe.model_dump(exclude_unset=True))
     filled = {name: _filled(name, recipe) for name, recipe in terms.items() if recipe.weight != 0}
     _demand_no_gap(filled)
     return Mixture(filled, partner)
@@ -88,7 +91,11 @@ def _filled(name: str, recipe: LossRecipe) -> LossRecipe:
 
 
 def _demand_no_gap(terms: Mapping[str, LossRecipe]) -> None:
-    """Some term must count at every moment."""
+    """Some term must count at every moment, and every term at some."""
+    for name, recipe in terms.items():
+        if recipe.begin >= recipe.end:
+            raise ModelError(f"losses.{name} would never count: it begins at {recipe.begin:g} and ends at "
+                             f"{recipe.end:g} of the training")
     reached = 0.0
     for recipe in sorted(terms.values(), key=lambda recipe: recipe.begin):
         if recipe.begin > reached:

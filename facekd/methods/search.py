@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from facekd.data.loader import Batch
 from facekd.losses.responses.kd import kl
-from facekd.methods.gates import Gated
+from facekd.methods.gates import Gates
 from facekd.methods.subgraphs import Budget
 from facekd.models.resnet_cifar import ResNet
 from facekd.models.resnet_found import LEAST, Layout
@@ -32,49 +32,57 @@ from facekd.training.method import Method
 class Search(Method):
     """Turns gates down until what is left keeps to a budget.
 
-    Lambda doubles after every epoch that ends above the budget; while the open gates keep to it they rest, and follow
-    the distance to the teacher alone.
+    Lambda doubles after every epoch that ends above the budget; once the open gates keep to it, all rest as they are.
 
     Args:
-        network: a copy of the teacher.
+        network: a copy of the teacher; its normalisations' scales rest, because they could grow as the gates shrink.
         teacher: answers the batches.
         temperature: T of the KL; None compares embeddings.
         sparsity: lambda of the first epoch.
         blocks: whether blocks may go.
-        budget: what the student may cost.
-        price: of a layout, in multiply-adds or parameters: what the gates are weighed by.
-        rate: how far a step goes, of which a share of the training was done before: the learning rate, by 1 - momentum.
+        budget: what the student may cost, in multiply-adds or parameters, by which the gates are weighed too.
+        rate: how far the gates' steps go, of which a share of the training was done before: their learning rate, by
+            1 - momentum.
+        pace: factor on the gates' learning rate.
         epochs: of the training, for the history.
     """
 
-    student: Gated
+    student: ResNet
     sparsity: Tensor
     met: Tensor
     history: Tensor
 
     def __init__(self, network: ResNet, teacher: Teacher, temperature: float | None, sparsity: float, blocks: bool,
-                 budget: Budget, price: Callable[[Layout], float], rate: Callable[[float], float],
-                 epochs: int) -> None:
+                 budget: Budget, rate: Callable[[float], float], pace: float, epochs: int) -> None:
         super().__init__()
-        self.student, self._inputs = Gated(network, blocks), network.inputs
+        self.student, self.gates, self.pace = network, Gates(Layout.of(network), blocks), {"gates": pace}
         self._teacher, self.temperature, self.budget, self._rate = teacher, temperature, budget, rate
-        gates = self.student.gates()
-        saved = [(price(self.student.full) - price(less)) / parts for _, less, parts in gates]
-        mean = sum(one * gate.numel() for one, (gate, _, _) in zip(saved, gates, strict=True))
-        mean /= sum(gate.numel() for gate, _, _ in gates)
-        self._gates = [(gate, one / mean) for one, (gate, _, _) in zip(saved, gates, strict=True)]
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.requires_grad_(False)
+        vectors = self.gates.vectors()
+        saved = [(budget.cost(self.gates.full) - budget.cost(less)) / parts for _, less, parts in vectors]
+        mean = sum(one * gate.numel() for one, (gate, _, _) in zip(saved, vectors, strict=True))
+        mean /= sum(gate.numel() for gate, _, _ in vectors)
+        self._gates = [(gate, one / mean) for one, (gate, _, _) in zip(saved, vectors, strict=True)]
         self.register_buffer("sparsity", torch.tensor(sparsity))
         self.register_buffer("met", torch.tensor(0.0))
         self.register_buffer("history", torch.zeros(epochs, 2))
 
     def turns(self, batch: Batch, done: float) -> Iterator[dict[str, Tensor]]:
-        """See `Method.turns`; the gates shrink once the optimiser has stepped."""
+        """See `Method.turns`; the gates shrink, or are put back, once the optimiser has stepped."""
+        before = [gate.detach().clone() for gate, _ in self._gates]
         yield self.losses(batch, done)
-        self.shrink(self._rate(done))
+        if self.met:
+            with torch.no_grad():
+                for (gate, _), rested in zip(self._gates, before, strict=True):
+                    gate.copy_(rested)
+        else:
+            self.shrink(self._rate(done))
 
     def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
         """See `Method.losses`: the distance to the teacher, and, without a gradient of its own, the L1 term."""
-        own, target = self.student(self._inputs(batch.images)), self._teacher.answer(batch).outputs
+        own, target = self.gates(self.student, self.student.inputs(batch.images)), self._teacher.answer(batch).outputs
         if self.temperature is None:
             distance = 1 - cosine_similarity(own.float(), target, dim=1).mean()
         else:
@@ -85,19 +93,16 @@ class Search(Method):
     @torch.no_grad()
     def shrink(self, rate: float) -> None:
         """The proximal step: g <- max(0, g - rate lambda w); a layer's `LEAST` largest gates stay in any case."""
-        if self.budget.cheap:
-            self.met.fill_(self.budget.holds(self.student.layout()))
         for gate, weight in self._gates:
-            less = gate if self.met else gate - (rate * weight * self.sparsity).to(gate.dtype)
-            if not self.met and gate.numel() > 1:
-                stay = gate.topk(min(LEAST, gate.numel())).indices
+            less = gate - (rate * weight * self.sparsity).to(gate.dtype)
+            if gate.numel() > 1:
+                stay = gate.topk(LEAST).indices
                 less[stay] = gate[stay]
             gate.copy_(less.clamp(min=0))
+        self.met.fill_(self.budget.holds(self.gates.layout()))
 
     def epoch_ends(self, epoch: int) -> None:
         """Note lambda and the cost of the open gates; double lambda while that is above the budget."""
-        cost = self.budget.cost(self.student.layout())
-        self.met.fill_(cost <= self.budget.limit)
-        self.history[epoch - 1] = torch.tensor([float(self.sparsity), cost])
+        self.history[epoch - 1] = torch.tensor([float(self.sparsity), self.budget.cost(self.gates.layout())])
         if not self.met:
             self.sparsity *= 2

@@ -25,12 +25,10 @@ class Budget:
     Attributes:
         cost: of a layout: multiply-adds, parameters or milliseconds.
         limit: the most it may be.
-        cheap: whether it is quickly told, so that a search can ask after every step.
     """
 
     cost: Callable[[Layout], float]
     limit: float
-    cheap: bool = True
 
     def holds(self, layout: Layout) -> bool:
         """Whether a network of this layout keeps to it."""

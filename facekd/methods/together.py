@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,10 @@ from facekd.answers import Answer, Question
 from facekd.config import HeadRecipe, PartnerRecipe
 from facekd.data.loader import Batch, Loader
 from facekd.heads import create_head
+from facekd.losses import Loss
 from facekd.losses.responses.embeddings import cosine
 from facekd.losses.responses.kd import kl
-from facekd.methods.distillation import Distillation, weighed
+from facekd.methods.distillation import Distillation, pupils, weighed
 from facekd.methods.mixture import LABELS, Mixture
 from facekd.models.registry import Network
 from facekd.models.taps import Tapped, aside, blank
@@ -55,10 +56,17 @@ class Together(Distillation):
         self.register_buffer("beta", torch.tensor(1.0))
         if self._mutual:
             self.returned = self._losses(self._features(moving.sample()), self._aside(blank(student)))
-        elif recipe.uniform and head.closed:  # both begin with equal probabilities, and so without distance
+        elif recipe.uniform and recipe.fresh and head.closed:  # equal probabilities, and so no distance to begin with
             for network in (student, partner):
                 for weight in network.get_submodule(network.final).parameters():
                     nn.init.zeros_(weight)
+
+    def _lessons(self) -> list[tuple[Loss, Callable[[Batch], Answer]]]:
+        """See `Distillation._lessons`; what the teacher follows in its turn is taught about the student."""
+        own = super()._lessons()
+        if not self._mutual:
+            return own
+        return [*own, *((loss, lambda batch: self._aside(batch.images)) for loss in pupils(self.returned))]
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -87,10 +95,12 @@ class Together(Distillation):
     def _mutual_terms(self, batch: Batch, done: float) -> dict[str, Tensor]:
         """Deep mutual learning: the student's terms, with the roles exchanged."""
         answer = self._moving.ask(self.partner.inputs(batch.images))
-        question = Question(batch.labels, batch.index, done)
-        terms = weighed(self._weights(done), self.returned, self._features(answer), self._aside(batch.images), question)
-        logits = self.partner_head(answer.outputs, batch.labels)
-        return {**terms, LABELS: F.cross_entropy(logits.float(), batch.labels)}
+        question, weights = Question(batch.labels, batch.index, done), self._weights(done)
+        terms = weighed(weights, self.returned, self._features(answer), self._aside(batch.images), question)
+        if LABELS in weights:
+            logits = self.partner_head(answer.outputs, batch.labels)
+            terms[LABELS] = weights[LABELS] * F.cross_entropy(logits.float(), batch.labels)
+        return terms
 
 
 class _Moving(Teacher):

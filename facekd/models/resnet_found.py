@@ -73,7 +73,7 @@ class Layout:
         return layout
 
     def __str__(self) -> str:
-        stages = (f"{width}:{','.join(str(count or '-') for count in inner)}"
+        stages = (f"{width}:{','.join(str(count or '-') for count in inner) or '-'}"
                   for width, inner in zip(self.widths, self.inner, strict=True))
         return "/".join([str(self.stem), *stages])
 

@@ -22,7 +22,7 @@ class Tapped:
         taps: modules whose outputs are the maps, shallow to deep, by their paths; none given means its stages.
 
     Raises:
-        ModelError: the network has no such module, or its output is no map (then on the first call).
+        ModelError: the network has no such module, or (on the first call) its output is no map or it has none.
     """
 
     def __init__(self, network: Network, taps: Sequence[str] = ()) -> None:
@@ -43,6 +43,9 @@ class Tapped:
     def __call__(self, x: Tensor) -> Answer:
         """The answer to float [N, 3, size, size], as `Network.inputs` gives it."""
         outputs = self.network(x)
+        if idle := [tap for tap in self.taps if tap not in self._maps]:
+            raise ModelError(f"{self.network.spec.name} never calls '{idle[0]}' as a whole; choose another module in "
+                             "taps")
         read, maps = self._read.pop(self.network.final), tuple(self._maps[tap] for tap in self.taps)
         self._maps.clear()
         for tap, each in zip(self.taps, maps, strict=True):

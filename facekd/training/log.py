@@ -47,8 +47,8 @@ class Log:
 
     def write(self, step: int, epoch: float, stage: int, learning_rate: float) -> dict[str, float]:
         """Write the means of what was added since the last call, and give them."""
-        names = self._waiting[0].keys()
-        self.latest = {n: float(torch.stack([w[n].float() for w in self._waiting]).mean()) for n in names}
+        names = dict.fromkeys(name for figures in self._waiting for name in figures)  # terms come and go
+        self.latest = {n: float(torch.stack([w[n].float() for w in self._waiting if n in w]).mean()) for n in names}
         now = time.monotonic()
         seconds_per_step = (now - self._since) / len(self._waiting)
         self._waiting, self._since = [], now

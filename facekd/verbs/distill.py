@@ -44,7 +44,8 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
         recipe: a YAML recipe.
 
     Returns:
-        the run folder, with ``model.safetensors`` and the ``plan.json`` that was walked.
+        the run folder, with ``model.safetensors`` and the ``plan.json`` that was walked; with ``partner.safetensors``
+        where a teacher was trained beside the student.
 
     Raises:
         RecipeError: mistakes in the recipe.
@@ -80,6 +81,8 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
     recorder = Recorder(run, student, resolved.route.every, loader.steps)
     Trainer(run, method, walk, loader, schedule, resolved.machine, recorder).fit()
     save_model(student, run.model)
+    if isinstance(method, Together):
+        save_model(method.partner, run.partner)
     run.finish(walked=[_anchor(leg, route) for leg in walk.plan.legs])
     return run.path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -61,8 +61,8 @@ def find(teacher: Path | str | None = None, out: Path | str | None = None, *over
         DataError: the teacher's training set is no longer there.
         SetupError: the folder holds another run, the disk is full, the device is absent.
     """
-    resolved = load_recipe(SearchRecipe, Path(recipe) if recipe else None, overrides,
-                           {"teacher": teacher, "out": out})
+    given = {"teacher": teacher, "out": out}
+    resolved = load_recipe(SearchRecipe, Path(recipe) if recipe else None, overrides, given)
     run, taught = Run(Path(resolved.out)), Run(Path(resolved.teacher))
     network = _searchable(load_model(taught.model), resolved)
     head, data = _lesson(taught)
@@ -71,24 +71,28 @@ def find(teacher: Path | str | None = None, out: Path | str | None = None, *over
     if run.begin("search", resolved, facts) and run.finished:
         return run.path
     torch.manual_seed(resolved.seed)
-    prices, full = _prices(network.spec, resolved.runtime), Layout.of(network)
+    prices, full = _prices(network.spec, resolved.runtime), Layout.parse(str(Layout.of(network)))
     budget = _budget(resolved, prices[resolved.cost], full)
     controls = {"uniform": uniform(full, budget)}  # before the search, since they tell at once if a budget is too small
     controls |= {f"random_{seed}": random_subgraph(full, budget, seed) for seed in range(resolved.random)}
-    search = _search(run, resolved, network, taught.model, head.closed, data, budget)
-    gates = search.student
-    threshold, found = largest(gates.layout, gates.thresholds(), budget)
-    found = filled(found, full, budget)
+    # Latency takes long to measure: the gates are led by the multiply-adds of the uniform network within the budget.
+    latent = resolved.cost == "latency"
+    led = Budget(prices["macs"], prices["macs"](controls["uniform"])) if latent else budget
+    search = _search(run, resolved, network, taught.model, head.closed, data, led)
+    threshold, left = largest(search.gates.layout, search.gates.thresholds(), budget)
+    found = filled(left, full, budget)
     plans = {"teacher": full, "found": found, **controls}
+    told = ["macs", "parameters", *(["latency"] if latent else [])]
     files.write_versioned(run.path / RESULT, "search", VERSION, {
         "teacher": {"run": resolved.teacher, "sha256": sha, **network.spec.to_dict()},
-        "closed": head.closed, "cost": resolved.cost, "runtime": resolved.runtime if resolved.cost == "latency" else None,
+        "closed": head.closed, "cost": resolved.cost, "runtime": resolved.runtime if latent else None,
         "budget": budget.limit, "reached": budget.cost(found), "threshold": threshold, "seed": resolved.seed,
-        "history": [{"epoch": epoch, "sparsity": sparsity, "cost": cost}
+        "history": [{"epoch": epoch, "sparsity": sparsity, "macs" if latent else resolved.cost: cost}
                     for epoch, (sparsity, cost) in enumerate(search.history.tolist(), 1)],
-        "students": {name: _described(layout, prices, resolved.cost) for name, layout in plans.items()},
+        "students": {name: {"plan": str(layout), **{key: prices[key](layout) for key in told}}
+                     for name, layout in plans.items()},
     })
-    run.finish(found=str(found))
+    run.finish()
     return run.path
 
 
@@ -100,10 +104,12 @@ def show(out: Path | str) -> Path:
     """
     result, folder = read_search(out), Path(out)
     teacher, found = (Layout.parse(result["students"][name]["plan"]) for name in ("teacher", "found"))
-    what = f"{result['teacher']['name']} and the student found at {result['reached']:.4g} of "
-    picture = folder / "search.svg"
-    files.write_text(picture, search_picture(teacher, found, f"{what}{result['budget']:.4g} {_unit(result)}"))
-    return picture
+    factor, unit = {"macs": (1e6, "million multiply-adds"), "parameters": (1e6, "million parameters"),
+                    "latency": (1, f"ms on {result['runtime']}")}[result["cost"]]
+    costs = f"{result['reached'] / factor:.3g} of at most {result['budget'] / factor:.3g} {unit}"
+    title = f"{result['teacher']['name']} and the student found in it: {costs}"
+    files.write_text(folder / "search.svg", search_picture(teacher, found, title))
+    return folder / "search.svg"
 
 
 def next_steps(out: Path | str) -> list[str]:
@@ -141,24 +147,22 @@ def _search(run: Run, recipe: SearchRecipe, network: ResNet, teacher: Path, clos
     steps = max(1, round(schedule.epochs * loader.steps))
 
     def rate(done: float) -> float:
-        return learning_rate(schedule, round(done * steps), steps, loader.steps) / (1 - schedule.momentum)
-
-    def price(layout: Layout) -> float:
-        return layout.parameters(spec.outputs) if recipe.cost == "parameters" else layout.macs(spec.size, spec.outputs)
+        pace = recipe.pace / (1 - schedule.momentum)
+        return pace * learning_rate(schedule, round(done * steps), steps, loader.steps)
 
     def moment(now: Moment) -> None:
         if now.reason == "last" or now.step % loader.steps == 0:
             search.epoch_ends(math.ceil(now.epoch))
 
     search = Search(copy.deepcopy(network), live_teacher(teacher, machine.device, machine.dtype),
-                    recipe.temperature if closed else None, recipe.sparsity, recipe.blocks, budget, price, rate,
+                    recipe.temperature if closed else None, recipe.sparsity, recipe.blocks, budget, rate, recipe.pace,
                     math.ceil(schedule.epochs))
     Trainer(run, search, lambda stage: Stage(schedule.epochs), loader, schedule, recipe.machine, moment).fit()
     return search
 
 
 def _budget(recipe: SearchRecipe, cost: Callable[[Layout], float], full: Layout) -> Budget:
-    budget = Budget(cost, recipe.limit or recipe.share * cost(full), recipe.cost != "latency")
+    budget = Budget(cost, recipe.limit or recipe.share * cost(full))
     if budget.holds(full):
         raise ModelError(f"{recipe.teacher} costs {cost(full):.4g} and keeps to limit={budget.limit:.4g} as it is; set "
                          "it lower")
@@ -194,12 +198,3 @@ def _prices(spec: ModelSpec, runtime: str) -> dict[str, Callable[[Layout], float
 
     return {"macs": lambda layout: layout.macs(spec.size, spec.outputs),
             "parameters": lambda layout: layout.parameters(spec.outputs), "latency": milliseconds}
-
-
-def _described(layout: Layout, prices: Mapping[str, Callable[[Layout], float]], cost: str) -> dict[str, Any]:
-    return {"plan": str(layout),
-            **{name: price(layout) for name, price in prices.items() if name in ("macs", "parameters", cost)}}
-
-
-def _unit(result: Mapping[str, Any]) -> str:
-    return {"macs": "multiply-adds", "latency": f"ms on {result['runtime']}"}.get(result["cost"], "parameters")

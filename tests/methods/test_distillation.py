@@ -161,8 +161,11 @@ def test_the_mixture_of_everything_is_the_weighted_sum_of_its_terms(loader: Load
         assert float(mixed[name].detach()) == pytest.approx(weight * float(single), rel=1e-5)
 
 
-def test_a_hint_follows_its_formula_on_the_live_teachers_maps(loader: Loader, point: Path, live: LiveTeacher) -> None:
-    batch, method = next(loader.epoch(0)), classifier({"hint": {"weight": 1, "student_stage": 0, "teacher_stage": 1}}, live)
+def test_a_hint_follows_its_formula_on_the_live_teachers_maps(
+    loader: Loader, point: Path, live: LiveTeacher
+) -> None:
+    stages = {"student_stage": 0, "teacher_stage": 1}
+    batch, method = next(loader.epoch(0)), classifier({"hint": {"weight": 1, **stages}}, live)
     teacher = create("resnet8", size=32, outputs=8)
     teacher.load_state_dict(live._model.state_dict())  # type: ignore[attr-defined]
     maps: dict[str, Tensor] = {}

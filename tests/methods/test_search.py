@@ -39,12 +39,12 @@ def parameters(layout: Layout) -> float:
 
 
 def make(temperature: float | None = 4.0, price: Callable[[Layout], float] = macs, limit: float = 6e6,
-         sparsity: float = 0.01, rate: float = 0.5, cheap: bool = True) -> Search:
+         sparsity: float = 0.01, rate: float = 0.5) -> Search:
     torch.manual_seed(0)
     network = create("resnet8", size=32, outputs=8)
     assert isinstance(network, ResNet)
-    return Search(network, Table(), temperature, sparsity, True, Budget(price, limit, cheap), price,
-                  lambda done: rate, 5)
+    return Search(network, Table(), temperature, sparsity, True, Budget(price, limit),
+                  lambda done: rate, 10.0, 5)
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +53,12 @@ def batch(small_faces: Path) -> Batch:
 
 
 def gates(search: Search) -> list[Tensor]:
-    return [gate.detach().clone() for gate, _, _ in search.student.gates()]
+    return [gate.detach().clone() for gate, _, _ in search.gates.vectors()]
 
 
 def test_logits_are_compared_by_kl(batch: Batch) -> None:
     search = make(3.0)
-    own = search.student(search.student.network.inputs(batch.images)).detach().double().numpy() / 3
+    own = search.gates(search.student, search.student.inputs(batch.images)).detach().double().numpy() / 3
     target = Table().values[batch.index].detach().double().numpy() / 3
     log_p, log_q = (x - np.log(np.exp(x).sum(1, keepdims=True)) for x in (target, own))
     truth = 9 * (np.exp(log_p) * (log_p - log_q)).sum(1).mean()
@@ -67,7 +67,7 @@ def test_logits_are_compared_by_kl(batch: Batch) -> None:
 
 def test_embeddings_are_compared_by_their_angle(batch: Batch) -> None:
     search = make(None)
-    own = search.student(search.student.network.inputs(batch.images)).detach().double().numpy()
+    own = search.gates(search.student, search.student.inputs(batch.images)).detach().double().numpy()
     target = Table().values[batch.index].detach().double().numpy()
     cosines = (own * target).sum(1) / np.linalg.norm(own, axis=1) / np.linalg.norm(target, axis=1)
     assert float(search.losses(batch, 0.0)["distance"].detach()) == pytest.approx(1 - cosines.mean(), rel=1e-5)
@@ -97,7 +97,7 @@ def test_the_penalty_is_logged_and_has_no_gradient(batch: Batch) -> None:
 
 def test_a_proximal_step_is_soft_thresholding_and_spares_the_eight_largest() -> None:
     search = make()
-    shared = search.student.shared[1]
+    shared = search.gates.shared[1]
     shared.data = torch.linspace(-0.01, 1, 32)
     before = shared.detach().double().numpy().copy()
     weight = next(w for gate, w in search._gates if gate is shared)
@@ -117,12 +117,30 @@ def test_gates_are_shrunk_after_the_optimisers_step(batch: Batch) -> None:
     assert all((gate < 1).any() for gate in gates(search))
 
 
-def test_within_the_budget_gates_rest_but_stay_above_0() -> None:
-    search = make(limit=1e9)
-    search.student.inner[0].data[3] = -0.5
-    search.shrink(10.0)
-    assert search.student.inner[0][3] == 0
-    assert all(((gate == 1) | (gate == 0)).all() for gate in gates(search))
+def step(search: Search, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    for terms in search.turns(batch, 0.0):
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def test_once_the_budget_is_reached_gates_rest_and_weights_do_not(batch: Batch) -> None:
+    search = make(limit=8e6, rate=1.0, sparsity=0.05)
+    optimizer = torch.optim.SGD([p for p in search.parameters() if p.requires_grad], lr=0.01, momentum=0.9)
+    for _ in range(30):
+        step(search, batch, optimizer)
+    assert float(search.met) == 1 and 6e6 < macs(search.gates.layout()) <= 8e6
+    rested, weights = gates(search), search.student.fc.weight.detach().clone()
+    step(search, batch, optimizer)
+    assert all(torch.equal(a, b) for a, b in zip(rested, gates(search), strict=True))
+    assert not torch.equal(weights, search.student.fc.weight)
+
+
+def test_no_gate_falls_below_0() -> None:
+    search = make()
+    search.gates.inner[0].data[3] = -0.5
+    search.shrink(0.0)
+    assert search.gates.inner[0][3] == 0
 
 
 def test_lambda_doubles_after_epochs_above_the_budget() -> None:
@@ -130,38 +148,10 @@ def test_lambda_doubles_after_epochs_above_the_budget() -> None:
     search.epoch_ends(1)
     search.epoch_ends(2)
     search.budget = Budget(macs, 1e9)
+    search.shrink(0.0)
     search.epoch_ends(3)
-    assert search.history[:3].tolist() == [pytest.approx([lam, macs(search.student.full)]) for lam in (.01, .02, .04)]
+    assert search.history[:3].tolist() == [pytest.approx([lam, macs(search.gates.full)]) for lam in (.01, .02, .04)]
     assert float(search.sparsity) == pytest.approx(0.04)
-
-
-def test_a_dear_cost_is_asked_for_at_the_end_of_epochs_alone() -> None:
-    asked: list[Layout] = []
-
-    def cost(layout: Layout) -> float:
-        asked.append(layout)
-        return 0.0
-
-    search = make(cheap=False)
-    search.budget = Budget(cost, 1.0, cheap=False)
-    search.shrink(1.0)
-    assert asked == [] and (gates(search)[0] < 1).any()
-    search.epoch_ends(1)
-    assert len(asked) == 1
-    before = gates(search)
-    search.shrink(1.0)
-    assert all(torch.equal(a, b) for a, b in zip(before, gates(search), strict=True))
-
-
-def test_the_budget_is_reached_and_held(batch: Batch) -> None:
-    search = make(limit=8e6, rate=1.0, sparsity=0.05)
-    optimizer = torch.optim.SGD([p for p in search.parameters() if p.requires_grad], lr=0.01)
-    for _ in range(30):
-        for terms in search.turns(batch, 0.0):
-            optimizer.zero_grad()
-            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-    assert float(search.met) == 1 and 5e6 < macs(search.student.layout()) <= 8e6
 
 
 def test_the_state_holds_gates_and_lambda_and_no_teacher(batch: Batch) -> None:
@@ -171,7 +161,14 @@ def test_the_state_holds_gates_and_lambda_and_no_teacher(batch: Batch) -> None:
     other.load_state_dict(copy.deepcopy(one.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(gates(one), gates(other), strict=True))
     assert (float(other.sparsity), other.history[0].tolist()) == (float(one.sparsity), one.history[0].tolist())
-    assert {key.partition(".")[0] for key in one.state_dict()} == {"student", "sparsity", "met", "history"}
+    assert {key.partition(".")[0] for key in one.state_dict()} == {
+        "student", "gates", "sparsity", "met", "history"}
+
+
+def test_the_scales_of_norms_rest(batch: Batch) -> None:
+    search = make()
+    torch.stack(list(search.losses(batch, 0.0).values())).sum().backward()  # type: ignore[no-untyped-call]
+    assert search.student.bn1.weight.grad is None and search.student.bn1.bias.grad is not None
 
 
 def test_no_gradient_reaches_the_teacher(batch: Batch) -> None:

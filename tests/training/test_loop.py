@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -346,3 +346,112 @@ def test_a_finished_training_is_not_trained_further(tmp_path: Path, loader: Load
     again = Linear()
     trainer(tmp_path, again, loader, [Stage(1, (0,)), Stage(2, (1,))]).fit()
     assert again.calls == 0
+
+
+class Pair(Method):
+    """Two linear networks in turns: the first learns labels, the second what the first says after its step."""
+
+    student: nn.Linear
+
+    def __init__(self, idle: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.student, self.partner = nn.Linear(3, 8), nn.Linear(3, 8)
+        self.deputy, self.bystander = nn.Linear(3, 8), nn.Linear(3, 8)
+        self.idle = idle  # after the first batch the deputy learns in the partner's place
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
+        colours = batch.images.float().mean(dim=(1, 2)) / 255
+        self.seen.append((self.student.weight.detach().clone(), self.partner.weight.detach().clone()))
+        return {"follow": F.mse_loss(self.student(colours), self.partner(colours).detach())}
+
+    def turns(self, batch: Batch, done: float) -> Iterator[dict[str, Tensor]]:
+        colours = batch.images.float().mean(dim=(1, 2)) / 255
+        self.seen.append((self.student.weight.detach().clone(), self.partner.weight.detach().clone()))
+        learner = self.deputy if self.idle and done > 0 else self.partner
+        yield {"teacher.labels": F.cross_entropy(learner(colours), batch.labels)}
+        yield self.losses(batch, done)
+
+
+def pair_by_hand(loader: Loader, steps: int) -> Pair:
+    """Each with an SGD of its own, the student's step after the partner's."""
+    pair = Pair()
+    optimizers = []
+    for part in (pair.partner, pair.student):
+        groups: list[dict[str, Any]] = [{"params": [part.weight], "weight_decay": 0.01}, {"params": [part.bias]}]
+        optimizers.append(torch.optim.SGD(groups, lr=0.5, momentum=0.9))
+    for batch in list(loader.epoch(0))[:steps]:
+        for optimizer, losses in zip(optimizers, pair.turns(batch, 0.0), strict=True):
+            optimizer.zero_grad()
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return pair
+
+
+def test_two_turns_are_two_steps_and_the_second_sees_the_firsts_weights(tmp_path: Path, loader: Loader) -> None:
+    pair = Pair()
+    trainer(tmp_path, pair, loader, [Stage(5 / 12)], clip=1e9, shape="constant").fit()
+    assert len(pair.seen) == 2 * 5
+    befores, afters = pair.seen[::2], pair.seen[1::2]
+    for (student, partner), (own, moved) in zip(befores, afters, strict=True):
+        assert torch.equal(student, own)
+        assert not torch.equal(partner, moved)
+    for (_, moved), (_, next_batch) in zip(afters, befores[1:], strict=False):
+        assert torch.equal(moved, next_batch)  # the student's step, with its momentum and decay, leaves it alone
+    truth = pair_by_hand(loader, 5)
+    for name, value in truth.state_dict().items():
+        torch.testing.assert_close(pair.state_dict()[name], value, rtol=1e-5, atol=1e-7)
+
+
+def test_what_a_turn_has_no_gradient_for_is_left_alone_whatever_its_momentum(tmp_path: Path, loader: Loader) -> None:
+    pair, fresh = Pair(idle=True), Pair()
+    trainer(tmp_path, pair, loader, [Stage(1)], clip=1e9, shape="constant").fit()
+    truth = pair_by_hand(loader, 1)
+    torch.testing.assert_close(pair.partner.weight, truth.partner.weight, rtol=1e-5, atol=1e-7)
+    assert torch.equal(pair.bystander.weight, fresh.bystander.weight)  # nor does it decay
+    assert not torch.equal(pair.deputy.weight, fresh.deputy.weight)
+
+
+def test_the_log_has_the_terms_of_all_turns_and_the_total_of_the_last(tmp_path: Path, loader: Loader) -> None:
+    trainer(tmp_path, Pair(), loader, [Stage(1 / 12)]).fit()
+    (line,) = Run(tmp_path).read_log()
+    assert line["loss"] == line["follow"] != line["teacher.labels"]
+
+
+@pytest.mark.parametrize("step", [27, 28, 30])
+def test_a_run_killed_in_either_turn_ends_as_if_it_had_not_been(
+    tmp_path: Path, loader: Loader, kill_at_step: Kill, step: int
+) -> None:
+    whole, continued = Pair(), Pair()
+    trainer(tmp_path / "whole", whole, loader, [Stage(1.5)]).fit()
+    with kill_at_step(step):  # the checkpoint is at twelve batches, 24 steps
+        trainer(tmp_path / "killed", Pair(), loader, [Stage(1.5)]).fit()
+    trainer(tmp_path / "killed", continued, loader, [Stage(1.5)]).fit()
+    assert all(torch.equal(value, continued.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_pace_is_a_factor_on_the_rate_of_one_part(tmp_path: Path, loader: Loader) -> None:
+    moved = []
+    for name, pace in (("plain", {}), ("paced", {"partner": 0.25})):
+        pair = Pair()
+        pair.pace = pace
+        before = pair.partner.weight.detach().clone()
+        trainer(tmp_path / name, pair, loader, [Stage(1 / 12)], clip=1e9).fit()
+        moved.append(pair.partner.weight.detach() - before)
+    torch.testing.assert_close(moved[1], 0.25 * moved[0], rtol=1e-4, atol=1e-7)
+
+
+class Fleeting(Linear):
+    """One term ends after three steps of twelve, and another begins after six."""
+
+    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
+        terms = super().losses(batch, done)
+        step = torch.tensor(round(done * STEPS) + 1.0)
+        return terms | ({"early": step} if done < 0.25 else {}) | ({"late": step} if done >= 0.5 else {})
+
+
+def test_terms_may_come_and_go_between_two_lines_of_the_log(tmp_path: Path, loader: Loader) -> None:
+    trainer(tmp_path, Fleeting(), loader, [Stage(1)]).fit()
+    (line,) = Run(tmp_path).read_log()
+    assert (line["early"], line["late"]) == (2.0, 9.5)  # the means of the steps in which they counted

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.faces.margin import margin_cross_entropy, refuse_unusable
 from facekd.losses.registry import Loss, register
 from facekd.vectors import unit
@@ -66,7 +66,7 @@ class AdaDistill(Loss):
         self.angular, self.scale = head == "arcface", scale
         self.margin = MARGINS[head] if margin < 0 else margin
         refuse_unusable(self.name, self.scale, self.margin)
-        dtype = torch.promote_types(teacher.outputs.dtype, torch.float32)
+        dtype = exact(teacher.outputs)
         self.register_buffer("centres", unit(torch.randn(size.classes, teacher.outputs.shape[1], dtype=dtype)))
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
+from facekd.losses.comparable import exact
 from facekd.vectors import unit
 
 
@@ -37,7 +38,7 @@ def class_sums(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
         [C, D] in float32, or in float64 for float64 embeddings; zero for classes that are not among the labels.
     """
     embeddings = embeddings.detach()
-    units = unit(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
+    units = unit(embeddings.to(exact(embeddings)))
     return units.new_zeros(classes, units.shape[1]).index_add_(0, labels, units)
 
 
@@ -57,7 +58,7 @@ class Centres(nn.Module):
     def __init__(self, teacher: Answer, size: Size, loss: str) -> None:
         super().__init__()
         self.loss = loss
-        dtype = torch.promote_types(teacher.outputs.dtype, torch.float32)
+        dtype = exact(teacher.outputs)
         self.register_buffer("sums", torch.zeros(size.classes, teacher.outputs.shape[1], dtype=dtype))
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.faces.centres import cosines
 from facekd.losses.registry import Loss, register
 
@@ -78,7 +78,7 @@ class EKD(Loss):
                              f"momentum at most 1, not {positives}, {negatives}, {temperature}, {hardest}, {momentum}")
         self.positives, self.negatives = positives, negatives
         self.temperature, self.hardest, self.momentum = temperature, hardest, momentum
-        dtype = torch.promote_types(student.outputs.dtype, torch.float32)
+        dtype = exact(student.outputs)
         self.register_buffer("student_thresholds", torch.zeros(len(ONE_IN), dtype=dtype))
         self.register_buffer("teacher_thresholds", torch.zeros(len(ONE_IN), dtype=dtype))
         self.register_buffer("begun", torch.tensor(False))

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facekd.answers import Answer, Question, Size
-from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
 from facekd.vectors import unit
@@ -44,17 +43,13 @@ class ShrinkTeaNet(Loss):
     def __init__(self, student: Answer, teacher: Answer, size: Size) -> None:
         super().__init__(student, teacher, size)
         self.regressors = nn.ModuleList(
-            # A sample taken under autocast is no reason for bfloat16.
-            nn.Conv2d(own.shape[1], target.shape[1], 1, dtype=torch.promote_types(own.dtype, torch.float32))
+            nn.Conv2d(own.shape[1], target.shape[1], 1, dtype=exact(own))
             for own, target in paired(student, teacher, self.name)
         )
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
-        pairs = paired(student, teacher, self.name)
-        if len(pairs) != len(self.regressors):
-            raise ModelError(f"loss {self.name}: pairs of maps: {len(pairs)}, but it was made for "
-                             f"{len(self.regressors)}: make a new one for these networks")
+        pairs = paired(student, teacher, self.name, len(self.regressors))
         terms = [angular(*comparable(student.outputs, teacher.outputs, "embeddings", "give the student a projection"))]
         for (own, target), regressor in zip(pairs, self.regressors, strict=True):
             terms.append(self._stage(regressor, own, target))

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facekd.answers import Answer, Question, Size
-from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.norm import Norm
 from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
@@ -34,8 +33,9 @@ class ActivationBoundaries(Loss):
     Stages are paired from the deep end (`stages.paired`); where the sides differ, the larger map is averaged down to
     the smaller. A teacher's map after a ReLU that is averaged down fires where any of the averaged places did.
 
-    The paper has this as a first stage, after which the student learns from labels alone. A recipe can end a loss
-    early: ``losses.ab.end=0.2`` stops it after a fifth of the training. The labels beside it count from the beginning.
+    Paper and benchmark have it as a first stage, before the student learns from labels alone: as a ``method`` it has
+    the first eighth of the training to itself (the benchmark: 30 epochs before its 240). Under ``losses`` it counts
+    from ``begin`` to ``end``, like any other.
     """
 
     name = "ab"
@@ -54,11 +54,8 @@ class ActivationBoundaries(Loss):
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
-        pairs = paired(student, teacher, self.name)
         count = len(self.connectors)
-        if len(pairs) != count:
-            raise ModelError(f"loss ab: pairs of maps: {len(pairs)}, but it was made for {count}: "
-                             "make a new one for these networks")
+        pairs = paired(student, teacher, self.name, count)
         stages = zip(self.connectors, pairs, strict=True)
         return SCALE * torch.stack([
             2.0 ** (i - count + 1) * _missing(connector, *pair) for i, (connector, pair) in enumerate(stages)
@@ -67,7 +64,7 @@ class ActivationBoundaries(Loss):
 
 def _connector(own: Tensor, target: Tensor) -> nn.Sequential:
     """From a student's map to responses as wide as the teacher's; made from a sample of both."""
-    dtype = torch.promote_types(own.dtype, torch.float32)  # a sample taken under autocast is no reason for bfloat16
+    dtype = exact(own)
     channels = target.shape[1]
     return nn.Sequential(
         nn.Conv2d(own.shape[1], channels, kernel_size=1, bias=False, dtype=dtype), Norm(channels, dtype=dtype)

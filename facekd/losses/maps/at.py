@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
 
@@ -25,8 +25,7 @@ def attention(maps: Tensor, power: float = 2.0) -> Tensor:
     Returns:
         [N, 1, H, W] in float32, or in float64 for float64 maps.
     """
-    exact = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    return exact.abs().pow(power).mean(dim=1, keepdim=True)
+    return maps.to(exact(maps)).abs().pow(power).mean(dim=1, keepdim=True)
 
 
 @register

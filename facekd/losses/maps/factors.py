@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.norm import Norm
 from facekd.losses.maps.stages import level, maps_of
 from facekd.losses.registry import Loss
@@ -115,11 +115,6 @@ class FactorLoss(Loss):
         """Of the teacher's last map, [N, extractor.channels, H, W]."""
         result: Tensor = self.extractor(maps_of(teacher, "teacher", self.name)[-1])
         return result
-
-
-def exact(sample: Tensor) -> torch.dtype:
-    """The dtype of parts made from a sample: a sample taken under autocast is no reason for bfloat16."""
-    return torch.promote_types(sample.dtype, torch.float32)
 
 
 def levelled(own: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

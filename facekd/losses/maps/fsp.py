@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.stages import paired
 from facekd.losses.registry import Loss, register
 
@@ -47,8 +47,9 @@ class FSP(Loss):
     bias, trained with the student, brings the student's map to the teacher's channels. Where they are equal there is
     none, and the loss is theirs.
 
-    The paper and the benchmark have it as a first stage, before the student learns from labels alone. A recipe can end
-    a loss early: ``losses.fsp.end=0.2`` stops it after a fifth of the training.
+    Paper and benchmark have it as a first stage, before the student learns from labels alone: as a ``method`` it has
+    the first eighth of the training to itself (the benchmark: 30 epochs before its 240). Under ``losses`` it counts
+    from ``begin`` to ``end``, like any other.
     """
 
     name = "fsp"
@@ -71,10 +72,7 @@ class FSP(Loss):
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
-        pairs, count = paired(student, teacher, self.name), len(self.regressors)
-        if len(pairs) != count:
-            raise ModelError(f"loss fsp: pairs of maps: {len(pairs)}, but it was made for {count}: "
-                             "make a new one for these networks")
+        pairs = paired(student, teacher, self.name, len(self.regressors))
         stages = zip(self.regressors, pairs, strict=True)
         both = [(_widened(regressor, own), _exact(target)) for regressor, (own, target) in stages]
         return torch.stack([
@@ -88,7 +86,7 @@ def _regressor(own: Tensor, target: Tensor) -> nn.Module:
     """From a student's map to the teacher's channels; nothing where they are equal. Made from a sample of both."""
     if own.shape[1] == target.shape[1]:
         return nn.Identity()
-    dtype = torch.promote_types(own.dtype, torch.float32)  # a sample taken under autocast is no reason for bfloat16
+    dtype = exact(own)
     return nn.Conv2d(own.shape[1], target.shape[1], kernel_size=1, dtype=dtype)
 
 
@@ -99,4 +97,4 @@ def _widened(regressor: nn.Module, own: Tensor) -> Tensor:
 
 def _exact(maps: Tensor) -> Tensor:
     """In float32 or better."""
-    return maps.to(torch.promote_types(maps.dtype, torch.float32))
+    return maps.to(exact(maps))

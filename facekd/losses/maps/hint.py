@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.stages import level, maps_of
 from facekd.losses.registry import Loss, register
 
@@ -45,7 +44,7 @@ class Hint(Loss):
         super().__init__(student, teacher, size)
         self.student_stage, self.teacher_stage = student_stage, teacher_stage
         own, target = self._chosen(student, teacher)
-        dtype = torch.promote_types(own.dtype, torch.float32)  # a sample taken under autocast is no reason for bfloat16
+        dtype = exact(own)
         self.regressor = nn.Conv2d(own.shape[1], target.shape[1], kernel_size=1, dtype=dtype)
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:

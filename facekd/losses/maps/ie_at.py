@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
-from facekd.errors import ModelError
 from facekd.losses.comparable import comparable
 from facekd.losses.maps.at import attention
 from facekd.losses.maps.halves import Halves, cosine
@@ -50,10 +49,7 @@ class InheritExploreAttention(Loss):
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
-        pairs = paired(student, teacher, self.name)
-        if len(pairs) != len(self.halves):
-            raise ModelError(f"loss {self.name}: pairs of maps: {len(pairs)}, but it was made for {len(self.halves)}: "
-                             "make a new one for these networks")
+        pairs = paired(student, teacher, self.name, len(self.halves))
         return torch.stack([self._stage(halves, *pair) for halves, pair in zip(self.halves, pairs, strict=True)]).sum()
 
     def _stage(self, halves: nn.Module, own: Tensor, target: Tensor) -> Tensor:

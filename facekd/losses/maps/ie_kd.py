@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from facekd.answers import Answer, Question, Size
-from facekd.losses.maps.factors import Coder, FactorLoss, distance, exact, levelled
+from facekd.losses.comparable import exact
+from facekd.losses.maps.factors import Coder, FactorLoss, distance, levelled
 from facekd.losses.maps.halves import Halves, cosine, one_of
 from facekd.losses.maps.stages import maps_of
 from facekd.losses.registry import register

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facekd.answers import Answer, Question, Size
-from facekd.losses.comparable import comparable
-from facekd.losses.maps.factors import exact
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.halves import Halves, cosine
 from facekd.losses.maps.norm import Norm
 from facekd.losses.maps.stages import level, maps_of

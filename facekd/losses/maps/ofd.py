@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import level, maps_of, paired
+from facekd.losses.maps.stages import demand_pairs, level, maps_of, paired
 from facekd.losses.registry import Loss, register
 
 
@@ -49,22 +49,16 @@ class OFD(Loss):
     def lesson(self, teacher: Answer, question: Question) -> None:
         """See `Loss.lesson`."""
         maps = maps_of(teacher, "teacher", self.name)[-len(self.connectors):]
-        self._demand(len(maps))
+        demand_pairs(len(maps), len(self.connectors), self.name)
         for connector, target in zip(self.connectors, maps, strict=True):
             assert isinstance(connector, _Connector)
             connector.look(target, afresh=question.done == 0)
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
-        pairs = paired(student, teacher, self.name)
-        self._demand(len(pairs))
+        pairs = paired(student, teacher, self.name, len(self.connectors))
         costs = [connector(*pair) for connector, pair in zip(self.connectors, pairs, strict=True)]
         return torch.stack([cost * 2.0 ** (i - len(costs) + 1) for i, cost in enumerate(costs)]).sum()
-
-    def _demand(self, pairs: int) -> None:
-        if pairs != len(self.connectors):
-            raise ModelError(f"loss ofd: pairs of maps: {pairs}, but it was made for {len(self.connectors)}: "
-                             "make a new one for these networks")
 
 
 class _Connector(nn.Module):
@@ -76,7 +70,7 @@ class _Connector(nn.Module):
     def __init__(self, own: Tensor, target: Tensor) -> None:
         super().__init__()
         channels = target.shape[1]
-        dtype = torch.promote_types(own.dtype, torch.float32)  # a sample taken under autocast is no reason for bfloat16
+        dtype = exact(own)
         self.conv = nn.Conv2d(own.shape[1], channels, kernel_size=1, bias=False, dtype=dtype)
         self.norm = Norm(channels, dtype=dtype)
         self.register_buffer("margin", torch.zeros(channels, dtype=dtype))

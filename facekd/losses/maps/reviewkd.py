@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.norm import Norm
 from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
@@ -79,10 +79,7 @@ class ReviewKD(Loss):
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
-        pairs = paired(student, teacher, self.name)[::-1]
-        if len(pairs) != len(self.fusions):
-            raise ModelError(f"loss reviewkd: pairs of maps: {len(pairs)}, but it was made for {len(self.fusions)}: "
-                             "make a new one for these networks")
+        pairs = paired(student, teacher, self.name, len(self.fusions))[::-1]
         losses, review = [], None
         for fusion, (own, target) in zip(self.fusions, pairs, strict=True):
             loss, review = fusion(own, target, review)
@@ -97,7 +94,7 @@ class _Fusion(nn.Module):
     def __init__(self, own: Tensor, target: Tensor, width: int, *, deepest: bool) -> None:
         super().__init__()
         channels = target.shape[1]
-        dtype = torch.promote_types(own.dtype, torch.float32)  # a sample taken under autocast is no reason for bfloat16
+        dtype = exact(own)
         self.inward = nn.Conv2d(own.shape[1], width, kernel_size=1, bias=False, dtype=dtype)
         self.inward_norm = Norm(width, dtype=dtype)
         self.attention = None if deepest else nn.Conv2d(2 * width, 2, kernel_size=1, dtype=dtype)

@@ -25,7 +25,7 @@ def maps_of(answer: Answer, whose: str, loss: str) -> tuple[Tensor, ...]:
     return answer.maps
 
 
-def paired(student: Answer, teacher: Answer, loss: str) -> list[tuple[Tensor, Tensor]]:
+def paired(student: Answer, teacher: Answer, loss: str, count: int = 0) -> list[tuple[Tensor, Tensor]]:
     """The student's maps beside the teacher's, shallow to deep, as they are.
 
     Stages are paired from the deep end: last with last, the one before with the one before. Of the network with more
@@ -35,13 +35,22 @@ def paired(student: Answer, teacher: Answer, loss: str) -> list[tuple[Tensor, Te
         student: with maps.
         teacher: likewise.
         loss: the name of the loss that asks, for the error's sentence.
+        count: of the pairs that the loss has parts for; 0 for any.
 
     Raises:
-        ModelError: one of them holds no maps.
+        ModelError: one of them holds no maps, or there are more or fewer pairs than parts.
     """
     own, target = maps_of(student, "student", loss), maps_of(teacher, "teacher", loss)
-    count = min(len(own), len(target))
-    return list(zip(own[-count:], target[-count:], strict=True))
+    pairs = min(len(own), len(target))
+    demand_pairs(pairs, count or pairs, loss)
+    return list(zip(own[-pairs:], target[-pairs:], strict=True))
+
+
+def demand_pairs(pairs: int, count: int, loss: str) -> None:
+    """Raise a ModelError unless there are as many pairs of maps as a loss was made for."""
+    if pairs != count:
+        raise ModelError(f"loss {loss}: pairs of maps: {pairs}, but it was made for {count}: "
+                         "make a new one for these networks")
 
 
 def level(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
-from facekd.errors import ModelError
-from facekd.losses.comparable import comparable
+from facekd.losses.comparable import comparable, exact
 from facekd.losses.maps.norm import Norm
 from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
@@ -52,10 +51,7 @@ class VID(Loss):
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
-        pairs = paired(student, teacher, self.name)
-        if len(pairs) != len(self.guesses):
-            raise ModelError(f"loss vid: pairs of maps: {len(pairs)}, but it was made for {len(self.guesses)}: "
-                             "make a new one for these networks")
+        pairs = paired(student, teacher, self.name, len(self.guesses))
         return torch.stack([guess(*pair) for guess, pair in zip(self.guesses, pairs, strict=True)]).sum()
 
 
@@ -65,7 +61,7 @@ class _Guess(nn.Module):
     def __init__(self, own: Tensor, target: Tensor) -> None:
         super().__init__()
         channels = target.shape[1]
-        dtype = torch.promote_types(own.dtype, torch.float32)  # a sample taken under autocast is no reason for bfloat16
+        dtype = exact(own)
         self.mean = nn.Sequential(
             nn.Conv2d(own.shape[1], channels, kernel_size=1, bias=False, dtype=dtype), Norm(channels, dtype=dtype),
             nn.ReLU(),

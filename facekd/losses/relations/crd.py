@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
+from facekd.losses.comparable import exact
 from facekd.losses.registry import Loss, register
 from facekd.losses.relations.rows import relatable
 from facekd.vectors import unit
@@ -82,7 +83,7 @@ class CRD(Loss):
             raise ModelError(f"loss crd: momentum is the share of the old that stays, from 0 to 1, not {momentum}")
         self.count, self.images = min(negatives, size.images), size.images
         self.momentum, self.temperature = momentum, temperature
-        dtype = torch.promote_types(student.features.dtype, torch.float32)
+        dtype = exact(student.features)
         self.student = nn.Linear(student.features.shape[1], dimension, dtype=dtype)
         self.teacher = nn.Linear(teacher.features.shape[1], dimension, dtype=dtype)
         for bank in ("student_bank", "teacher_bank"):

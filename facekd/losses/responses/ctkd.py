@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
+from facekd.losses.comparable import exact
 from facekd.losses.registry import Loss, register
 from facekd.losses.responses.classes import same_classes
 
@@ -60,7 +61,7 @@ class CTKD(Loss):
         if curriculum > 1:
             raise ModelError(f"loss ctkd: curriculum is a share of the training, from 0 to 1, not {curriculum}")
         self.least, self.span, self.curriculum = least, span, curriculum
-        self.t = nn.Parameter(torch.ones((), dtype=torch.promote_types(student.outputs.dtype, torch.float32)))
+        self.t = nn.Parameter(torch.ones((), dtype=exact(student.outputs)))
 
     def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
         """See `Loss.forward`."""
