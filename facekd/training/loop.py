@@ -164,5 +164,5 @@ class Trainer:
 
 
 def _largest(method: nn.Module) -> float:
-    """The largest weight or buffer; a finite loss may be followed by a step that is not."""
-    return float(torch.stack([v.detach().abs().max().float() for v in method.state_dict().values() if v.numel()]).max())
+    """The largest weight; a finite loss may be followed by a step that is not."""
+    return float(torch.stack([w.detach().abs().max().float() for w in method.parameters() if w.numel()]).max())
