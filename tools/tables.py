@@ -1,13 +1,14 @@
 """Write RESULTS.md, and the result tables of README.md and docs/, anew from the committed result files.
 
 A table stands between ``<!-- table: FILE -->`` and ``<!-- end -->``; FILE is a summary of ``facekd report`` (.json), a
-set of results/ (.csv) or what a benchmark printed (.txt), and the word ``methods`` all that ``facekd methods`` lists.
-Nobody types figures.
+set of results/ (.csv), any other .csv, or what a benchmark printed (.txt). The word ``methods`` stands for all that
+``facekd methods`` lists. Nobody types figures.
 
     python tools/tables.py           write them
     python tools/tables.py --check   exit with 1 where a page is not what its files give
 """
 
+import csv
 import re
 import sys
 from pathlib import Path
@@ -37,14 +38,23 @@ def methods_table() -> str:
     return "\n".join([*lines, "", f"Left out: {left}.", ""])
 
 
+def plain_table(file: Path) -> str:
+    """A CSV as it is."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        head, *rows = csv.reader(lines)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]) + "\n"
+
+
 def table(name: str) -> str:
     """The table that belongs to a mark."""
     if name == "methods":
         return methods_table()
     file = ROOT / name
     match file.suffix:
-        case ".csv":
+        case ".csv" if file.parent.name == "results" and file.parent.parent == ROOT:
             return section(file)
+        case ".csv":
+            return plain_table(file)
         case ".txt":
             return f"```\n{file.read_text(encoding='utf-8').strip()}\n```\n"
     return Table(files.read_json(file)).to_markdown()

@@ -8,6 +8,9 @@ from pathlib import Path
 from facekd.errors import DataError
 from facekd.reporting.rowfile import read_table
 
+OURS = {"labels": "student", "hint": "fitnet", "kdstd": "kdls", "mlldours": "mlkd"}
+"""What the tables of the literature call our methods, where it is not the name itself."""
+
 COLUMNS = ("dataset", "teacher", "student", "method", "top1", "source")
 
 
@@ -48,6 +51,6 @@ def read_published(file: Path, dataset: str, teacher: str, student: str) -> dict
 
 
 def plain(method: str) -> str:
-    """A method's name as it is compared: ``kd_ls`` is printed KD+LS, and what we call labels is called student."""
+    """A method's name as it is compared: ``kd-std`` is printed KD+LS, and what we call labels is called student."""
     letters = "".join(filter(str.isalnum, method.lower()))
-    return "student" if letters == "labels" else letters
+    return OURS.get(letters, letters)

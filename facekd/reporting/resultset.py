@@ -105,7 +105,9 @@ def _table(groups: Groups, baseline: str, published: Mapping[str, Figure],
         if _metric(column) in JUDGED and baseline:
             head.append(f"minus {baseline}")
     beside = any(_metric(column) == "top1" for column in ours)  # no other metric has a published figure here
-    head += ["published top-1"] * beside + ["comparable"]
+    known = published.get(plain(baseline)) if baseline else None
+    head += ["published top-1"] * beside + [f"published minus {baseline}"] * (beside and known is not None)
+    head.append("comparable")
     body = []
     for name, rows in groups.items():
         facts = (", ".join(_distinct(rows, column)) or text.NONE for column in ("model", "epochs"))
@@ -116,7 +118,10 @@ def _table(groups: Groups, baseline: str, published: Mapping[str, Figure],
                 cells.append(_difference(rows, groups.get(baseline, []), column))
         figure = published.get(plain(name))
         verdict = f"no: {about.why}" if not about.comparable else "yes" if figure else "no: nothing published"
-        body.append([*cells, *[figure.top1 if figure else text.NONE] * beside, verdict])
+        cells += [figure.top1 if figure else text.NONE] * beside
+        if beside and known:
+            cells.append(f"{float(figure.top1) - float(known.top1):+.2f}" if figure else text.NONE)
+        body.append([*cells, verdict])
     return head, body
 
 

@@ -93,6 +93,11 @@ def test_published_figures_of_the_pair_stand_beside_ours_with_their_source(tmp_p
     assert "Published for cifar100, resnet56 to resnet20: Another README, One README." in section(file)
 
 
+def test_the_published_distance_to_the_baseline_stands_beside_ours(tmp_path: Path) -> None:
+    found = {name: line["published minus kd"] for name, line in cells(a_set(tmp_path, ROWS)).items()}
+    assert found == {"teacher": "+1.74", "labels": "-1.54", "kd": "+0.00", "rco": "–"}
+
+
 def test_what_is_comparable_is_said_of_every_row(tmp_path: Path) -> None:
     found = {name: line["comparable"] for name, line in cells(a_set(tmp_path, ROWS)).items()}
     assert found == {"teacher": "yes", "labels": "yes", "kd": "yes", "rco": "no: nothing published"}
