@@ -75,10 +75,10 @@ class Distillation(Method):
 
     def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
         """See `Method.losses`: the terms that count by now, under their names."""
-        own = self._ask(self.student.inputs(batch.images))
-        student, teacher = self._projected(own), self._followed(batch)
-        weights = self._weights(done)
-        terms = weighed(weights, self.distances, student, teacher, Question(batch.labels, batch.index, done))
+        own, weights, terms = self._ask(self.student.inputs(batch.images)), self._weights(done), dict[str, Tensor]()
+        if weights.keys() - {LABELS}:  # else no teacher need be asked
+            question = Question(batch.labels, batch.index, done)
+            terms = weighed(weights, self.distances, self._projected(own), self._followed(batch), question)
         if self.head is not None and LABELS in weights:
             logits = self.head(own.outputs, batch.labels)
             terms[LABELS] = weights[LABELS] * F.cross_entropy(logits.float(), batch.labels)

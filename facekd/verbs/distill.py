@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from facekd.config import DistillRecipe
+from facekd.config import DistillRecipe, PartnerRecipe, TapsRecipe
 from facekd.data.loader import Loader
 from facekd.data.training_set import TrainingSet, open_training
-from facekd.errors import RouteError
+from facekd.errors import ModelError, RouteError
 from facekd.methods.distillation import Distillation
 from facekd.methods.mixture import Mixture, mixture
 from facekd.methods.together import Together
@@ -91,6 +91,11 @@ def _method(student: Network, mixed: Mixture, plan: Plan, anchors: Anchors, reci
             loader: Loader) -> Distillation:
     """What is trained: the student after frozen anchors, or beside a teacher that moves."""
     first = plan.legs[0].points
+    if recipe.taps != TapsRecipe() and not mixed.looks_inside(recipe.head.closed):
+        raise ModelError("taps are set, and no term of the loss looks at maps; take them out, or add one that does")
+    if recipe.partner != PartnerRecipe() and mixed.partner is None:
+        raise ModelError("partner is set, and no teacher is trained beside the student; take it out, or add "
+                         "method=prokt or dml")
     if mixed.partner is None:
         sample = anchors.teacher(first).sample()
         return Distillation(student, mixed, anchors.teacher, sample, recipe.head, loader, recipe.taps.student)

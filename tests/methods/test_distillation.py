@@ -399,3 +399,11 @@ def test_the_teacher_computes_without_gradient_which_kd_libs_does_not(
     assert enabled and not any(enabled)
     answer = live.answer(batch)
     assert not any(value.requires_grad for value in (answer.outputs, *answer.maps))
+
+
+def test_a_teacher_whose_terms_have_ended_is_not_asked(loader: Loader) -> None:
+    method, batch = make({"l2": {"end": 0.5}, "labels": 1}), next(loader.epoch(0))
+    method.begin(Stage(1, (0,)))
+    assert set(method.losses(batch, 0.4)) == {"l2", "labels"}
+    method._teacher = None  # type: ignore[assignment]
+    assert set(method.losses(batch, 0.5)) == {"labels"}

@@ -109,3 +109,9 @@ def test_a_first_stage_is_left_for_the_labels(small_faces: Path, final: Path, tm
 def test_a_method_is_not_known(small_faces: Path, final: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="unknown method 'prokd': did you mean 'prokt'"):
         distill(small_faces, final, tmp_path / "run", *STUDENT, "method=prokd")
+
+
+@pytest.mark.parametrize("key", ["taps.teacher=[layer1]", "partner.pull=0.5"])
+def test_settings_that_nothing_heeds_are_refused(small_faces: Path, final: Path, tmp_path: Path, key: str) -> None:
+    with pytest.raises(ModelError, match=f"^{key.partition('.')[0]} (are|is) set, and no"):
+        distill(small_faces, final, tmp_path / "run", *STUDENT, key)
