@@ -77,9 +77,9 @@ def _usual(asked: list[str], partner: str | None, closed: bool) -> dict[str, Los
     terms = {name: LossRecipe(end=kind.first or 1.0) for name, kind in kinds.items()}
     begin = max([kind.first for kind in kinds.values()], default=0.0)
     labels = [0.0 if kind.alone and not closed else kind.labels for kind in kinds.values()]
-    if partner:  # Zhang et al. (CVPR 2018) weigh both terms 1; ProKT's student sees no labels
+    if partner:  # Zhang et al. (CVPR 2018) weigh both terms 1; ProKT's student sees no labels, unless kd brings them
         terms = {"kd" if closed else "cosine": LossRecipe(weight=1, **({"temperature": 1.0} if closed else {}))} | terms
-        labels = [1.0 if partner == "dml" else 0.0]
+        labels = [1.0 if partner == "dml" else kinds["kd"].labels if "kd" in kinds else 0.0]
     return {**terms, **({LABELS: LossRecipe(weight=min(labels), begin=begin)} if labels else {})}
 
 

@@ -114,6 +114,12 @@ def test_a_moving_teacher_brings_its_terms(method: str, closed: bool, expected: 
     assert mixed.terms["kd" if closed else "cosine"].options == ({"temperature": 1} if closed else {})
 
 
+def test_prokts_student_may_have_the_usual_mixture_of_kd() -> None:
+    mixed = mixture("prokt + kd", {}, True)
+    assert {name: recipe.weight for name, recipe in mixed.terms.items()} == {"kd": 0.9, "labels": 0.1}
+    assert mixed.terms["kd"].options == {}
+
+
 @pytest.mark.parametrize(("method", "message"), [
     ("kdd", "unknown method 'kdd': did you mean 'kd'"),
     ("kd + prokd", "unknown method 'prokd': did you mean 'prokt'"),
