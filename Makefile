@@ -2,6 +2,7 @@
 #
 ## make demo     the main job on synthetic faces, from faces to report.html, within 10 minutes
 ## make test     ruff, mypy and the tests
+## make test-mobile  the tests of export, in an environment of their own with every mobile runtime (.venv-mobile)
 ## make soak     the slow tests, which 'make test' leaves out
 ## make results  RESULTS.md and the tables of README.md and docs/, from the committed result files
 ## make wheel    a wheel in dist/
@@ -19,7 +20,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 METADATA := setup.cfg pyproject.toml
 
-.PHONY: help demo test soak results wheel clean
+.PHONY: help demo test test-mobile soak results wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +33,11 @@ test: $(VENV)/installed-test
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest
+
+# Apart, because these runtimes want one exact torch and older versions of other libraries.
+test-mobile:
+	@$(MAKE) --no-print-directory VENV=.venv-mobile .venv-mobile/installed-mobile
+	.venv-mobile/bin/python -m pytest tests/packaging tests/verbs/test_export.py
 
 soak: $(VENV)/installed-test
 	$(RUN) -m pytest -m soak
@@ -46,7 +52,7 @@ wheel: $(VENV)/installed-test
 	@ls dist/*.whl
 
 clean:
-	rm -rf $(VENV) build dist facekd.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-mobile build dist facekd.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find facekd tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The files below are stamps: what they name is done, until the metadata changes.
@@ -72,4 +78,9 @@ $(VENV)/installed: $(VENV)/made $(METADATA)
 $(VENV)/installed-test: $(VENV)/installed
 	@echo "installing what the tests need"
 	@$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/installed-mobile: $(VENV)/installed-test
+	@echo "installing the mobile runtimes"
+	@$(PIP) install --editable '.[ncnn,executorch,litert,coreml]'
 	@touch $@

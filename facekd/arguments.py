@@ -122,13 +122,27 @@ def _training(verbs: Verbs) -> None:
 
 
 def _using(verbs: Verbs) -> None:
-    verb = add_verb(verbs, "export", "a package for the phone: ONNX, int8 beside it, card, checksums",
-                 "facekd export runs/student packages/student --calibration faces/train")
+    verb = add_verb(verbs, "export", "a package for the phone: every file proved against the network, card, checksums",
+                    "facekd export runs/student packages/student --calibration faces/train\n"
+                    "  facekd export runs/student packages/phone --to onnx,ncnn,executorch,litert,coreml \\\n"
+                    "    --calibration faces/train --pairs cfp/pairs_ff.csv --images cfp --max-drop 0.3")
     verb.add_argument("model", help="a run folder or a .safetensors file of facekd")
     verb.add_argument("out", help="the package folder to write")
+    verb.add_argument("--to", default="onnx",
+                      help="targets joined by commas: onnx (default), ncnn, executorch, litert, coreml; each but onnx "
+                      "is an extra: pip install 'facekd[ncnn]'")
+    verb.add_argument("--precision", default="", help="fp32, fp16, int8, joined by commas; default: all of a target")
     verb.add_argument("--calibration", help="face set to calibrate int8 on; without it no int8 file is written")
-    verb.add_argument("--pairs", help="pair list to score the float and the int8 file on")
+    verb.add_argument("--pairs", help="pair list to verify the network and every file on")
     verb.add_argument("--images", help="folder the pairs' paths start from")
+    verb.add_argument("--max-drop", type=float, default=0.3,
+                      help="percentage points of accuracy a file may lose on the pairs; it is refused when the lower "
+                      "end of the paired 95%% interval is above that, and warned of when the drop itself is (default "
+                      "0.3)")
+    verb.add_argument("--input", default="float", choices=["float", "uint8"],
+                      help="float: pixels are scaled outside, (x - 127.5) / 127.5 (default); uint8: inside the files")
+    verb.add_argument("--unit", action="store_true", help="embeddings of unit length, made inside the files")
+    verb.add_argument("--name", help="what the files are called (default: the run's name)")
 
     verb = add_verb(verbs, "report", "one report.html a run; several runs in one table",
                  "facekd report runs/student\n  facekd report runs/* --out runs")

@@ -129,7 +129,10 @@ def _methods_show(a: argparse.Namespace) -> int:
 def _export(a: argparse.Namespace) -> int:
     from facekd.verbs.export import export
 
-    out.print(export(a.model, a.out, a.calibration, a.pairs, a.images).describe())
+    targets, precisions = ([part.strip() for part in text.split(",") if part.strip()] for text in (a.to, a.precision))
+    package = export(a.model, a.out, a.calibration, a.pairs, a.images, a.name, targets, precisions, a.max_drop, a.input,
+                     a.unit)
+    out.print(package.describe())
     return 0
 
 

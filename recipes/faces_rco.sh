@@ -66,6 +66,6 @@ for folder in "$recipes"/*/; do
   first="$out/$name/rco-seed${seeds%% *}"
   [ ! -d "$first" ] || [ -d "$first/package" ] ||
     $facekd export "$first" "$first/package" --calibration "$faces/train" \
-      --pairs "$faces/cfp/pairs_ff.csv" --images "$faces/cfp"
+      --pairs "$faces/cfp/pairs_ff.csv" --images "$faces/cfp" --max-drop 1
 done
 $facekd report "$out/teacher" "$out"/*/*-seed* --out "$out"

@@ -41,7 +41,7 @@ def _model_file(folder: Path) -> Path:
     run_model = folder / "model.safetensors"
     if run_model.is_file():
         return run_model
-    graphs = [g for g in sorted(folder.glob("*.onnx")) if not g.stem.endswith("int8")]
+    graphs = [g for g in sorted(folder.glob("*.onnx")) if not g.stem.endswith((".fp16", ".int8"))]
     if len(graphs) == 1:
         return graphs[0]
     if (folder / "run.json").is_file():

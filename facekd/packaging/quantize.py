@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import GraphProto
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from facekd.errors import ExportError, ModelError
-from facekd.files import atomic
-from facekd.models.onnx_embedder import OnnxEmbedder, read_graph
-from facekd.packaging.parity import Cosines, cosines
+from facekd.models.onnx_embedder import read_graph
+from facekd.packaging.onnx_graph import MULTIPLIES, SCALING
 from facekd.packaging.quiet import quiet
 
 PERCENTILE = 99.99
+Keep = Literal["none", "ends"]
+Preprocess = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
-class Quantised:
-    """What came of a quantisation.
-
-    Attributes:
-        path: the int8 file.
-        cosines: between its embeddings and the float file's, on all given crops.
-        calibrated_on: crops the ranges were taken from.
-        size_ratio: bytes of the int8 file over bytes of the float file.
-    """
-
-    path: Path
-    cosines: Cosines
-    calibrated_on: int
-    size_ratio: float
-
-
-def quantize_onnx(float_path: Path, out_path: Path, crops: NDArray[np.uint8], *, images: int = 60) -> Quantised:
+def static_int8(
+    float_path: Path, out_path: Path, crops: NDArray[np.uint8], preprocess: Preprocess, keep: Keep = "none"
+) -> None:
     """Write the int8 version of a float ONNX file: uint8 activations, int8 weights per channel, QDQ nodes.
 
     Ranges are the central 99.99 % of what the activations take on, since the few outliers that set the whole range
@@ -45,57 +31,33 @@ def quantize_onnx(float_path: Path, out_path: Path, crops: NDArray[np.uint8], *,
     VNNI.
 
     Args:
-        float_path: the float file, e.g. from `export_onnx`.
-        out_path: where the int8 file goes; whole or, on any error, not at all.
-        crops: uint8 [n, size, size, 3] RGB, faces from the training set.
-        images: how many of the crops, evenly spaced, set the ranges; time grows with it.
-
-    Raises:
-        ExportError: no crop, crops of another size, or an int8 file that does not run or gives no finite embedding.
-        ModelError: the float file cannot be opened.
+        float_path: the float file.
+        out_path: where the int8 file goes.
+        crops: uint8 [n, size, size, 3] RGB, faces that set the ranges; time grows with their number.
+        preprocess: from crops to what the float file takes.
+        keep: the layers with weights that stay in float: ``none``, or ``ends``, the first and the last.
     """
-    embedder = OnnxEmbedder(float_path)
-    if len(crops) == 0 or images < 1 or crops.shape[1:] != (embedder.size, embedder.size, 3):
-        raise ExportError(
-            f"{float_path} is calibrated with at least one crop of {embedder.size}x{embedder.size} pixels; "
-            f"given were {images} of {list(crops.shape)}; give faces of the training set"
+    graph = read_graph(float_path)
+    layers = [node.name for node in graph.node if node.op_type in MULTIPLIES]
+    stride = math.gcd(len(crops), 12)  # a divisor of the count; despite the option's name every method heeds it
+    with quiet():
+        quantize_static(
+            float_path, out_path, _Reader(graph.input[0].name, crops, preprocess),
+            op_types_to_quantize=_operators(graph), nodes_to_exclude=[layers[0], layers[-1]] if keep == "ends" else [],
+            quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": PERCENTILE, "CalibStridedMinMax": stride},
         )
-    chosen = crops[np.unique(np.linspace(0, len(crops) - 1, min(images, len(crops))).round().astype(np.int64))]
-    stride = math.gcd(len(chosen), 12)  # a divisor of the count; despite the option's name every method heeds it
-    with atomic(out_path) as temporary:
-        with quiet():
-            quantize_static(
-                float_path, temporary, _Reader(embedder, chosen),
-                op_types_to_quantize=_operators(float_path), quant_format=QuantFormat.QDQ,
-                per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": PERCENTILE, "CalibStridedMinMax": stride},
-            )
-        agreement = _checked(embedder, temporary, out_path, crops)
-        ratio = temporary.stat().st_size / float_path.stat().st_size
-    return Quantised(out_path, agreement, len(chosen), ratio)
 
 
-def _operators(path: Path) -> list[str]:
+def _operators(graph: GraphProto) -> list[str]:
     """What to quantise: what multiplies, and ReLU where the runtime can merge it into the convolution before it.
 
     Where PReLU was spelled with Mul and Relu there is nothing to merge, and int8 activations would cost accuracy only.
     """
-    merged = [] if any(node.op_type in ("Mul", "PRelu") for node in read_graph(path).node) else ["Relu", "Clip"]
-    return ["Conv", "Gemm", "MatMul", *merged]
-
-
-def _checked(embedder: OnnxEmbedder, file: Path, path: Path, crops: NDArray[np.uint8]) -> Cosines:
-    try:
-        quantised = OnnxEmbedder(file)
-        agreement = cosines(embedder.forward(crops), quantised.forward(crops))
-    except ModelError as error:
-        raise ExportError(f"{path} was refused: {error}") from error
-    if quantised.raw_pixels != embedder.raw_pixels:
-        raise ExportError(f"{path} was refused: InsightFace would scale its pixels otherwise than the float file's")
-    if not np.isfinite(agreement.mean):
-        raise ExportError(f"{path} was refused: some of its embeddings are not finite; calibrate with other crops")
-    return agreement
+    slopes = any(n.op_type == "PRelu" or (n.op_type == "Mul" and n.name != SCALING[1]) for n in graph.node)
+    return [*MULTIPLIES, *([] if slopes else ["Relu", "Clip"])]
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -104,9 +66,8 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     In strides it keeps every activation of a few images, not of all, in memory.
     """
 
-    def __init__(self, embedder: OnnxEmbedder, crops: NDArray[np.uint8]) -> None:
-        self.embedder, self.crops = embedder, crops
-        self.input = embedder.session.get_inputs()[0].name
+    def __init__(self, name: str, crops: NDArray[np.uint8], preprocess: Preprocess) -> None:
+        self.input, self.crops, self.preprocess = name, crops, preprocess
         self.set_range(0, len(crops))
 
     def __len__(self) -> int:
@@ -117,4 +78,4 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         index = next(self.left, None)
-        return None if index is None else {self.input: self.embedder.preprocess(self.crops[index : index + 1])}
+        return None if index is None else {self.input: self.preprocess(self.crops[index : index + 1])}

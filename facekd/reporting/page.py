@@ -12,6 +12,8 @@ from facekd.reporting.face_results import face_results
 from facekd.reporting.material import Json, Material, read_material
 
 FACTS = ("faces", "versions", "git", "hardware", "begun", "finished", "outcome")
+PROVED = 2
+"""The version of packages from which on each file has its proof."""
 PEOPLE = "The picture shows faces of the test set: keep this report where the set itself may be."
 
 
@@ -122,13 +124,28 @@ def _cost(material: Material) -> Iterator[str]:
         yield html.paragraph(f"Not exported yet: 'facekd export {material.path}' does that, and times it.", "note")
         return
     yield html.heading("Package")
-    yield html.table(
-        ["file", "size", "one image on one thread"],
-        [[file["name"], f"{file['bytes'] / 1e6:.2f} MB", text.latency(file["latency"])]
-         for file in package.get("files", {}).values()],
-    )
-    shown = {key: package[key] for key in ("parity", "int8", "results", "notes") if package.get(key)}
-    yield html.facts(text.flat(shown))
+    if package.get("version", 1) < PROVED:
+        yield html.paragraph("Made by an older facekd, without proofs: export it again.", "note")
+        return
+    yield html.table(["file", "size", "one image on one thread", "cosine to the network", "accuracy lost", "standing"],
+                     [_exported(entry) for entry in package["files"].values()])
+    for note in dict.fromkeys(note for entry in package["files"].values() for note in entry["notes"]):
+        yield html.paragraph(note, "note")
+
+
+def _exported(entry: Json) -> list[str]:
+    """A row of the package's table; a file that was not run here says so."""
+    proof, timing = entry["proof"], entry["latency"]
+    cosine, lost = proof["cosine"], proof["verification"]
+    if isinstance(cosine, dict):
+        near = (cosine.get("crops") or cosine["noise"])["1"]
+        cosine = f"{near['mean']:.4f}, least {near['minimum']:.4f}"
+    if isinstance(lost, dict):
+        drop = lost["drop"]["accuracy"]
+        low, high = drop["interval"]
+        lost = f"{drop['points']:+.2f} points [{low:+.2f}, {high:+.2f}] on {lost['pairs_file']}"
+    timed = text.latency(timing) if isinstance(timing, dict) else str(timing)
+    return [", ".join(entry["files"]), f"{entry['bytes'] / 1e6:.2f} MB", timed, cosine, lost, proof["standing"]]
 
 
 def _facts(material: Material) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,8 @@ from facekd.models.resnet_found import Layout
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
 from facekd.packaging.latency import latency
-from facekd.packaging.onnx import export_onnx
+from facekd.packaging.source import Form, freeze
+from facekd.packaging.targets.onnx import OnnxTarget
 from facekd.recipes import load_recipe
 from facekd.reporting.search_plot import search_picture
 from facekd.route.teacher import live_teacher
@@ -194,7 +195,8 @@ def _prices(spec: ModelSpec, runtime: str) -> dict[str, Callable[[Layout], float
         if runtime == "torch":
             return latency(TorchEmbedder(network)).median_ms
         with tempfile.TemporaryDirectory() as folder:
-            return latency(export_onnx(network, Path(folder) / "network.onnx").path).median_ms
+            made = OnnxTarget().convert(freeze(network, Form(), "network"), "fp32", Path(folder))
+            return latency(made.files[0]).median_ms
 
     return {"macs": lambda layout: layout.macs(spec.size, spec.outputs),
             "parameters": lambda layout: layout.parameters(spec.outputs), "latency": milliseconds}

@@ -44,12 +44,13 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_folder_with_two_graphs_is_ambiguous_unless_one_is_the_int8_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", ["one.fp16.onnx", "one.int8.onnx"])
+def test_a_folder_with_two_graphs_is_ambiguous_unless_one_is_the_other_made_small(tmp_path: Path, small: str) -> None:
     for name in ("one.onnx", "other.onnx"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ModelError, match=r"2 \.onnx files; name the file"):
         load(tmp_path)
-    (tmp_path / "other.onnx").rename(tmp_path / "one.int8.onnx")
+    (tmp_path / "other.onnx").rename(tmp_path / small)
     with pytest.raises(ModelError, match=r"one\.onnx"):  # found, and found to be empty
         load(tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facekd.models.registry import ModelSpec, Network
-from facekd.packaging.onnx import OnnxExport, export_onnx
+from facekd.packaging.source import Form, freeze
+from facekd.packaging.targets.onnx import OnnxTarget
 
 
 class Tiny(Network):
@@ -63,5 +65,6 @@ def crops() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def exported(tiny: Network, crops: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> OnnxExport:
-    return export_onnx(tiny, tmp_path_factory.mktemp("export") / "tiny.onnx", crops=crops)
+def exported(tiny: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float ONNX file of `tiny`."""
+    return OnnxTarget().convert(freeze(tiny, Form(), "tiny"), "fp32", tmp_path_factory.mktemp("export")).files[0]

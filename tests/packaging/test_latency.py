@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -8,11 +10,10 @@ from facekd.models.onnx_embedder import OnnxEmbedder
 from facekd.models.registry import Network
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.packaging.latency import latency
-from facekd.packaging.onnx import OnnxExport
 
 
-def test_figures_are_in_order(exported: OnnxExport) -> None:
-    found = latency(exported.path, repeats=20, warmup=2)
+def test_figures_are_in_order(exported: Path) -> None:
+    found = latency(exported, repeats=20, warmup=2)
     low, high = found.quartiles_ms
     assert 0 < low <= found.median_ms <= high <= found.p95_ms
     assert found.repeats == 20
@@ -28,6 +29,6 @@ def test_torch_runs_on_one_thread_and_gets_its_threads_back(tiny: Network) -> No
     assert torch.get_num_threads() == before
 
 
-def test_a_session_with_more_threads_is_refused(exported: OnnxExport) -> None:
+def test_a_session_with_more_threads_is_refused(exported: Path) -> None:
     with pytest.raises(ExportError, match="threads=1"):
-        latency(OnnxEmbedder(exported.path, threads=2))
+        latency(OnnxEmbedder(exported, threads=2))

@@ -118,16 +118,36 @@ def test_a_run_that_has_just_begun_has_a_report(make_run: MakeRun) -> None:
     assert "Nothing has been logged yet." in page(run).text
 
 
+def write_package(run: Path, **content: Any) -> None:
+    (run / "package").mkdir()
+    (run / "package" / "metadata.json").write_text(json.dumps({"format": "facekd.package", **content}))
+
+
 def test_the_package_is_described(make_run: MakeRun) -> None:
     run = make_run("student")
     latency = {"median_ms": 5.125, "quartiles_ms": [5.0, 5.5], "p95_ms": 6.0, "repeats": 100}
-    metadata = {"files": {"float": {"name": "student.onnx", "bytes": 3_456_789, "latency": latency}},
-                "parity": {"tolerance": 1e-4, "noise": {"1": 1e-6}, "crops": None}, "notes": ["only for squares"]}
-    (run / "package").mkdir()
-    (run / "package" / "metadata.json").write_text(json.dumps(metadata))
+    near = {"mean": 0.99876, "minimum": 0.98765, "images": 14}
+    lost = {"pairs_file": "pairs.csv", "drop": {"accuracy": {"points": 0.25, "interval": [-0.1, 0.6]}}}
+    proof = {"standing": "passed", "cosine": {"noise": {"1": near}}, "verification": lost}
+    absent = {"standing": "not run", "cosine": "not run", "verification": "not run"}
+    write_package(run, version=2, files={
+        "onnx int8": {"files": ["student.int8.onnx"], "bytes": 3_456_789, "latency": latency, "proof": proof,
+                      "notes": ["only for squares"]},
+        "coreml fp32": {"files": ["student.mlpackage"], "bytes": 5, "latency": "not run", "proof": absent,
+                        "notes": ["only on macOS"]},
+    })
     timing = "5.12 ms (quartiles 5.00 to 5.50, 95 % within 6.00)"
-    wanted = ["student.onnx", "3.46 MB", timing, "only for squares", "1e-06"]
-    assert [cell for cell in wanted if cell not in page(run).text] == []
+    wanted = ["student.int8.onnx", "3.46 MB", timing, "0.9988, least 0.9877",
+              "+0.25 points [-0.10, +0.60] on pairs.csv", "passed", "only for squares", "student.mlpackage", "not run",
+              "only on macOS"]
+    told = page(run).text
+    assert [cell for cell in wanted if cell not in told] == []
+
+
+def test_a_package_without_proofs_is_to_be_made_again(make_run: MakeRun) -> None:
+    run = make_run("student")
+    write_package(run, version=1, files={"float": {"name": "student.onnx"}})
+    assert "Made by an older facekd, without proofs: export it again." in page(run).text
 
 
 def test_multiply_adds_are_counted_where_the_run_does_not_say(make_run: MakeRun) -> None:

@@ -15,7 +15,9 @@ from facekd.models.registry import create
 from facekd.models.resnet_found import Layout
 from facekd.models.weights import load_model
 from facekd.packaging.latency import Latency
-from facekd.packaging.onnx import export_onnx
+from facekd.packaging.proof import Prover
+from facekd.packaging.source import Form, freeze
+from facekd.packaging.targets.onnx import OnnxTarget
 from facekd.runs import Run
 from facekd.verbs import find as verb
 from facekd.verbs.distill import distill
@@ -81,7 +83,10 @@ def test_the_student_is_trained_by_the_line_that_is_told(
 
 def test_a_found_network_is_exported(tmp_path: Path) -> None:
     student = create("resnet_found", size=32, outputs=4, plan="16/16:-,8/32:20,-/64:9,10").eval()
-    assert export_onnx(student, tmp_path / "student.onnx").parity.worst < 1e-4
+    source, target = freeze(student, Form(), "student"), OnnxTarget()
+    made = target.convert(source, "fp32", tmp_path)
+    proof = Prover(source).prove(made.files[0], "fp32", lambda: target.open(made.files, source.interface))
+    assert min(found.minimum for found in proof.noise.values()) > 0.99999
 
 
 def test_a_picture_lies_beside_the_result(searched: Path) -> None:

@@ -1,0 +1,179 @@
+"""ExecuTorch with XNNPACK: one ``.pte`` file with a dynamic batch, float32 or int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from facekd import files as disk
+from facekd.errors import ExportError
+from facekd.models.embedder import Embedder
+from facekd.packaging.quiet import quiet
+from facekd.packaging.source import Interface, Source
+from facekd.packaging.targets.target import Made, Precision, Target, register
+
+BATCH = 16
+"""Most images in one run. The file plans memory for this many, 0.15 MB an image at 112 pixels, even if one is given."""
+CALIBRATION = 100
+TORCH = {"1.5": "2.13"}
+"""The torch that a release of ExecuTorch was built against; its package does not say so itself."""
+
+
+@register
+class ExecuTorchTarget(Target):
+    """ExecuTorch's runtime with the XNNPACK delegate; PReLU stays as it is, since XNNPACK has a kernel for it."""
+
+    name = "executorch"
+    precisions = ("fp32", "int8")
+    modules: ClassVar[dict[str, str]] = {"executorch": "executorch"}
+    extra = "executorch"
+
+    def demand(self) -> None:
+        """Raise an ExportError unless ExecuTorch is installed beside the torch it was built against."""
+        super().demand()
+        version = metadata.version("executorch")
+        wanted = TORCH.get(".".join(version.split(".")[:2]))
+        if wanted and not torch.__version__.startswith(f"{wanted}."):
+            raise ExportError(
+                f"executorch {version} was built for torch {wanted}, torch {torch.__version__} is installed: "
+                f"pip install 'torch=={wanted}.*' in an environment of its own"
+            )
+        try:
+            with quiet():
+                import executorch.runtime  # noqa: F401
+        except ImportError as error:
+            raise ExportError(
+                f"executorch {version} cannot be loaded beside torch {torch.__version__} ({error}): "
+                "pip install 'facekd[executorch]' in an environment of its own"
+            ) from error
+
+    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
+        """Write ``NAME.pte`` or ``NAME.int8.pte``; see `Target.convert`."""
+        self.demand()
+        if precision not in self.precisions:
+            raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
+        graph = source.graph(split_prelu=False)
+        crops = _calibration(source) if precision == "int8" else None
+        try:
+            with quiet():
+                content = _lower(graph if crops is None else _quantise(graph, source, crops), source.spec.size)
+        except Exception as error:  # torch.export, pt2e and ExecuTorch raise whatever they like
+            reason = " ".join(str(error).split())[:300]
+            raise ExportError(
+                f"{source.spec.name} could not be converted to {self.name} {precision} "
+                f"({type(error).__name__}: {reason}); leave this target out, or change the layer it names"
+            ) from error
+        path = folder / f"{source.name}{'' if precision == 'fp32' else '.int8'}.pte"
+        disk.write_bytes(path, content)
+        notes = [f"{path.name} takes 1 to {BATCH} images at once, contiguous [batch, 3, size, size] float32."]
+        if crops is not None:
+            notes.append(f"{path.name}: int8 weights per channel and int8 activations, set by {len(crops)} crops.")
+        return Made((path,), tuple(notes))
+
+    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
+        """A ``.pte`` file as an embedder; see `Target.open`. Threads are set for the whole process."""
+        self.demand()
+        return ExecuTorchEmbedder(files[0], interface, threads)
+
+
+class ExecuTorchEmbedder(Embedder):
+    """A face model in one ``.pte`` file.
+
+    Args:
+        path: the file.
+        interface: how it is talked to.
+        threads: of XNNPACK's pool, which all files of this process share.
+
+    Raises:
+        ExportError: absent, not such a file, or one of another size or dimension.
+    """
+
+    def __init__(self, path: Path, interface: Interface, threads: int = 1) -> None:
+        self.path, self.name, self.form = path, path.stem, interface.form
+        self.size, self.dimension = interface.size, interface.dimension
+        if not path.is_file():
+            raise ExportError(f"{path} does not exist; check the path")
+        self.fingerprint = disk.sha256(path)
+        try:
+            with quiet():
+                from executorch.extension.pybindings import portable_lib
+                from executorch.runtime import Runtime
+
+                portable_lib._unsafe_reset_threadpool(threads)
+                self.program = Runtime.get().load_program(path)  # kept: the method reads from it
+                self.method: Any = self.program.load_method("forward")
+                taken = tuple(self.method.metadata.input_tensor_meta(0).sizes())
+                given = tuple(self.method.metadata.output_tensor_meta(0).sizes())
+        except (RuntimeError, IndexError, KeyError) as error:
+            raise ExportError(f"{path} cannot be opened by ExecuTorch ({error}); export it again") from error
+        if taken[1:] != (3, self.size, self.size) or given[1:] != (self.dimension,):
+            raise ExportError(
+                f"{path} takes {list(taken)} and gives {list(given)}, an input of {self.size}x{self.size} pixels and "
+                f"an embedding of {self.dimension} were expected; is it another model's file?"
+            )
+        self.batch = int(taken[0])
+
+    def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw embeddings, float32 [batch, dimension]; see `Embedder.forward`."""
+        if crops.shape[1:] != (self.size, self.size, 3):  # the runtime would take smaller ones and give nonsense
+            raise ExportError(f"{self.path} takes crops [batch, {self.size}, {self.size}, 3], not {list(crops.shape)}")
+        features = np.empty((len(crops), self.dimension), np.float32)
+        for start in range(0, len(crops), self.batch):
+            pixels = torch.from_numpy(self.form.preprocess(crops[start : start + self.batch]))
+            try:
+                output = self.method.execute((pixels,))[0]
+            except RuntimeError as error:
+                raise ExportError(f"{self.path} fails on {list(pixels.shape)} ({error}); export it again") from error
+            features[start : start + self.batch] = output.numpy()
+        return features
+
+
+def _calibration(source: Source) -> NDArray[np.uint8]:
+    """At most `CALIBRATION` of the crops, evenly spaced."""
+    crops = source.calibration
+    if crops is None or len(crops) == 0:
+        raise ExportError(
+            f"{source.spec.name} cannot be made executorch int8 without calibration crops; give faces of the training "
+            "set, some 100 of different people"
+        )
+    chosen = np.linspace(0, len(crops) - 1, min(CALIBRATION, len(crops))).round().astype(np.int64)
+    return np.asarray(crops[chosen])
+
+
+def _trace(graph: nn.Module, size: int) -> torch.export.ExportedProgram:
+    example = torch.zeros(2, 3, size, size)  # two: torch.export takes a batch of one for a constant
+    return torch.export.export(
+        graph, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=BATCH)},)
+    )
+
+
+def _quantise(graph: nn.Module, source: Source, crops: NDArray[np.uint8]) -> nn.Module:
+    """Static int8, one scale a channel of the weights; ranges of activations from histograms, not from the extremes."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    watched = prepare_pt2e(_trace(graph, source.spec.size).module(), quantizer)
+    with torch.no_grad():
+        for start in range(0, len(crops), BATCH):
+            watched(torch.from_numpy(source.form.preprocess(crops[start : start + BATCH])))
+    quantised: nn.Module = convert_pt2e(watched)
+    return quantised
+
+
+def _lower(graph: nn.Module, size: int) -> bytes:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    lowered = to_edge_transform_and_lower(_trace(graph, size), partitioner=[XnnpackPartitioner()])
+    return bytes(lowered.to_executorch().buffer)

@@ -1,0 +1,158 @@
+"""LiteRT (TensorFlow Lite): one ``.tflite`` file for one image at a time, float32 or int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facekd import files as disk
+from facekd.errors import ExportError
+from facekd.models.embedder import Embedder
+from facekd.packaging.quiet import quiet
+from facekd.packaging.source import Interface, Source
+from facekd.packaging.targets.target import Made, Precision, Target, register
+
+CALIBRATION = 100
+SIGNATURE, INPUT = "serving_default", "args_0"
+"""What the converter calls the one entry of a file and its input."""
+
+
+@register
+class LiteRTTarget(Target):
+    """LiteRT's interpreter with its XNNPACK delegate; PReLU stays as it is, since the converter splits it by itself."""
+
+    name = "litert"
+    precisions = ("fp32", "int8")
+    modules: ClassVar[dict[str, str]] = {
+        "litert_torch": "litert-torch", "ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer",
+    }
+    extra = "litert"
+    batches = False
+
+    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
+        """Write ``NAME.tflite`` or ``NAME.int8.tflite``; see `Target.convert`."""
+        self.demand()
+        if precision not in self.precisions:
+            raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
+        crops = _calibration(source) if precision == "int8" else None
+        try:
+            with quiet():
+                content = _lower(source)
+                if crops is not None:
+                    content = _quantise(content, source, crops)
+        except Exception as error:  # torch.export, the converter and the quantiser raise whatever they like
+            reason = " ".join(str(error).split())[:300]
+            raise ExportError(
+                f"{source.spec.name} could not be converted to {self.name} {precision} "
+                f"({type(error).__name__}: {reason}); leave this target out, or change the layer it names"
+            ) from error
+        path = folder / f"{source.name}{'' if precision == 'fp32' else '.int8'}.tflite"
+        disk.write_bytes(path, content)
+        notes = [f"{path.name} takes one image at a time, [1, 3, size, size] float32."]
+        if crops is not None:
+            notes.append(
+                f"{path.name}: int8 in what multiplies (weights per channel, activations set by {len(crops)} crops), "
+                "float32 elsewhere and outside."
+            )
+        return Made((path,), tuple(notes))
+
+    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
+        """A ``.tflite`` file as an embedder; see `Target.open`."""
+        self.demand()
+        return LiteRTEmbedder(files[0], interface, threads)
+
+
+class LiteRTEmbedder(Embedder):
+    """A face model in one ``.tflite`` file.
+
+    Args:
+        path: the file.
+        interface: how it is talked to.
+        threads: of the interpreter.
+
+    Raises:
+        ExportError: absent, not such a file, or one of another size or dimension.
+    """
+
+    def __init__(self, path: Path, interface: Interface, threads: int = 1) -> None:
+        self.path, self.name, self.form = path, path.stem, interface.form
+        self.size, self.dimension = interface.size, interface.dimension
+        if not path.is_file():
+            raise ExportError(f"{path} does not exist; check the path")
+        self.fingerprint = disk.sha256(path)
+        try:
+            with quiet():
+                from ai_edge_litert.interpreter import Interpreter
+
+                self.interpreter: Any = Interpreter(str(path), num_threads=threads)
+                self.interpreter.allocate_tensors()
+                (entry,), (out,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError(f"{path} cannot be opened by LiteRT ({error}); export it again") from error
+        taken, given = list(entry["shape"]), list(out["shape"])
+        if taken != [1, 3, self.size, self.size] or given != [1, self.dimension]:
+            raise ExportError(
+                f"{path} takes {taken} and gives {given}, an input of {self.size}x{self.size} pixels and an "
+                f"embedding of {self.dimension} were expected; is it another model's file?"
+            )
+        self.input, self.output = int(entry["index"]), int(out["index"])
+
+    def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw embeddings, float32 [batch, dimension]; see `Embedder.forward`."""
+        features = np.empty((len(crops), self.dimension), np.float32)
+        for index in range(len(crops)):
+            try:
+                self.interpreter.set_tensor(self.input, self.form.preprocess(crops[index : index + 1]))
+                self.interpreter.invoke()
+            except (RuntimeError, ValueError) as error:
+                raise ExportError(
+                    f"{self.path} fails on a crop of {list(crops.shape[1:])} ({error}); give {self.size}x{self.size} "
+                    "pixels, or export it again"
+                ) from error
+            features[index] = self.interpreter.get_tensor(self.output)[0]
+        return features
+
+
+def _calibration(source: Source) -> NDArray[np.uint8]:
+    """At most `CALIBRATION` of the crops, evenly spaced."""
+    crops = source.calibration
+    if crops is None or len(crops) == 0:
+        raise ExportError(
+            f"{source.spec.name} cannot be made litert int8 without calibration crops; give faces of the training "
+            "set, some 100 of different people"
+        )
+    chosen = np.linspace(0, len(crops) - 1, min(CALIBRATION, len(crops))).round().astype(np.int64)
+    return np.asarray(crops[chosen])
+
+
+def _lower(source: Source) -> bytes:
+    """The float file; its batch is one, because the converter does not carry a dynamic one through."""
+    import litert_torch
+
+    size = source.spec.size
+    model = litert_torch.convert(source.graph(split_prelu=False), (torch.zeros(1, 3, size, size),))
+    return bytes(model.model_content())
+
+
+def _quantise(content: bytes, source: Source, crops: NDArray[np.uint8]) -> bytes:
+    """Static int8 of what multiplies; with all else in float, one delegate takes the graph and less accuracy goes.
+
+    Weights alone in int8 would keep nearly all accuracy at the same size, but compute in float: no gain on a phone's
+    int8 units, which are what this precision is for.
+    """
+    from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+
+    recipe = recipe_manager.RecipeManager()
+    for operator in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        recipe.add_static_config(
+            regex=".*", operation_name=qtyping.TFLOperationName(operator), activation_num_bits=8, weight_num_bits=8
+        )
+    task = quantizer.Quantizer(content, recipe.get_quantization_recipe())
+    samples = [{INPUT: source.form.preprocess(crop[None])} for crop in crops]
+    ranges = task.calibrate({SIGNATURE: samples}, num_threads=1)
+    return bytes(task.quantize(ranges).quantized_model)
