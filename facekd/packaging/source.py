@@ -89,6 +89,19 @@ class Source:
         network = without_prelu(self.network) if split_prelu else copy.deepcopy(self.network)
         return _Formed(network, self.form).eval().requires_grad_(False)
 
+    def ranges(self, target: str) -> NDArray[np.uint8]:
+        """The crops to set int8 ranges by, uint8 [images, size, size, 3].
+
+        Raises:
+            ExportError: there are none; ``target`` is whom they are for.
+        """
+        if self.calibration is None or len(self.calibration) == 0:
+            raise ExportError(
+                f"{self.spec.name} cannot be made {target} int8 without calibration crops; give faces of the training "
+                "set, some 100 of different people"
+            )
+        return self.calibration
+
     @torch.inference_mode()
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's own embeddings of uint8 [images, size, size, 3] crops, float32 [images, dimension]."""

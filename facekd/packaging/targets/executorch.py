@@ -21,7 +21,6 @@ from facekd.packaging.targets.target import Made, Precision, Target, register
 
 BATCH = 16
 """Most images in one run. The file plans memory for this many, 0.15 MB an image at 112 pixels, even if one is given."""
-CALIBRATION = 100
 TORCH = {"1.5": "2.13"}
 """The torch that a release of ExecuTorch was built against; its package does not say so itself."""
 
@@ -60,7 +59,7 @@ class ExecuTorchTarget(Target):
         if precision not in self.precisions:
             raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
         graph = source.graph(split_prelu=False)
-        crops = _calibration(source) if precision == "int8" else None
+        crops = source.ranges(self.name) if precision == "int8" else None
         try:
             with quiet():
                 content = _lower(graph if crops is None else _quantise(graph, source, crops), source.spec.size)
@@ -133,18 +132,6 @@ class ExecuTorchEmbedder(Embedder):
                 raise ExportError(f"{self.path} fails on {list(pixels.shape)} ({error}); export it again") from error
             features[start : start + self.batch] = output.numpy()
         return features
-
-
-def _calibration(source: Source) -> NDArray[np.uint8]:
-    """At most `CALIBRATION` of the crops, evenly spaced."""
-    crops = source.calibration
-    if crops is None or len(crops) == 0:
-        raise ExportError(
-            f"{source.spec.name} cannot be made executorch int8 without calibration crops; give faces of the training "
-            "set, some 100 of different people"
-        )
-    chosen = np.linspace(0, len(crops) - 1, min(CALIBRATION, len(crops))).round().astype(np.int64)
-    return np.asarray(crops[chosen])
 
 
 def _trace(graph: nn.Module, size: int) -> torch.export.ExportedProgram:

@@ -17,7 +17,6 @@ from facekd.packaging.quiet import quiet
 from facekd.packaging.source import Interface, Source
 from facekd.packaging.targets.target import Made, Precision, Target, register
 
-CALIBRATION = 100
 SIGNATURE, INPUT = "serving_default", "args_0"
 """What the converter calls the one entry of a file and its input."""
 
@@ -39,7 +38,7 @@ class LiteRTTarget(Target):
         self.demand()
         if precision not in self.precisions:
             raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
-        crops = _calibration(source) if precision == "int8" else None
+        crops = source.ranges(self.name) if precision == "int8" else None
         try:
             with quiet():
                 content = _lower(source)
@@ -116,18 +115,6 @@ class LiteRTEmbedder(Embedder):
                 ) from error
             features[index] = self.interpreter.get_tensor(self.output)[0]
         return features
-
-
-def _calibration(source: Source) -> NDArray[np.uint8]:
-    """At most `CALIBRATION` of the crops, evenly spaced."""
-    crops = source.calibration
-    if crops is None or len(crops) == 0:
-        raise ExportError(
-            f"{source.spec.name} cannot be made litert int8 without calibration crops; give faces of the training "
-            "set, some 100 of different people"
-        )
-    chosen = np.linspace(0, len(crops) - 1, min(CALIBRATION, len(crops))).round().astype(np.int64)
-    return np.asarray(crops[chosen])
 
 
 def _lower(source: Source) -> bytes:

@@ -42,10 +42,8 @@ class OnnxTarget(Target):
 
     def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
         """See `Target.convert`; int8 ranges are set on all calibration crops of the source."""
-        if precision == "int8" and (source.calibration is None or len(source.calibration) == 0):
-            raise ExportError(
-                f"{source.spec.name} as int8 ONNX needs crops to set the ranges by; give faces of the training set"
-            )
+        if precision == "int8":
+            source.ranges(self.name)  # refused before the graph is traced, which takes long
         path = folder / f"{source.name}{'' if precision == 'fp32' else '.' + precision}.onnx"
         with atomic(path) as temporary, _one_sentence(source, precision):
             proto = self._float(source)
@@ -72,11 +70,10 @@ class OnnxTarget(Target):
         return onnx.load_from_string(self._traced[1])
 
     def _int8(self, proto: onnx.ModelProto, source: Source) -> onnx.ModelProto:
-        assert source.calibration is not None
         with tempfile.TemporaryDirectory() as folder:
             whole, quantised = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
             whole.write_bytes(proto.SerializeToString())
-            static_int8(whole, quantised, source.calibration, source.form.preprocess, self.keep)
+            static_int8(whole, quantised, source.ranges(self.name), source.form.preprocess, self.keep)
             return onnx.load(str(quantised))
 
 

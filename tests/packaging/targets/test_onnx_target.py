@@ -162,7 +162,7 @@ def test_a_relu_is_merged_though_pixels_are_scaled_with_a_multiplication(wide_fi
 
 @pytest.mark.parametrize("crops", [None, np.zeros((0, 112, 112, 3), np.uint8)])
 def test_int8_without_crops_is_refused(tiny: Network, tmp_path: Path, crops: NDArray[np.uint8] | None) -> None:
-    with pytest.raises(ExportError, match="tiny as int8 ONNX needs crops"):
+    with pytest.raises(ExportError, match="tiny cannot be made onnx int8 without calibration crops"):
         OnnxTarget().convert(freeze(tiny, Form(), "student", crops), "int8", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
