@@ -18,6 +18,17 @@ def directions(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(features / np.maximum(norms, 1e-12), np.float32)
 
 
+def pixels_of(crops: NDArray[np.uint8], raw: bool) -> NDArray[np.float32]:
+    """Crops as a graph is fed them: float32 [batch, 3, size, size].
+
+    Args:
+        crops: uint8 [batch, size, size, 3], RGB.
+        raw: 0 to 255 as they are, for a graph that scales inside; else (x - 127.5) / 127.5.
+    """
+    pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+    return pixels if raw else (pixels - np.float32(127.5)) / np.float32(127.5)
+
+
 class Embedder(ABC):
     """A frozen face model.
 

@@ -17,7 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from facekd.errors import ModelError
 from facekd.files import sha256
-from facekd.models.embedder import Embedder
+from facekd.models.embedder import Embedder, pixels_of
 
 WHY_NOT = (
     state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile,
@@ -73,8 +73,7 @@ class OnnxEmbedder(Embedder):
 
     def preprocess(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Uint8 [batch, size, size, 3] RGB to the float32 [batch, 3, size, size] this graph wants."""
-        pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
-        return pixels if self.raw_pixels else (pixels - np.float32(127.5)) / np.float32(127.5)
+        return pixels_of(crops, self.raw_pixels)
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         try:

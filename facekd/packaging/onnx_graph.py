@@ -25,9 +25,6 @@ MULTIPLIES = ("Conv", "Gemm", "MatMul")
 SCALING = ("Sub_pixels", "Mul_pixels")
 """What the nodes that scale pixels are called, where a graph has them."""
 
-PREPROCESSING = "RGB, [batch, 3, size, size], (x - 127.5) / 127.5"
-RAW = "RGB, [batch, 3, size, size], 0 to 255 as float32"
-
 
 def trace(source: Source) -> onnx.ModelProto:
     """The graph of a source: input "input" [batch, 3, size, size], output "embedding" [batch, dimension], float32.
@@ -59,9 +56,9 @@ def describe(proto: onnx.ModelProto, source: Source) -> None:
     except metadata.PackageNotFoundError:  # run from a source tree that was never installed
         version = "unknown"
     proto.producer_name, proto.producer_version = "facekd", version
-    raw = source.form.pixels == "uint8"
     onnx.helper.set_model_props(proto, {
-        "facekd": version, "spec": json.dumps(source.spec.to_dict()), "preprocessing": RAW if raw else PREPROCESSING,
+        "facekd": version, "spec": json.dumps(source.spec.to_dict()),
+        "preprocessing": f"RGB, [batch, 3, size, size], {source.form.scaling}",
     })
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from facekd import files
 from facekd.errors import ExportError
@@ -23,7 +23,6 @@ from facekd.packaging.targets.target import Precision
 
 VERSION = 2
 LICENCES = ("licence_model", "licence_data")
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 Wish = tuple[str, Precision]
 """A target's name and a precision."""
 
@@ -53,7 +52,7 @@ class Package:
         """What it does not hold of its targets, in one line; none where nothing is missing."""
         made = {(entry["target"], entry["precision"]) for entry in self.metadata["files"].values()}
         absent = [f"{name} {precision}" for name in dict.fromkeys(name for name, _ in made)
-                  for precision in PRECISIONS if (name, precision) not in made]
+                  for precision in get_args(Precision) if (name, precision) not in made]
         why = "not offered, not asked for, or int8 without calibration"
         return [f"not in it: {', '.join(absent)} ({why})"] if absent else []
 
@@ -128,7 +127,7 @@ def write_package(source: Source, out: Path, wanted: Sequence[Wish], prover: Pro
 def _file(target: Target, precision: Precision, source: Source, folder: Path, prover: Prover) -> dict[str, Any]:
     """Make one file, prove it and time it."""
     made = target.convert(source, precision, folder)
-    opened = partial(target.open, made.files, source.interface)
+    opened = cache(partial(target.open, made.files, source.interface))  # once, for the proof and the clock
     # Called as it will be: the folder it stands in now is gone when a refusal is read.
     proof = prover.prove(Path(made.files[0].name), precision, opened, _layers(made, precision, source))
     ran = proof.standing != "not run"
@@ -159,12 +158,11 @@ def _bytes(path: Path) -> int:
 
 
 def _metadata(source: Source, results: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
-    scaled = "RGB, (x - 127.5) / 127.5" if source.form.pixels == "float" else "RGB, 0 to 255 as float32"
     return {
         "name": source.name, "model": source.spec.to_dict(), "parameters": parameters(source.network),
         "macs": macs(source.network, source.spec.size), "size": source.interface.size,
         "dimension": source.interface.dimension, "form": asdict(source.form),
-        "preprocessing": f"{scaled}, [batch, 3, size, size]", "files": {}, "results": dict(results),
+        "preprocessing": f"RGB, {source.form.scaling}, [batch, 3, size, size]", "files": {}, "results": dict(results),
         "provenance": {**dict.fromkeys(LICENCES, "unknown"), **provenance},
     }
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facekd.errors import ExportError
+from facekd.models.embedder import pixels_of
 from facekd.models.registry import ModelSpec, Network
 from facekd.packaging.prelu import without_prelu
 
@@ -34,8 +35,12 @@ class Form:
 
     def preprocess(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Uint8 [batch, size, size, 3] RGB to the float32 [batch, 3, size, size] that a file of this form takes."""
-        pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
-        return pixels if self.pixels == "uint8" else (pixels - np.float32(127.5)) / np.float32(127.5)
+        return pixels_of(crops, raw=self.pixels == "uint8")
+
+    @property
+    def scaling(self) -> str:
+        """How pixels are scaled before a file of this form, in words."""
+        return "0 to 255 as float32" if self.pixels == "uint8" else "(x - 127.5) / 127.5"
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,10 @@ class Source:
     def spec(self) -> ModelSpec:
         """How the network was made."""
         return self.network.spec
+
+    def stem(self, precision: str) -> str:
+        """What files of a precision are called before their ending: NAME, or NAME.fp16 and so on."""
+        return self.name if precision == "fp32" else f"{self.name}.{precision}"
 
     @property
     def interface(self) -> Interface:

@@ -58,7 +58,6 @@ class CoreMLTarget(Target):
     precisions = ("fp32", "fp16")
     modules: ClassVar[dict[str, str]] = {"coremltools": "coremltools"}
     extra = "coreml"
-    batches = False
 
     def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
         """Write the folder ``NAME.mlpackage`` or ``NAME.fp16.mlpackage``; see `Target.convert`."""
@@ -66,7 +65,7 @@ class CoreMLTarget(Target):
         what = f"{source.spec.name} for Core ML in {precision}"
         if precision not in self.precisions:
             raise ExportError(f"{what}: only {' and '.join(self.precisions)} are offered; choose one of these")
-        path = folder / f"{source.name}{'' if precision == 'fp32' else f'.{precision}'}.mlpackage"
+        path = folder / f"{source.stem(precision)}.mlpackage"
         if path.exists():
             raise ExportError(f"{path} exists already; remove it or export to another folder")
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
 from facekd.packaging.quiet import quiet
 from facekd.packaging.source import Interface, Source
-from facekd.packaging.targets.target import Made, Precision, Target, register
+from facekd.packaging.targets.target import Made, Precision, Target, converting, register
 
 BATCH = 16
 """Most images in one run. The file plans memory for this many, 0.15 MB an image at 112 pixels, even if one is given."""
@@ -56,20 +56,12 @@ class ExecuTorchTarget(Target):
     def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
         """Write ``NAME.pte`` or ``NAME.int8.pte``; see `Target.convert`."""
         self.demand()
-        if precision not in self.precisions:
-            raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
+        self.demand_precision(precision)
         graph = source.graph(split_prelu=False)
         crops = source.ranges(self.name) if precision == "int8" else None
-        try:
-            with quiet():
-                content = _lower(graph if crops is None else _quantise(graph, source, crops), source.spec.size)
-        except Exception as error:  # torch.export, pt2e and ExecuTorch raise whatever they like
-            reason = " ".join(str(error).split())[:300]
-            raise ExportError(
-                f"{source.spec.name} could not be converted to {self.name} {precision} "
-                f"({type(error).__name__}: {reason}); leave this target out, or change the layer it names"
-            ) from error
-        path = folder / f"{source.name}{'' if precision == 'fp32' else '.int8'}.pte"
+        with converting(source, self.name, precision):
+            content = _lower(graph if crops is None else _quantise(graph, source, crops), source.spec.size)
+        path = folder / f"{source.stem(precision)}.pte"
         disk.write_bytes(path, content)
         notes = [f"{path.name} takes 1 to {BATCH} images at once, contiguous [batch, 3, size, size] float32."]
         if crops is not None:

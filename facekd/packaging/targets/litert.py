@@ -15,7 +15,7 @@ from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
 from facekd.packaging.quiet import quiet
 from facekd.packaging.source import Interface, Source
-from facekd.packaging.targets.target import Made, Precision, Target, register
+from facekd.packaging.targets.target import Made, Precision, Target, converting, register
 
 SIGNATURE, INPUT = "serving_default", "args_0"
 """What the converter calls the one entry of a file and its input."""
@@ -31,26 +31,17 @@ class LiteRTTarget(Target):
         "litert_torch": "litert-torch", "ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer",
     }
     extra = "litert"
-    batches = False
 
     def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
         """Write ``NAME.tflite`` or ``NAME.int8.tflite``; see `Target.convert`."""
         self.demand()
-        if precision not in self.precisions:
-            raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
+        self.demand_precision(precision)
         crops = source.ranges(self.name) if precision == "int8" else None
-        try:
-            with quiet():
-                content = _lower(source)
-                if crops is not None:
-                    content = _quantise(content, source, crops)
-        except Exception as error:  # torch.export, the converter and the quantiser raise whatever they like
-            reason = " ".join(str(error).split())[:300]
-            raise ExportError(
-                f"{source.spec.name} could not be converted to {self.name} {precision} "
-                f"({type(error).__name__}: {reason}); leave this target out, or change the layer it names"
-            ) from error
-        path = folder / f"{source.name}{'' if precision == 'fp32' else '.int8'}.tflite"
+        with converting(source, self.name, precision):
+            content = _lower(source)
+            if crops is not None:
+                content = _quantise(content, source, crops)
+        path = folder / f"{source.stem(precision)}.tflite"
         disk.write_bytes(path, content)
         notes = [f"{path.name} takes one image at a time, [1, 3, size, size] float32."]
         if crops is not None:

@@ -49,7 +49,6 @@ class NcnnTarget(Target):
     precisions = ("fp32", "fp16")
     modules: ClassVar[dict[str, str]] = {"ncnn": "ncnn", "pnnx": "pnnx"}
     extra = "ncnn"
-    batches = False
     # benchncnn wants the first file only (it makes up weights), and its arguments are loops, threads, cores (2: the big
     # ones), GPU (-1: none), cooling down; the shape is width, height, channels; it prints on stderr.
     device = (
@@ -68,7 +67,7 @@ class NcnnTarget(Target):
         with tempfile.TemporaryDirectory() as scratch:  # pnnx leaves nine files
             graph, weights = _pnnx(source, what, precision == "fp16", Path(scratch))
             _check_layers(read_param(graph), what)
-            stem = folder / (source.name if precision == "fp32" else f"{source.name}.{precision}")
+            stem = folder / source.stem(precision)
             made = Path(f"{stem}.ncnn.param"), Path(f"{stem}.ncnn.bin")
             disk.write_bytes(made[0], graph.read_bytes())
             disk.write_bytes(made[1], weights.read_bytes())

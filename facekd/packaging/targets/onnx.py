@@ -44,7 +44,7 @@ class OnnxTarget(Target):
         """See `Target.convert`; int8 ranges are set on all calibration crops of the source."""
         if precision == "int8":
             source.ranges(self.name)  # refused before the graph is traced, which takes long
-        path = folder / f"{source.name}{'' if precision == 'fp32' else '.' + precision}.onnx"
+        path = folder / f"{source.stem(precision)}.onnx"
         with atomic(path) as temporary, _one_sentence(source, precision):
             proto = self._float(source)
             if precision == "fp16":

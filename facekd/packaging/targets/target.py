@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from facekd.errors import ExportError, nearest
 from facekd.models.embedder import Embedder
+from facekd.packaging.quiet import quiet
 from facekd.packaging.source import Interface, Source
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -38,7 +40,6 @@ class Target(ABC):
         precisions: what it can be given in.
         modules: the importable modules it needs, each with the name pip knows it by.
         extra: the extra of facekd that installs them; empty where facekd itself needs them.
-        batches: whether its files take any number of images at once.
         device: how its files are timed on a phone, a command with {files}, {size} and {threads}; empty where there is
             no tool for that.
     """
@@ -47,7 +48,6 @@ class Target(ABC):
     precisions: ClassVar[tuple[Precision, ...]]
     modules: ClassVar[dict[str, str]]
     extra: ClassVar[str] = ""
-    batches: ClassVar[bool] = True
     device: ClassVar[str] = ""
 
     @abstractmethod
@@ -73,6 +73,11 @@ class Target(ABC):
             ExportError: the files cannot be opened or do not run.
         """
 
+    def demand_precision(self, precision: Precision) -> None:
+        """Raise an ExportError unless it offers a precision."""
+        if precision not in self.precisions:
+            raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
+
     def demand(self) -> None:
         """Raise an ExportError, with the line that installs it, unless what it needs is installed."""
         absent = [pip for module, pip in self.modules.items() if importlib.util.find_spec(module) is None]
@@ -82,6 +87,20 @@ class Target(ABC):
     def versions(self) -> dict[str, str]:
         """Of what it needs, by the names pip has for them."""
         return {pip: metadata.version(pip) for pip in self.modules.values()}
+
+
+@contextmanager
+def converting(source: Source, target: str, precision: Precision) -> Iterator[None]:
+    """Silence for a converter that raises whatever it likes: anything becomes an ExportError of one sentence."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(
+            f"{source.spec.name} could not be converted to {target} {precision} "
+            f"({type(error).__name__}: {reason}); leave this target out, or change the layer it names"
+        ) from error
 
 
 class NotRunnable(Exception):
