@@ -26,10 +26,14 @@ class MobileFaceNet(Network):
         scale: multiplier on the channels between the bottlenecks only; 2 is arcface_torch's own default.
         blocks: residual bottlenecks in the stages at 1/2, 1/4, 1/8 and 1/16 of the side; a first 1 is the paper's
             plain depthwise convolution.
+        activation: ``prelu``, the paper's; or ``relu``, which phones compute faster (docs/deploy.md).
     """
 
-    def __init__(self, size: int, outputs: int, width: float, scale: int, blocks: tuple[int, int, int, int]) -> None:
+    def __init__(self, size: int, outputs: int, width: float, scale: int, blocks: tuple[int, int, int, int],
+                 activation: str) -> None:
         super().__init__()
+        if activation not in ("prelu", "relu"):
+            raise ModelError(f"mobilefacenet: activation must be 'prelu' or 'relu', not {activation!r}")
         if scale < 1 or blocks[0] < 1:
             raise ModelError(f"mobilefacenet: scale and blocks[0] must be at least 1, not {scale}, {blocks[0]}")
         narrow, wide = channels(64, width) * scale, channels(128, width) * scale
@@ -49,6 +53,8 @@ class MobileFaceNet(Network):
         self.gdc = conv_bn(inner[512], inner[512], size // STRIDE, groups=inner[512], padding=0)
         self.fc = nn.Linear(inner[512], outputs, bias=False)
         self.features = nn.BatchNorm1d(outputs)
+        if activation == "relu":
+            _without_slopes(self)
         initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -70,10 +76,16 @@ def _residuals(width: int, inner: int, count: int) -> list[nn.Module]:
     return [Residual(_bottleneck(width, inner, width)) for _ in range(count)]
 
 
+def _without_slopes(model: nn.Module) -> None:
+    for block in list(model.modules()):
+        if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.PReLU):
+            block[-1] = nn.ReLU()
+
+
 @register
 def mobilefacenet(
     size: int, outputs: int, *, width: float = 1.0, scale: int = 1,
-    blocks: tuple[int, int, int, int] = (1, 4, 6, 2),
+    blocks: tuple[int, int, int, int] = (1, 4, 6, 2), activation: str = "prelu",
 ) -> Network:
     """0.99 M at 128 dimensions, 1.2 M at 512; see the module."""
-    return MobileFaceNet(size, outputs, width, scale, blocks)
+    return MobileFaceNet(size, outputs, width, scale, blocks, activation)

@@ -75,3 +75,16 @@ def test_width_shrinks_every_layer() -> None:
 def test_scale_zero_is_refused() -> None:
     with pytest.raises(ModelError, match="scale and blocks"):
         create("mobilefacenet", scale=0)
+
+
+def test_relu_takes_the_place_of_every_prelu_and_nothing_else() -> None:
+    with torch.device("meta"):
+        slopes, plain = (create("mobilefacenet", outputs=128, activation=name) for name in ("prelu", "relu"))
+    kinds = [[type(module) for module in model.modules()] for model in (slopes, plain)]
+    assert kinds[1] == [nn.ReLU if kind is nn.PReLU else kind for kind in kinds[0]]
+    assert nn.ReLU in kinds[1]
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    with pytest.raises(ModelError, match="'prelu' or 'relu', not 'swish'"):
+        create("mobilefacenet", activation="swish")
