@@ -23,7 +23,7 @@ _WHERE = {
     "plan": "verbs.plan", "import_route": "route.importing", "distill": "verbs.distill", "find": "verbs.find",
     "verify": "verbs.evaluate",
     "megaface": "verbs.megaface", "compare_models": "verbs.megaface", "ijb": "verbs.ijb", "search": "verbs.search",
-    "evaluate_all": "verbs.suite", "classify": "verbs.classify", "export": "verbs.export",
+    "evaluate_all": "verbs.suite", "classify": "verbs.classify", "export": "verbs.export", "bench": "verbs.bench",
     "report": "verbs.report", "embed": "verbs.embed", "compare": "verbs.embed", "demo": "verbs.demo",
     "load": "models.loading",
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from facekd.eval_arguments import Verbs, add_evaluations, add_model, add_verb
+from facekd.eval_arguments import Verbs, add_detector, add_evaluations, add_verb
+from facekd.use_arguments import add_uses
 
 INTRODUCTION = """Photographs in, a phone-ready student out.
 
@@ -23,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     _preparing(verbs)
     _training(verbs)
     add_evaluations(verbs.add_parser("eval", help="measure a model").add_subparsers(required=True))
-    _using(verbs)
+    add_uses(verbs)
     return parser
 
 
@@ -38,7 +39,7 @@ def _preparing(verbs: Verbs) -> None:
                  "facekd align photos crops --detector face_detection_yunet_2023mar.onnx")
     verb.add_argument("photos", help="a folder with one subfolder a person")
     verb.add_argument("out", help="the image folder to write; a second call continues")
-    _detector(verb)
+    add_detector(verb)
     verb.add_argument("--size", type=int, default=112, help="side of the crops in pixels (default 112)")
 
     verb = add_verb(verbs, "pack", "an image folder to InsightFace RecordIO (train.rec, train.idx, property)",
@@ -113,68 +114,8 @@ def _training(verbs: Verbs) -> None:
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
     verb.add_argument("--show", action="store_true", help="draw it; with OUT alone that is all that is done")
 
-
     verb = add_verb(verbs, "methods", "what a student can be trained by: losses, moving teachers, routes",
                     "facekd methods\n  facekd methods show dkd        (equation, usual weight, options, recipe line)")
     show = add_verb(verb.add_subparsers(), "show", "one method: paper, equation, weight, options",
                     "facekd methods show dkd\n  facekd methods show kd+rkd")
     show.add_argument("name", help="as 'facekd methods' lists it; several joined by +")
-
-
-def _using(verbs: Verbs) -> None:
-    verb = add_verb(verbs, "export", "a package for the phone: every file proved against the network, card, checksums",
-                    "facekd export runs/student packages/student --calibration faces/train\n"
-                    "  facekd export runs/student packages/phone --to onnx,ncnn,executorch,litert,coreml \\\n"
-                    "    --calibration faces/train --pairs cfp/pairs_ff.csv --images cfp --max-drop 0.3")
-    verb.add_argument("model", help="a run folder or a .safetensors file of facekd")
-    verb.add_argument("out", help="the package folder to write")
-    verb.add_argument("--to", default="onnx",
-                      help="targets joined by commas: onnx (default), ncnn, executorch, litert, coreml; each but onnx "
-                      "is an extra: pip install 'facekd[ncnn]'")
-    verb.add_argument("--precision", default="", help="fp32, fp16, int8, joined by commas; default: all of a target")
-    verb.add_argument("--calibration", help="face set to calibrate int8 on; without it no int8 file is written")
-    verb.add_argument("--pairs", help="pair list to verify the network and every file on")
-    verb.add_argument("--images", help="folder the pairs' paths start from")
-    verb.add_argument("--max-drop", type=float, default=0.3,
-                      help="percentage points of accuracy a file may lose on the pairs; it is refused when the lower "
-                      "end of the paired 95%% interval is above that, and warned of when the drop itself is (default "
-                      "0.3)")
-    verb.add_argument("--input", default="float", choices=["float", "uint8"],
-                      help="float: pixels are scaled outside, (x - 127.5) / 127.5 (default); uint8: inside the files")
-    verb.add_argument("--unit", action="store_true", help="embeddings of unit length, made inside the files")
-    verb.add_argument("--name", help="what the files are called (default: the run's name)")
-
-    verb = add_verb(verbs, "report", "one report.html a run; several runs in one table",
-                 "facekd report runs/student\n  facekd report runs/* --out runs")
-    verb.add_argument("runs", nargs="+", help="run folders; those that differ in their seed alone share a row")
-    verb.add_argument("--out", help="folder for comparison.html and summary-HARDWARE.json")
-    verb.add_argument("--results", help="a CSV that receives a row a run, e.g. results/mine-{hardware}.csv")
-
-    verb = add_verb(verbs, "embed", "embeddings of aligned crops in one file; stopped and run again, it continues",
-                 "facekd embed crops features.npy --model runs/student\n"
-                 "  facekd embed megaface_images megaface.npy --model w600k_r50.onnx --list megaface_lst --half")
-    verb.add_argument("folder", help="a face set; with --list the folder its paths start from")
-    verb.add_argument("out", help="the .npy to write: [images, dimension], rows as long as the model makes them; "
-                      "labels, names and facts go beside it")
-    add_model(verb)
-    verb.add_argument("--list", dest="listed", help="text file with one image path a line: embed these, in this order")
-    verb.add_argument("--half", action="store_true", help="float16: half the size, 5e-4 of a number off")
-    verb.add_argument("--kit", help="also write MegaFace's tree of one feature file an image below this folder")
-    verb.add_argument("--ending", help="of these files, behind the image's path (default _facekd.bin)")
-
-    verb = add_verb(verbs, "compare", "are two photographs of one person?",
-                 "facekd compare a.jpg b.jpg --model runs/student --detector face_detection_yunet_2023mar.onnx")
-    verb.add_argument("first", help="a photograph")
-    verb.add_argument("second", help="another")
-    verb.add_argument("--model", required=True, help="run folder, .safetensors, package folder or .onnx")
-    _detector(verb)
-    verb.add_argument("--far", default="1e-2", help="false accept rate of the verdict (default 1e-2)")
-    verb.add_argument("--threshold", type=float, help="use this similarity instead")
-    verb.add_argument("--aligned", action="store_true", help="the images are aligned crops already")
-
-    verb = add_verb(verbs, "demo", "the whole way on synthetic faces, in a few minutes", "facekd demo runs/demo")
-    verb.add_argument("out", nargs="?", default="runs/demo", help="folder to work in (default runs/demo)")
-
-
-def _detector(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--detector", help="YuNet or SCRFD as ONNX (default: $FACEKD_DETECTOR)")

@@ -9,6 +9,7 @@ from pathlib import Path
 from facekd.errors import FacekdError
 from facekd.eval_commands import EVALUATIONS
 from facekd.terminal import Command, out
+from facekd.use_commands import USES
 
 
 def _align(a: argparse.Namespace) -> int:
@@ -126,56 +127,6 @@ def _methods_show(a: argparse.Namespace) -> int:
     return 0
 
 
-def _export(a: argparse.Namespace) -> int:
-    from facekd.verbs.export import export
-
-    targets, precisions = ([part.strip() for part in text.split(",") if part.strip()] for text in (a.to, a.precision))
-    package = export(a.model, a.out, a.calibration, a.pairs, a.images, a.name, targets, precisions, a.max_drop, a.input,
-                     a.unit)
-    out.print(package.describe())
-    return 0
-
-
-def _report(a: argparse.Namespace) -> int:
-    from facekd.verbs.report import report
-
-    table, files = report(*a.runs, out=a.out, results=a.results)
-    out.print(table.to_rich(), soft_wrap=False)
-    for file in files:
-        out.print(str(file))
-    return 0
-
-
-def _embed(a: argparse.Namespace) -> int:
-    from facekd.verbs.embed import embed
-
-    count = embed(a.folder, a.out, a.model, a.flip, a.device, a.listed, a.half, a.kit, a.ending)
-    out.print(f"{a.out}: {count} embeddings; labels, names and facts lie beside it")
-    return 0
-
-
-def _compare(a: argparse.Namespace) -> int:
-    from facekd.verbs.embed import compare
-
-    found = compare(a.first, a.second, a.model, a.detector, a.far, a.threshold, a.aligned)
-    out.print(f"similarity {found.similarity:.3f}")
-    if found.same is None:
-        out.print(f"no verdict: {found.source}")
-    else:
-        at = f"at FAR {found.far}, from {found.source}" if found.far else "as given"
-        out.print(f"{'the same person' if found.same else 'different people'} (threshold {found.threshold:.3f} {at})")
-    return 0
-
-
-def _demo(a: argparse.Namespace) -> int:
-    from facekd.verbs.demo import demo
-
-    table, page = demo(Path(a.out))
-    out.print(table.to_rich(), soft_wrap=False)
-    out.print(f"report: {page}")
-    return 0
-
-
 def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str], list[str]]:
     """Part ``key=value`` overrides from the places in front."""
     values = [x for x in arguments if "=" in x and not Path(x).exists()]
@@ -188,5 +139,5 @@ def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str],
 COMMANDS: dict[str, Command] = {
     "align": _align, "pack": _pack, "doctor": _doctor, "teach": _teach, "plan": _plan, "route import": _route_import,
     "distill": _distill, "methods": _methods, "methods show": _methods_show, "search": _search, **EVALUATIONS,
-    "export": _export, "report": _report, "embed": _embed, "compare": _compare, "demo": _demo,
+    **USES,
 }

@@ -53,6 +53,11 @@ def add_verb(verbs: Verbs, name: str, summary: str, examples: str) -> argparse.A
     return verb
 
 
+def add_detector(verb: argparse.ArgumentParser) -> None:
+    """Add the option of a face detector."""
+    verb.add_argument("--detector", help="YuNet or SCRFD as ONNX (default: $FACEKD_DETECTOR)")
+
+
 def add_model(verb: argparse.ArgumentParser, required: bool = True) -> None:
     """Add the options of a face model."""
     verb.add_argument("--model", required=required,

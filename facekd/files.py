@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,25 @@ def atomic(path: Path) -> Iterator[Path]:
                 "free some space and run the same command again, it continues."
             ) from error
         raise
+
+
+@contextmanager
+def new_folder(path: Path, error: type[FacekdError]) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; on success it is renamed to ``path``, otherwise removed.
+
+    Raises:
+        error: ``path`` exists and is no empty folder; it is never touched.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise error(f"{path} exists and is not an empty folder; choose another place or remove it first")
+    building = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        yield building
+        building.replace(path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _is_disk_full(error: BaseException) -> bool:

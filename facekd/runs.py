@@ -16,8 +16,8 @@ from typing import Any
 
 from facekd import files
 from facekd.config import Recipe
-from facekd.errors import DataError, SetupError
-from facekd.recipes import dump_recipe
+from facekd.errors import DataError, RecipeError, SetupError
+from facekd.recipes import dump_recipe, load_recipe
 
 VERSION = 1
 
@@ -100,7 +100,7 @@ class Run:
             self._write_info({"verb": verb, "outcome": "running", "begun": _now(), **environment(), **facts})
             files.write_text(recipe_file, text)
             return False
-        written = recipe_file.read_text(encoding="utf-8") if recipe_file.exists() else ""
+        written = _as_written_today(recipe_file, type(recipe)) if recipe_file.exists() else ""
         changed = _differences(written, text) if written != text else self._changed(facts)
         if changed:
             raise SetupError(
@@ -138,6 +138,14 @@ class Run:
         """Drop what was logged after ``step``: a continued run writes it again."""
         kept = [line for line in self.read_log() if line["step"] <= step]
         files.write_text(self.log_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _as_written_today(file: Path, kind: type[Recipe]) -> str:
+    """A run's recipe with the defaults of keys that are newer than it; as it is where it cannot be read any more."""
+    try:
+        return dump_recipe(load_recipe(kind, file, ()))
+    except RecipeError:
+        return file.read_text(encoding="utf-8")
 
 
 def _differences(old: str, new: str) -> str:

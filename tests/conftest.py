@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from facekd import cli, files
 from facekd.data import cv2
@@ -116,3 +118,46 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         return int(ended.value.code or 0)
 
     return run
+
+
+def _write_scrfd(path: Path, points: Any = ((0, 0),) * 5, size: int | None = None,
+                 values: tuple[int, ...] = (1, 4, 10), anchors: int = 2) -> Path:
+    """An ONNX file of SCRFD's form that sees a face wherever a whole cell of 8 pixels is red.
+
+    Args:
+        path: of the file.
+        points: [5, 2], of each face around its place, in strides.
+        size: side of its pictures; None: any.
+        values: how many numbers each kind of output has.
+        anchors: a place.
+    """
+    nodes, weights, outputs = [], [], []
+    for kind, count in enumerate(values):
+        for stride in (8, 16, 32):
+            name = f"{kind}_{stride}"
+            kernel, bias = np.zeros((anchors, count, 3, 1, 1), np.float32), np.zeros((anchors, count), np.float32)
+            if count == 1:
+                kernel[:, :, 0] = 1
+            else:
+                bias[:] = 6 if count == 4 else np.ravel(points)[:count]
+            weights += [numpy_helper.from_array(kernel.reshape(-1, 3, 1, 1), f"weight_{name}"),
+                        numpy_helper.from_array(bias.ravel(), f"bias_{name}"),
+                        numpy_helper.from_array(np.array([-1, count]), f"shape_{name}")]
+            nodes += [
+                helper.make_node("AveragePool", ["image"], [f"cells_{name}"], kernel_shape=[stride] * 2,
+                                 strides=[stride] * 2),
+                helper.make_node("Conv", [f"cells_{name}", f"weight_{name}", f"bias_{name}"], [f"map_{name}"]),
+                helper.make_node("Transpose", [f"map_{name}"], [f"last_{name}"], perm=[0, 2, 3, 1]),
+                helper.make_node("Reshape", [f"last_{name}", f"shape_{name}"], [name]),
+            ]
+            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [f"n_{name}", count]))
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size or "height", size or "width"])
+    graph = helper.make_graph(nodes, "scrfd", [image], outputs, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_scrfd() -> Callable[..., Path]:
+    """``write_scrfd(path)`` writes a detector, see `_write_scrfd`."""
+    return _write_scrfd

@@ -43,7 +43,7 @@ def commands(page: str) -> list[list[str]]:
     return [words[1:] for words in lines if words[:1] == ["facekd"]]
 
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 10), ("docs/methods.md", 5)])
+@pytest.mark.parametrize(("page", "least"), [("README.md", 10), ("docs/methods.md", 5), ("docs/deploy.md", 6)])
 def test_every_command_line_is_understood(page: str, least: int) -> None:
     assert len(commands(page)) >= least
     for words in commands(page):

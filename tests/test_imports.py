@@ -17,7 +17,8 @@ FLOORS = {
     3: ["training", "route"],
     4: ["methods", "evaluation", "packaging", "reporting"],
     5: ["verbs"],
-    6: ["cli", "commands", "eval_commands", "arguments", "eval_arguments", "terminal", "__init__", "__main__"],
+    6: ["cli", "commands", "eval_commands", "arguments", "eval_arguments", "use_arguments", "use_commands", "terminal",
+        "__init__", "__main__"],
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FORBIDDEN = [("training", "route")]

@@ -50,6 +50,18 @@ def test_a_run_of_another_recipe_is_refused_and_the_difference_named(tmp_path: P
         Run(tmp_path).begin("teach", recipe("seed=1"), {})
 
 
+def test_a_run_goes_on_where_its_recipe_is_older_than_a_key(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.begin("teach", recipe(), {})
+    reached_a_checkpoint(run)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("  centres: 1\n  options: {}\n", "", 1), encoding="utf-8")
+    assert "centres" not in file.read_text(encoding="utf-8")
+    with pytest.raises(SetupError, match=r"another recipe \(centres: 1; centres: 3\)"):
+        run.begin("teach", recipe("head.centres=3"), {})
+    assert run.begin("teach", recipe(), {}) is True
+
+
 def test_a_run_goes_on_with_its_own_data_only(tmp_path: Path) -> None:
     Run(tmp_path).begin("teach", recipe(), {"faces": {"images": 3}})
     reached_a_checkpoint(Run(tmp_path))

@@ -36,9 +36,22 @@ def evaluate_verification(
     Raises:
         DataError: an image cannot be used, or the list lacks genuine or impostor pairs.
     """
-    features = embed_images(embedder, pairs.read, pairs.where, len(pairs.images), flip).astype(np.float64)
-    scores: Floats = np.einsum("ij,ij->i", features[pairs.first], features[pairs.second])
+    scores = pair_scores(pair_features(embedder, pairs, flip), pairs)
     return verify(scores, pairs.same, pairs.fold), scores
+
+
+def pair_features(embedder: Embedder, pairs: PairSet, flip: bool) -> Floats:
+    """The embedding of each distinct image, float64 [images, dimension], rows of unit length.
+
+    Raises:
+        DataError: an image cannot be used.
+    """
+    return embed_images(embedder, pairs.read, pairs.where, len(pairs.images), flip).astype(np.float64)
+
+
+def pair_scores(features: Floats, pairs: PairSet) -> Floats:
+    """The cosine similarity of each pair in the list's order, float64 [pairs]."""
+    return np.asarray(np.einsum("ij,ij->i", features[pairs.first], features[pairs.second]))
 
 
 def evaluate_classification(

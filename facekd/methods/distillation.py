@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from facekd.answers import Answer, Question, Size
 from facekd.config import HeadRecipe, LossRecipe
@@ -60,7 +59,7 @@ class Distillation(Method):
         if pupils(self.distances):
             self.register_buffer("taught", torch.tensor(-1))
         scored = LABELS in self.terms
-        self.head = create_head(head.name, own, loader.images.classes, head.scale, head.margin) if scored else None
+        self.head = create_head(outputs=own, classes=loader.images.classes, **dict(head)) if scored else None
 
     def begin(self, stage: Stage) -> None:
         """Take the stage's anchors as the teacher, and give the losses that need them lessons about it."""
@@ -80,8 +79,7 @@ class Distillation(Method):
             question = Question(batch.labels, batch.index, done)
             terms = weighed(weights, self.distances, self._projected(own), self._followed(batch), question)
         if self.head is not None and LABELS in weights:
-            logits = self.head(own.outputs, batch.labels)
-            terms[LABELS] = weights[LABELS] * F.cross_entropy(logits.float(), batch.labels)
+            terms[LABELS] = weights[LABELS] * self.head.loss(own.outputs, batch.labels)
         return terms
 
     @torch.no_grad()

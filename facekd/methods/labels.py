@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from facekd.config import HeadRecipe
 from facekd.data.loader import Batch
@@ -13,7 +12,7 @@ from facekd.training.method import Method
 
 
 class Labels(Method):
-    """Cross entropy of the head's logits (for a margin head: ArcFace, Deng et al., CVPR 2019, eq. 3).
+    """The head's loss: the cross entropy of its logits (under ArcFace: Deng et al., CVPR 2019, eq. 3).
 
     Args:
         student: the network.
@@ -26,9 +25,8 @@ class Labels(Method):
     def __init__(self, student: Network, recipe: HeadRecipe, classes: int) -> None:
         super().__init__()
         self.student = student
-        self.head = create_head(recipe.name, student.spec.outputs, classes, recipe.scale, recipe.margin)
+        self.head = create_head(outputs=student.spec.outputs, classes=classes, **dict(recipe))
 
     def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
         """See `Method.losses`: ``labels``."""
-        logits = self.head(self.student(self.student.inputs(batch.images)), batch.labels)
-        return {"labels": F.cross_entropy(logits.float(), batch.labels)}
+        return {"labels": self.head.loss(self.student(self.student.inputs(batch.images)), batch.labels)}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from facekd.answers import Answer, Question
 from facekd.config import HeadRecipe, PartnerRecipe
@@ -51,7 +50,7 @@ class Together(Distillation):
         moving = _Moving(partner, mixture.looks_inside(head.closed), taps[1])
         super().__init__(student, mixture, lambda points: moving, moving.sample(), head, loader, taps[0])
         self.partner, self._moving, self._recipe, self._mutual = partner, moving, recipe, mixture.partner == "dml"
-        self.partner_head = create_head(head.name, partner.spec.outputs, loader.images.classes, head.scale, head.margin)
+        self.partner_head = create_head(outputs=partner.spec.outputs, classes=loader.images.classes, **dict(head))
         self.pace = {"partner": recipe.pace, "partner_head": recipe.pace}
         self.register_buffer("beta", torch.tensor(1.0))
         if self._mutual:
@@ -83,7 +82,7 @@ class Together(Distillation):
         """ProKT: labels, and the distance to the student."""
         recipe, there = self._recipe, self.outputs(batch.images)
         outputs = self.partner(self.partner.inputs(batch.images))
-        labels = F.cross_entropy(self.partner_head(outputs, batch.labels).float(), batch.labels)
+        labels = self.partner_head.loss(outputs, batch.labels)
         # kl(x, y) is KL(y || x): the student's distribution stands first.
         distance = kl(outputs, there).mean() if self._closed else cosine(outputs, there)
         if recipe.mode == "dual":
@@ -98,8 +97,7 @@ class Together(Distillation):
         question, weights = Question(batch.labels, batch.index, done), self._weights(done)
         terms = weighed(weights, self.returned, self._features(answer), self._aside(batch.images), question)
         if LABELS in weights:
-            logits = self.partner_head(answer.outputs, batch.labels)
-            terms[LABELS] = weights[LABELS] * F.cross_entropy(logits.float(), batch.labels)
+            terms[LABELS] = weights[LABELS] * self.partner_head.loss(answer.outputs, batch.labels)
         return terms
 
 

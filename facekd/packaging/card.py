@@ -35,13 +35,14 @@ def card(metadata: Mapping[str, Any]) -> str:
     lines += [*(f"\nNote: {note}" for note in notes)]
     scores = {title: _accuracy(entry["proof"]["verification"]) for title, entry in entries.items()}
     lines += _block("Verification", {title: score for title, score in scores.items() if score})
+    limits = {title: _thresholds(entry["proof"]["verification"]) for title, entry in entries.items()}
+    lines += _block("Thresholds of the cosine", {title: limit for title, limit in limits.items() if limit})
     results = {name: _result(result) for name, result in metadata["results"].items()}
     lines += _block("Results of the network", {name: result for name, result in results.items() if result})
     lines += _block("Where it comes from", metadata["provenance"])
     lines += _block("Made by", {title: ", ".join(f"{key} {value}" for key, value in entry["versions"].items())
                                 for title, entry in entries.items()})
-    devices = {title: entry["device"] for title, entry in entries.items() if entry["device"]}
-    lines += _block("Time it on a device", devices)
+    lines += _devices(entries)
     lines += ["", "## Intended use and limits", "", *USE]
     if "onnx fp32" in entries:
         lines += ["", "## Run it", "", "```python", *_usage(name, size, metadata["form"]), "```"]
@@ -73,6 +74,18 @@ def _accuracy(verification: Any) -> str:
             f"{verification['pairs_file']}")
 
 
+def _thresholds(verification: Any) -> str:
+    """Of every two images of different people, or of the pair list where that does not say who is in it."""
+    if not isinstance(verification, Mapping):
+        return ""
+    own = verification["thresholds"]
+    found = own or verification["file"]["thresholds"]
+    limits = ", ".join(f"{value:.3f} at FAR {far}" for far, value in found.items() if value is not None)
+    absent = ", ".join(far for far, value in found.items() if value is None)
+    of = f"of {verification['impostors']:,} impostor pairs" if own else "of the pair list's impostor pairs"
+    return f"{limits or 'none'} ({of}{', too few for ' + absent if absent else ''})"
+
+
 def _result(result: Mapping[str, Any]) -> str:
     """The figures of an evaluation that fit a line; all of them are in ``metadata.json``."""
     parts = []
@@ -95,6 +108,23 @@ def _block(title: str, content: Mapping[str, Any]) -> list[str]:
         return []
     rows = [f"- {key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in content.items()]
     return ["", f"## {title}", "", *rows]
+
+
+def _devices(entries: Mapping[str, Any]) -> list[str]:
+    """The commands that time files on a phone, each once; files of all precisions may share one."""
+    titles: dict[str, list[str]] = {}
+    for title, entry in entries.items():
+        if entry["device"]:
+            titles.setdefault(entry["device"], []).append(title)
+    if not titles:
+        return []
+    lines = ["", "## Time it on a device", "",
+             "Each tool is built for the device by its runtime's own instructions; run the commands in this folder. "
+             "Keep all that benchncnn or benchmark_model prints in a file: `facekd bench PACKAGE --device FILE` reads "
+             "it."]
+    for command, names in titles.items():
+        lines += ["", f"{', '.join(names)}:", "", "```sh", command, "```"]
+    return lines
 
 
 def _usage(name: str, size: int, form: Mapping[str, Any]) -> list[str]:

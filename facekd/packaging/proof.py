@@ -11,12 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.pair_people import people_of
 from facekd.data.pairs import PairSet
 from facekd.errors import ExportError, ModelError
 from facekd.evaluation.difference import Difference
 from facekd.evaluation.paired import drawn_together, verification_drop
-from facekd.evaluation.protocols import evaluate_verification
-from facekd.evaluation.verification import FARS, VerificationResult
+from facekd.evaluation.protocols import pair_features, pair_scores
+from facekd.evaluation.thresholds import thresholds
+from facekd.evaluation.verification import FARS, VerificationResult, verify
 from facekd.models.embedder import Embedder
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.packaging.cosines import Cosines, cosines
@@ -34,7 +36,7 @@ Standing = Literal["passed", "warned", "no gate", "not measured", "not run"]
 
 @dataclass(frozen=True)
 class Verified:
-    """A file and its network on the same pairs.
+    """A file and its network on the same pairs, each image seen once and not mirrored, as a phone does it.
 
     Attributes:
         pairs_file: the name of the pair list.
@@ -43,6 +45,9 @@ class Verified:
         drops: accuracy, then TAR at each FAR that can be measured: the network's, the file's, and the paired 95 %
             interval of what is lost.
         drawn: what the interval resamples.
+        thresholds: what the file's cosines are compared with at each FAR, see `facekd.evaluation.thresholds`; empty
+            where the list does not say who is in it.
+        impostors: pairs that the thresholds are from.
     """
 
     pairs_file: str
@@ -50,6 +55,8 @@ class Verified:
     file: VerificationResult
     drops: list[Difference]
     drawn: Literal["people", "pairs"]
+    thresholds: dict[str, float | None]
+    impostors: int
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; drops in percentage points."""
@@ -58,7 +65,7 @@ class Verified:
             points, low, high = in_points(drop)
             drops[drop.figure] = {"points": points, "interval": [low, high]}
         return {"pairs_file": self.pairs_file, "network": self.network.to_dict(), "file": self.file.to_dict(),
-                "drop": drops, "drawn": self.drawn}
+                "drop": drops, "drawn": self.drawn, "thresholds": self.thresholds, "impostors": self.impostors}
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,9 @@ class Prover:
         self.crops = None if crops is None or len(crops) == 0 else (crops, source.embed(crops))
         self.interface, self.pairs, self.gate = source.interface, pairs, gate
         if pairs is not None:
-            self.network, self.scores = evaluate_verification(_float(source), pairs)
-            self.people = drawn_together(pairs)
+            self.scores = pair_scores(pair_features(_float(source), pairs, flip=False), pairs)
+            self.network = verify(self.scores, pairs.same, pairs.fold)
+            self.people, self.groups = people_of(pairs), drawn_together(pairs)
 
     def prove(self, file: Path, precision: Precision, opened: Callable[[], Embedder],
               layers: Layers | None = None) -> Proof:
@@ -167,9 +175,12 @@ class Prover:
         return found
 
     def _verified(self, embedder: Embedder, pairs: PairSet) -> Verified:
-        result, scores = evaluate_verification(embedder, pairs)
-        drops = verification_drop(self.scores, scores, pairs.same, pairs.fold, self.people, FARS)
-        return Verified(pairs.source.name, self.network, result, drops, "pairs" if self.people is None else "people")
+        features = pair_features(embedder, pairs, flip=False)
+        scores = pair_scores(features, pairs)
+        drops = verification_drop(self.scores, scores, pairs.same, pairs.fold, self.groups, FARS)
+        limits, impostors = thresholds(features, self.people) if self.people else ({}, 0)
+        return Verified(pairs.source.name, self.network, verify(scores, pairs.same, pairs.fold), drops,
+                        "pairs" if self.people is None else "people", limits, impostors)
 
 
 def _float(source: Source) -> Embedder:

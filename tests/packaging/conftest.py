@@ -1,9 +1,10 @@
-"""A network small enough to be exported in seconds, and its exported file."""
+"""A network small enough to be exported in seconds, its exported file, and a package of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,9 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facekd.data import cv2
+from facekd.data.pairs import PairSet, paired
+from facekd.models.embedder import Embedder
 from facekd.models.registry import ModelSpec, Network
-from facekd.packaging.source import Form, freeze
+from facekd.packaging.gate import Gate
+from facekd.packaging.package import Package
+from facekd.packaging.proof import Prover
+from facekd.packaging.source import Form, Interface, Source, freeze
+from facekd.packaging.targets import Made, Target
 from facekd.packaging.targets.onnx import OnnxTarget
+from facekd.packaging.targets.target import _TARGETS, NotRunnable, Precision
+from facekd.packaging.write import Wish, write_package
+
+ALL: list[Wish] = [("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8")]
 
 
 class Tiny(Network):
@@ -68,3 +80,51 @@ def crops() -> NDArray[np.uint8]:
 def exported(tiny: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The float ONNX file of `tiny`."""
     return OnnxTarget().convert(freeze(tiny, Form(), "tiny"), "fp32", tmp_path_factory.mktemp("export")).files[0]
+
+
+class Elsewhere(Target):
+    """Writes a folder, as Core ML does, which nothing on this machine runs."""
+
+    name = "elsewhere"
+    precisions = ("fp32",)
+    modules: ClassVar[dict[str, str]] = {"numpy": "numpy"}
+    runtime = "numpy"
+    device = "bench {files} {size} {threads}"
+
+    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
+        (folder / "tiny.else" / "deep").mkdir(parents=True)
+        (folder / "tiny.else" / "deep" / "weights").write_bytes(b"12345")
+        return Made((folder / "tiny.else",), ("It is a folder.",))
+
+    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
+        raise NotRunnable("it runs elsewhere only")
+
+
+@pytest.fixture(scope="session")
+def source(tiny: Network, crops: NDArray[np.uint8]) -> Source:
+    return freeze(tiny, Form(), "tiny", crops)
+
+
+@pytest.fixture(scope="session")
+def pairs() -> PairSet:
+    """16 people with two noisy pictures each in four folds; a neighbour is the impostor."""
+    rng = np.random.default_rng(2)
+    faces = rng.integers(0, 256, (16, 7, 7, 3)).repeat(16, axis=1).repeat(16, axis=2)
+    noisy = np.clip(faces[:, None] + rng.normal(0, 30, (16, 2, 112, 112, 3)), 0, 255).astype(np.uint8)
+    data = [[cv2.imencode(".png", image)[1].tobytes() for image in person] for person in noisy]
+    first = [person[0] for person in data for _ in range(2)]
+    second = [image for i, person in enumerate(data) for image in (person[1], data[(i + 1) % 16][1])]
+    return paired(Path("pairs.bin"), first, second, [True, False] * 16, [i // 8 for i in range(32)])
+
+
+@pytest.fixture(scope="session")
+def written(source: Source, pairs: PairSet, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """All ONNX files, and one of a runtime that is not here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_TARGETS, "elsewhere", Elsewhere)
+        return write_package(
+            source, tmp_path_factory.mktemp("package") / "phone", [*ALL, ("elsewhere", "fp32")],
+            Prover(source, source.calibration, pairs, Gate(100)),
+            results={"verify-cfp": {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95]}},
+            provenance={"run": "abc", "licence_data": "CC0"},
+        )

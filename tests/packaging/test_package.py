@@ -1,158 +1,24 @@
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+import shutil
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 
-from facekd.data import cv2
-from facekd.data.pairs import PairSet, paired
 from facekd.errors import ExportError
-from facekd.files import read_versioned
-from facekd.models.embedder import Embedder
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.registry import Network
-from facekd.packaging.gate import Gate
-from facekd.packaging.package import Package, Wish, wishes, write_package
-from facekd.packaging.proof import Prover
-from facekd.packaging.source import Form, Interface, Source, freeze
-from facekd.packaging.targets import Made, Target
-from facekd.packaging.targets.onnx import OnnxTarget
-from facekd.packaging.targets.target import _TARGETS, NotRunnable, Precision
-
-ALL: list[Wish] = [("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8")]
+from facekd.packaging.package import Package, read_package
+from facekd.packaging.targets.target import _TARGETS, NotRunnable
+from tests.packaging.conftest import Elsewhere
 
 
-class Elsewhere(Target):
-    """Writes a folder, as Core ML does, which nothing on this machine runs."""
-
-    name = "elsewhere"
-    precisions = ("fp32",)
-    modules: ClassVar[dict[str, str]] = {"numpy": "numpy"}
-    device = "bench {files} {size} {threads}"
-
-    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
-        (folder / "tiny.else" / "deep").mkdir(parents=True)
-        (folder / "tiny.else" / "deep" / "weights").write_bytes(b"12345")
-        return Made((folder / "tiny.else",), ("It is a folder.",))
-
-    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
-        raise NotRunnable("it runs elsewhere only")
-
-
-class Broken(OnnxTarget):
-    """Its int8 files have a last layer of zeros: all faces are alike."""
-
-    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
-        made = super().convert(source, precision, folder)
-        if precision == "int8":
-            proto = onnx.load(str(made.files[0]))
-            weights = next(t for t in proto.graph.initializer if t.name.startswith("network.layers.8.weight_quantized"))
-            weights.CopyFrom(onnx.numpy_helper.from_array(0 * onnx.numpy_helper.to_array(weights), weights.name))
-            onnx.save(proto, str(made.files[0]))
-        return made
-
-
-@pytest.fixture(scope="module")
-def source(tiny: Network, crops: NDArray[np.uint8]) -> Source:
-    return freeze(tiny, Form(), "tiny", crops)
-
-
-@pytest.fixture(scope="module")
-def pairs() -> PairSet:
-    """16 people with two noisy pictures each in four folds; a neighbour is the impostor."""
-    rng = np.random.default_rng(2)
-    faces = rng.integers(0, 256, (16, 7, 7, 3)).repeat(16, axis=1).repeat(16, axis=2)
-    noisy = np.clip(faces[:, None] + rng.normal(0, 30, (16, 2, 112, 112, 3)), 0, 255).astype(np.uint8)
-    data = [[cv2.imencode(".png", image)[1].tobytes() for image in person] for person in noisy]
-    first = [person[0] for person in data for _ in range(2)]
-    second = [image for i, person in enumerate(data) for image in (person[1], data[(i + 1) % 16][1])]
-    return paired(Path("pairs.bin"), first, second, [True, False] * 16, [i // 8 for i in range(32)])
-
-
-@pytest.fixture(scope="module")
-def written(source: Source, pairs: PairSet, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """All ONNX files, and one of a runtime that is not here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_TARGETS, "elsewhere", Elsewhere)
-        return write_package(
-            source, tmp_path_factory.mktemp("package") / "phone", [*ALL, ("elsewhere", "fp32")],
-            Prover(source, source.calibration, pairs, Gate(100)),
-            results={"verify-cfp": {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95]}},
-            provenance={"run": "abc", "licence_data": "CC0"},
-        )
-
-
-@pytest.fixture(scope="module")
-def content(written: Package) -> dict[str, Any]:
-    return read_versioned(written.path / "metadata.json", "package", 2, ExportError)
-
-
-def test_it_holds_the_files_of_every_wish_and_nothing_is_left_beside_it(written: Package) -> None:
-    assert {p.name for p in written.path.iterdir()} == {
-        "tiny.onnx", "tiny.fp16.onnx", "tiny.int8.onnx", "tiny.else", "card.md", "metadata.json"
-    }
-    assert list(written.path.parent.iterdir()) == [written.path]
-
-
-def test_metadata_are_of_version_2_and_what_the_package_says(written: Package, content: dict[str, Any]) -> None:
-    assert content["version"] == 2
-    assert content["files"] == json.loads(json.dumps(written.metadata["files"]))
-
-
-def test_every_file_has_its_checksum(written: Package, content: dict[str, Any]) -> None:
-    inside = [p for p in written.path.rglob("*") if p.is_file() and p.name != "metadata.json"]
-    sums = {p.relative_to(written.path).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in inside}
-    assert content["sha256"] == sums
-    assert "tiny.else/deep/weights" in sums
-
-
-def test_metadata_say_what_was_given_and_what_is_unknown(content: dict[str, Any]) -> None:
-    assert content["provenance"] == {"licence_model": "unknown", "licence_data": "CC0", "run": "abc"}
-    assert (content["size"], content["dimension"], content["form"]) == (112, 8, {"pixels": "float", "unit": False})
-    assert content["macs"] == 56 * 56 * 8 * 27 + 28 * 28 * 16 * 72 + 256 * 8
-
-
-def test_each_file_is_described(written: Package, content: dict[str, Any]) -> None:
-    assert list(content["files"]) == ["onnx fp32", "onnx fp16", "onnx int8", "elsewhere fp32"]
-    for (target, precision), entry in zip(ALL, content["files"].values(), strict=False):
-        (name,) = entry["files"]
-        assert (entry["target"], entry["precision"]) == (target, precision)
-        assert entry["bytes"] == (written.path / name).stat().st_size
-        assert set(entry["versions"]) == {"onnx", "onnxscript", "onnxruntime"}
-        assert entry["latency"]["repeats"] == 100
-        assert name in entry["device"]
-
-
-def test_each_file_carries_its_own_proof(written: Package, content: dict[str, Any], source: Source) -> None:
-    crops = source.calibration
-    assert crops is not None
-    wanted = source.embed(crops).astype(np.float64)
-    for target, precision in ALL:
-        entry = content["files"][f"{target} {precision}"]
-        found = OnnxEmbedder(written.path / entry["files"][0]).forward(crops).astype(np.float64)
-        expected = (found * wanted).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(wanted, axis=1)
-        assert entry["proof"]["cosine"]["crops"]["7"]["minimum"] == pytest.approx(expected.min(), abs=1e-5)
-        assert entry["proof"]["standing"] in ("passed", "warned")
-        assert entry["proof"]["verification"]["pairs_file"] == "pairs.bin"
-
-
-def test_a_file_that_was_not_run_is_marked(written: Package, content: dict[str, Any]) -> None:
-    entry = content["files"]["elsewhere fp32"]
-    assert entry["latency"] == entry["proof"]["standing"] == entry["proof"]["cosine"] == "not run"
-    assert entry["bytes"] == 5
-    assert entry["device"] == "bench tiny.else 112 1"
-    assert entry["notes"] == ["It is a folder.", "it runs elsewhere only"]
-    row = next(line for line in (written.path / "card.md").read_text().splitlines() if "tiny.else" in line)
-    assert row == "| tiny.else (elsewhere fp32) | 5 | not run | not measured | not run | not run |"
+@pytest.fixture
+def copied(written: Package, tmp_path: Path) -> Path:
+    """A package to spoil."""
+    return shutil.copytree(written.path, tmp_path / "phone")
 
 
 def test_the_lines_to_read_tell_each_file_and_each_note_once(written: Package) -> None:
@@ -165,81 +31,57 @@ def test_the_lines_to_read_tell_each_file_and_each_note_once(written: Package) -
                          f"not in it: elsewhere fp16, elsewhere int8 ({why})"]
 
 
-def test_a_package_without_a_target_is_refused() -> None:
-    with pytest.raises(ExportError, match="no target was named"):
-        wishes([], [], True)
+def test_what_was_written_is_read_back(written: Package) -> None:
+    found = read_package(written.path)
+    assert (found.path, found.metadata) == (written.path, written.metadata)
 
 
-@pytest.mark.parametrize("form", [Form(), Form("float", True), Form("uint8"), Form("uint8", True)])
-def test_the_card_runs_as_it_stands(
-    source: Source, crops: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form
-) -> None:
-    formed = replace(source, form=form)
-    package = write_package(formed, tmp_path / "p", ALL[:1], Prover(formed), results={}, provenance={})
-    monkeypatch.chdir(package.path)
-    names: dict[str, Any] = {"faces": crops}
-    exec((package.path / "card.md").read_text().split("```")[1].removeprefix("python"), names)
-    wanted = source.embed(crops)
-    np.testing.assert_allclose(
-        names["embedding"], wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-5
-    )
+def test_a_package_that_was_moved_is_read(copied: Path, crops: NDArray[np.uint8]) -> None:
+    assert read_package(copied).open("onnx fp32").forward(crops[:2]).shape == (2, 8)
 
 
-def test_without_pairs_nothing_is_said_of_accuracy(source: Source, tmp_path: Path) -> None:
-    package = write_package(source, tmp_path / "p", ALL[:1], Prover(source, gate=Gate(0)), results={}, provenance={})
-    assert package.metadata["files"]["onnx fp32"]["proof"]["standing"] == "not measured"
-    assert "accuracy" not in package.describe()
-    assert "## Verification" not in (package.path / "card.md").read_text()
+@pytest.mark.parametrize("name", ["tiny.int8.onnx", "tiny.else/deep/weights", "card.md"])
+def test_a_changed_file_is_named(copied: Path, name: str) -> None:
+    content = bytearray((copied / name).read_bytes())
+    content[-1] ^= 1
+    (copied / name).write_bytes(content)
+    with pytest.raises(ExportError, match=rf"{name} is not what was exported.*export it again"):
+        read_package(copied)
 
 
-def test_the_gate_refuses_the_whole_package_and_names_file_and_layer(
-    source: Source, pairs: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(_TARGETS, "onnx", Broken)
-    with pytest.raises(ExportError, match=r"tiny\.int8\.onnx was refused: .* max-drop 0\.3; most is lost in layers\.8"):
-        write_package(source, tmp_path / "p", ALL, Prover(source, pairs=pairs, gate=Gate(0.3)), results={},
-                      provenance={})
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("name", ["tiny.fp16.onnx", "tiny.else/deep/weights"])
+def test_a_missing_file_is_named(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    with pytest.raises(ExportError, match=rf"{name} is missing.*copy the whole folder again"):
+        read_package(copied)
 
 
-def test_an_existing_package_is_not_touched(source: Source, tmp_path: Path) -> None:
-    (tmp_path / "card.md").write_text("mine")
-    with pytest.raises(ExportError, match="not an empty folder"):
-        write_package(source, tmp_path, ALL, Prover(source), results={}, provenance={})
-    assert (tmp_path / "card.md").read_text() == "mine"
-
-
-@pytest.mark.parametrize("name", ["", "../t", "a/b", "."])
-def test_a_name_that_is_no_file_name_is_refused(source: Source, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ExportError, match="plain file name"):
-        write_package(replace(source, name=name), tmp_path / "p", ALL, Prover(source), results={}, provenance={})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_all_precisions_are_wished_for_but_int8_only_with_calibration() -> None:
-    assert wishes(["onnx"], [], True) == ALL
-    assert wishes(["onnx"], [], False) == ALL[:2]
-
-
-def test_wishes_are_of_the_precisions_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_TARGETS, "elsewhere", Elsewhere)
-    assert wishes(["elsewhere", "onnx"], ["fp32"], False) == [("elsewhere", "fp32"), ("onnx", "fp32")]
-
-
-@pytest.mark.parametrize(("targets", "precisions", "said"), [
-    (["onx"], [], "unknown target 'onx'.*onnx"),
-    (["elsewhere"], ["int8"], "elsewhere: no file in int8; offered are fp32"),
-    (["onnx"], ["int8"], "--calibration"),
-])
-def test_wishes_that_cannot_be_met_are_refused(
-    monkeypatch: pytest.MonkeyPatch, targets: list[str], precisions: list[Precision], said: str
-) -> None:
-    monkeypatch.setitem(_TARGETS, "elsewhere", Elsewhere)
+@pytest.mark.parametrize(("version", "said"), [(1, "format version 1, .* export it again"), (3, "upgrade facekd")])
+def test_another_format_version_is_refused(copied: Path, version: int, said: str) -> None:
+    content = json.loads((copied / "metadata.json").read_text())
+    (copied / "metadata.json").write_text(json.dumps({**content, "version": version}))
     with pytest.raises(ExportError, match=said):
-        wishes(targets, precisions, False)
+        read_package(copied)
 
 
-def test_a_target_that_is_not_installed_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ExportError, match=r"ncnn files need .*: pip install 'facekd\[ncnn\]'"):
-        wishes(["ncnn"], [], False)
+def test_a_folder_that_is_no_package_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"metadata\.json does not exist"):
+        read_package(tmp_path)
+
+
+@pytest.mark.parametrize(("title", "name"), [("onnx fp32", "tiny.onnx"), ("onnx int8", "tiny.int8.onnx")])
+def test_a_file_is_opened_by_its_title(written: Package, crops: NDArray[np.uint8], title: str, name: str) -> None:
+    opened = written.open(title, threads=2)
+    assert isinstance(opened, OnnxEmbedder) and opened.threads == 2
+    np.testing.assert_array_equal(opened.forward(crops[:3]), OnnxEmbedder(written.path / name).forward(crops[:3]))
+
+
+def test_a_file_whose_runtime_is_elsewhere_says_so(written: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_TARGETS, "elsewhere", Elsewhere)
+    with pytest.raises(NotRunnable, match="elsewhere only"):
+        written.open("elsewhere fp32")
+
+
+def test_a_title_it_does_not_have_is_refused(written: Package) -> None:
+    with pytest.raises(ExportError, match="holds no 'onnx int4': did you mean 'onnx int8'"):
+        written.open("onnx int4")

@@ -58,6 +58,7 @@ class CoreMLTarget(Target):
     precisions = ("fp32", "fp16")
     modules: ClassVar[dict[str, str]] = {"coremltools": "coremltools"}
     extra = "coreml"
+    runtime = "coremltools"
 
     def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
         """Write the folder ``NAME.mlpackage`` or ``NAME.fp16.mlpackage``; see `Target.convert`."""

@@ -33,6 +33,14 @@ class ExecuTorchTarget(Target):
     precisions = ("fp32", "int8")
     modules: ClassVar[dict[str, str]] = {"executorch": "executorch"}
     extra = "executorch"
+    runtime = "executorch.extension.pybindings.portable_lib"
+    device = (
+        "# an executor_runner built for Android with XNNPACK that knows --input_shapes (pull request 22411);\n"
+        f"# without that option it would run {BATCH} images at once\n"
+        "adb push executor_runner {files} /data/local/tmp/\n"
+        'adb shell "cd /data/local/tmp && chmod +x executor_runner && ./executor_runner --model_path={files} '
+        '--input_shapes=1x3x{size}x{size} --num_executions=100 --cpu_threads={threads}" 2>&1'
+    )
 
     def demand(self) -> None:
         """Raise an ExportError unless ExecuTorch is installed beside the torch it was built against."""

@@ -31,6 +31,12 @@ class LiteRTTarget(Target):
         "litert_torch": "litert-torch", "ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer",
     }
     extra = "litert"
+    runtime = "ai_edge_litert.interpreter"
+    device = (
+        "adb push benchmark_model {files} /data/local/tmp/\n"
+        'adb shell "cd /data/local/tmp && chmod +x benchmark_model && ./benchmark_model --graph={files} '
+        '--num_threads={threads} --warmup_runs=10 --num_runs=100" 2>&1'
+    )
 
     def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
         """Write ``NAME.tflite`` or ``NAME.int8.tflite``; see `Target.convert`."""

@@ -49,9 +49,12 @@ class NcnnTarget(Target):
     precisions = ("fp32", "fp16")
     modules: ClassVar[dict[str, str]] = {"ncnn": "ncnn", "pnnx": "pnnx"}
     extra = "ncnn"
+    runtime = "ncnn"
     # benchncnn wants the first file only (it makes up weights), and its arguments are loops, threads, cores (2: the big
     # ones), GPU (-1: none), cooling down; the shape is width, height, channels; it prints on stderr.
+    weightless = True
     device = (
+        "# reads the graph alone and computes in fp16 where the phone can: one figure for all precisions\n"
         "set -- {files}\n"
         'adb push benchncnn "$1" /data/local/tmp/\n'
         'adb shell "cd /data/local/tmp && chmod +x benchncnn && '

@@ -42,6 +42,8 @@ class Target(ABC):
         extra: the extra of facekd that installs them; empty where facekd itself needs them.
         device: how its files are timed on a phone, a command with {files}, {size} and {threads}; empty where there is
             no tool for that.
+        weightless: whether that tool reads the graph alone, so that one figure serves files of all precisions.
+        runtime: the module that runs its files here.
     """
 
     name: ClassVar[str]
@@ -49,6 +51,8 @@ class Target(ABC):
     modules: ClassVar[dict[str, str]]
     extra: ClassVar[str] = ""
     device: ClassVar[str] = ""
+    weightless: ClassVar[bool] = False
+    runtime: ClassVar[str]
 
     @abstractmethod
     def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
