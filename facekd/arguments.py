@@ -54,7 +54,7 @@ def _training(verbs: Verbs) -> None:
                  "  facekd teach faces/train runs/small model.name=mobilenetv2 'model.options={width: 0.5}' "
                  "model.embedding=128\n"
                  "  facekd teach --recipe runs/teacher/recipe.yaml   (again, or continued after a kill)\n\n"
-                 "keys: model.name .size .embedding .options, head.name .scale .margin, "
+                 "keys: model.name .size .embedding .options, head.name .scale .margin .centres .options, "
                  "schedule.epochs .batch .learning_rate\n"
                  "  .shape .warmup .milestones, data.classes .withhold .views.*, route.every, "
                  "machine.device\n  .precision .compile .threads, seed")

@@ -30,7 +30,7 @@ class StudentRecipe(ModelRecipe):
 
 
 class HeadRecipe(Recipe):
-    """``arcface`` (margin 0.5 unless given) or ``cosface`` (0.35) for faces, ``softmax`` for classes.
+    """A margin head for faces, by its margin (``arcface``, ``cosface``, ``adaface``, ...), or ``softmax`` for classes.
 
     A margin head serves people who are not in the training set; under a softmax head the network's outputs are the
     logits of a closed set of classes.
@@ -39,6 +39,8 @@ class HeadRecipe(Recipe):
     name: str = "arcface"
     scale: float = Field(64.0, gt=0)
     margin: float | None = Field(None, ge=0, lt=3.15, description="None: the head's own")
+    centres: int = Field(1, ge=1, description="a class; more than 1 take up noisy labels (sub-centre ArcFace, 3)")
+    options: dict[str, Any] = Field(default_factory=dict, description="of the margin, e.g. {concentration: 0.333}")
 
     @property
     def closed(self) -> bool:

@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
-from facekd.errors import ModelError, nearest
-from facekd.heads.margins import ArcFace, CosFace, MarginHead
-from facekd.heads.softmax import Softmax
+from collections.abc import Mapping
+from typing import Any
 
-HEADS: dict[str, type[MarginHead]] = {"arcface": ArcFace, "cosface": CosFace}
-"""The margin heads; ``softmax`` is the one head without centres."""
+from facekd.errors import ModelError, nearest
+from facekd.heads.adaface import AdaFace
+from facekd.heads.centres import MarginHead
+from facekd.heads.curricularface import CurricularFace
+from facekd.heads.head import Head
+from facekd.heads.magface import MagFace
+from facekd.heads.margin import Margin
+from facekd.heads.margins import ArcFace, Combined, CosFace
+from facekd.heads.softmax import Softmax
+from facekd.options import resolve
+
+HEADS: dict[str, type[Margin]] = {
+    "adaface": AdaFace, "arcface": ArcFace, "combined": Combined, "cosface": CosFace,
+    "curricularface": CurricularFace, "magface": MagFace,
+}
+"""The margin heads by their margins; ``softmax`` is the one head without centres."""
 
 
 def create_head(
-    name: str, outputs: int, classes: int, scale: float = 64.0, margin: float | None = None
-) -> MarginHead | Softmax:
+    name: str, outputs: int, classes: int, scale: float = 64.0, margin: float | None = None, centres: int = 1,
+    options: Mapping[str, Any] | None = None,
+) -> Head:
     """Make a head, a margin head with fresh class centres.
+
+    All but ``outputs`` and ``classes`` have the names and defaults of `facekd.config.HeadRecipe`.
 
     Args:
         name: a key of ``HEADS``, or ``softmax``.
         outputs: length of the network's outputs; for ``softmax`` the number of classes.
         classes: of the training set, for faces people.
-        scale: s, what a margin head's cosines are multiplied by.
-        margin: m; by default the head's own (``ArcFace`` 0.5 radians, ``CosFace`` 0.35).
+        scale: s, what a margin head's logits are multiplied by.
+        margin: the option ``margin`` of heads that have one (radians; CosFace: a cosine); by default the head's own.
+        centres: K, centres a class (sub-centre ArcFace, under any margin).
+        options: the margin's own, by name.
 
     Raises:
-        ModelError: an unknown name, or a value that cannot be used.
+        ModelError: an unknown name or option, or a value that cannot be used.
     """
     if name == "softmax":
         if outputs != classes:
             raise ModelError(f"a softmax head needs one output a class: the network has {outputs}, the data {classes}")
+        if centres != 1 or options:
+            raise ModelError("head softmax has no centres and no options; leave head.centres and head.options out")
         return Softmax()
     if name not in HEADS:
         raise ModelError(f"unknown head '{name}': {nearest(name, [*HEADS, 'softmax'])}")
-    kind = HEADS[name]
-    return kind(outputs, classes, scale, kind.default_margin if margin is None else margin)
+    kind, given = HEADS[name], dict(options or {})
+    if margin is not None:
+        if "margin" in given:
+            raise ModelError(f"head {name}: margin is given twice, by itself and among the options; leave one out")
+        given["margin"] = margin
+    return MarginHead(outputs, classes, kind(**resolve(kind, given, f"head {name}")), scale, centres)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from facekd.heads.head import Head
 
 
-class Softmax(nn.Module):
+class Softmax(Head):
     """Passes logits on; it stands where a margin head would, and has nothing to train."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
