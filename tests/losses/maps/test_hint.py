@@ -29,8 +29,9 @@ def averaged(maps: Tensor, side: int) -> NDArray[np.float64]:
 
 def truth(loss: Loss, student: Tensor, teacher: Tensor, side: int) -> float:
     weights = {key: value.double().numpy() for key, value in loss.state_dict().items()}
-    regressed = np.einsum("oc,nchw->nohw", weights["regressor.weight"][:, :, 0, 0], averaged(student, side))
-    regressed = regressed + weights["regressor.bias"][:, None, None]
+    regressed = np.einsum("oc,nchw->nohw", weights["regressor.0.weight"][:, :, 0, 0], averaged(student, side))
+    mean, variance = regressed.mean((0, 2, 3), keepdims=True), regressed.var((0, 2, 3), keepdims=True)
+    regressed = (regressed - mean) / np.sqrt(variance + 1e-5)  # as the norm begins: times 1, plus 0
     return float(np.mean((regressed - averaged(teacher, side)) ** 2))
 
 
@@ -57,14 +58,19 @@ def test_each_side_of_a_map_is_brought_to_the_smaller() -> None:
 def test_a_map_the_regressor_can_make_costs_nothing() -> None:
     student, teacher = answer((3, 4, 4)), answer((3, 4, 4))
     loss = create_loss("hint", student, teacher, SIZE)
-    loss.load_state_dict({"regressor.weight": torch.eye(3)[:, :, None, None], "regressor.bias": torch.zeros(3)})
-    assert float(loss(student, teacher, QUESTION).detach()) == 0
+    values = student.maps[0].transpose(0, 1).flatten(1)
+    loss.load_state_dict({**loss.state_dict(), "regressor.0.weight": torch.eye(3)[:, :, None, None],
+                          "regressor.1.weight": (values.var(1, correction=0) + 1e-5).sqrt(),
+                          "regressor.1.bias": values.mean(1)})
+    assert float(loss(student, teacher, QUESTION).detach()) == pytest.approx(0, abs=1e-10)
 
 
-def test_the_regressor_has_a_weight_and_a_bias_and_nothing_else() -> None:
-    shapes = {key: tuple(value.shape) for key, value in
-              create_loss("hint", answer((3, 4, 4)), answer((7, 4, 4)), SIZE).state_dict().items()}
-    assert shapes == {"regressor.weight": (7, 3, 1, 1), "regressor.bias": (7,)}
+def test_the_regressor_does_not_heed_the_scale_of_the_students_map() -> None:
+    student, teacher = answer((3, 4, 4)), answer((7, 4, 4), seed=1)
+    loss = create_loss("hint", student, teacher, SIZE)
+    larger = Answer(student.outputs, (1000 * student.maps[0],))
+    assert float(loss(larger, teacher, QUESTION).detach()) == pytest.approx(
+        float(loss(student, teacher, QUESTION).detach()), rel=1e-3)
 
 
 STAGES = [(c, 4, 4) for c in (2, 3, 4, 5, 6)]
@@ -73,7 +79,7 @@ STAGES = [(c, 4, 4) for c in (2, 3, 4, 5, 6)]
 @pytest.mark.parametrize(("count", "channels"), [(1, 2), (2, 2), (3, 3), (4, 3), (5, 4)])
 def test_the_middle_stage_is_taken_by_default(count: int, channels: int) -> None:
     loss = create_loss("hint", answer(*STAGES[:count]), answer(*STAGES[:count]), SIZE)
-    assert loss.state_dict()["regressor.weight"].shape[:2] == (channels, channels)
+    assert loss.state_dict()["regressor.0.weight"].shape[:2] == (channels, channels)
 
 
 def test_stages_are_counted_from_the_shallowest() -> None:
