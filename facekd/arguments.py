@@ -56,8 +56,9 @@ def _training(verbs: Verbs) -> None:
                  "  facekd teach --recipe runs/teacher/recipe.yaml   (again, or continued after a kill)\n\n"
                  "keys: model.name .size .embedding .options, head.name .scale .margin .centres .options, "
                  "schedule.epochs .batch .learning_rate\n"
-                 "  .shape .warmup .milestones, data.classes .withhold .views.*, route.every, "
-                 "machine.device\n  .precision .compile .threads, seed")
+                 "  .shape .warmup .warmup_steps .milestones .optimizer .accumulate .ema,\n"
+                 "  data.classes .withhold .views.*, route.every, machine.device .precision\n"
+                 "  .checkpointing .compile .threads, seed (docs/training.md)")
     verb.add_argument("arguments", nargs="*", metavar="FACES OUT key=value", help="face set, run folder, recipe keys")
     verb.add_argument("--recipe", help="a YAML recipe; key=value comes on top")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Recipe(BaseModel):
@@ -67,26 +67,40 @@ class DataRecipe(Recipe):
 
 
 class ScheduleRecipe(Recipe):
-    """SGD and its learning rate over one stage; warm-up and drops are counted in epochs of that stage."""
+    """The optimiser and its learning rate over one stage; steps are the optimiser's."""
 
     epochs: float = Field(20.0, gt=0, description="epochs in all; distill shares them among its stages")
-    batch: int = Field(128, ge=2)
-    learning_rate: float = Field(0.1, gt=0, description="peak rate for this batch")
-    shape: Literal["cosine", "step", "poly", "constant"] = "cosine"
-    warmup: float = Field(0.5, ge=0, description="epochs of linear warm-up")
+    batch: int = Field(128, ge=2, description="images that are computed at once")
+    accumulate: int = Field(1, ge=1, description="batches a step; batch norm sees each by itself")
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(0.1, gt=0, description="peak rate; adamw wants about 0.001")
+    shape: Literal["cosine", "step", "poly", "constant", "onecycle"] = "cosine"
+    warmup: float = Field(0.5, ge=0, description="epochs of linear warm-up; onecycle has its own")
+    warmup_steps: int = Field(0, ge=0, description="warm-up in steps, in place of epochs; of onecycle, too")
     milestones: list[float] = Field(default_factory=lambda: [0.6, 0.85], description="step: fractions of the stage")
     gamma: float = Field(0.1, gt=0, le=1, description="step: factor at each milestone")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; beta 1 of adamw")
     weight_decay: float = Field(5e-4, ge=0)
     decay_all: bool = Field(False, description="also biases, norms and PReLU slopes, as the CIFAR benchmarks do")
     clip: float = Field(5.0, gt=0, description="largest gradient norm of the network, and of a head")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of a mean of the student's weights that is kept, e.g. 0.999")
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> ScheduleRecipe:
+        usual = type(self).model_fields["warmup"].default
+        if self.warmup_steps and self.warmup != usual:
+            raise ValueError("warmup_steps and warmup both say how long to warm up; leave one of them out")
+        if self.shape == "onecycle" and self.warmup != usual:
+            raise ValueError("onecycle does not know warmup; leave it out, or give warmup_steps")
+        return self
 
 
 class MachineRecipe(Recipe):
     """Where and how to compute; ``auto`` picks what the machine has."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on CUDA")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: bfloat16 on CUDA")
+    checkpointing: bool = Field(False, description="compute blocks again in the backward pass: less memory, more time")
     compile: bool = Field(False, description="torch.compile; on a CPU it needs g++")
     threads: int = Field(0, ge=0, description="CPU threads of the network; 0: as many as cores")
     memory: float = Field(2.0, ge=0, description="GiB of decoded crops to keep; a larger set is decoded every epoch")

@@ -42,6 +42,11 @@ class Batch:
         return replace(self, images=self.images.to(device, non_blocking=True),
                        labels=self.labels.to(device, non_blocking=True))
 
+    def parts(self, count: int) -> list[Batch]:
+        """The batch in ``count`` parts of the same length, in order."""
+        tensors = (self.images, self.labels, self.index, self.slot)
+        return [Batch(*part) for part in zip(*(tensor.chunk(count) for tensor in tensors), strict=True)]
+
 
 class Loader:
     """Shuffled batches of one image set, the incomplete last one dropped.
@@ -60,7 +65,8 @@ class Loader:
                  memory: float = 2.0, device: torch.device | str = "cpu") -> None:
         if len(images) < batch:
             raise DataError(
-                f"{images.path} holds {len(images)} images, fewer than one batch of {batch}; set schedule.batch lower"
+                f"{images.path} holds {len(images)} images, fewer than one batch of {batch}; set schedule.batch or "
+                ".accumulate lower"
             )
         self.images, self.size, self.batch, self.seed, self.augmentation = images, size, batch, seed, augmentation
         self.memory = memory

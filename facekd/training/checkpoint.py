@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from facekd.errors import ModelError
 from facekd.models.weights import load_weights
 
 VERSION = 1
+OWN = ("format", "version", "position", "method", "rng")
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,14 @@ class Position:
     step: int
 
 
-def save(path: Path, position: Position, method: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def save(path: Path, position: Position, method: nn.Module, **states: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically.
+
+    Args:
+        path: the file.
+        position: how far the run is.
+        method: what is trained.
+        states: what else is to come back, as state dicts by name: ``optimizer``, and what else the loop keeps.
 
     Raises:
         SetupError: the disk is full; the checkpoint before this one is untouched.
@@ -35,7 +43,7 @@ def save(path: Path, position: Position, method: nn.Module, optimizer: torch.opt
     state = {
         "format": "facekd.checkpoint", "version": VERSION,
         "position": [position.stage, position.stage_step, position.step],
-        "method": method.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(),
+        "method": method.state_dict(), "rng": torch.get_rng_state(), **states,
     }
     buffer = io.BytesIO()  # torch's own file writer does not say that a disk is full
     torch.save(state, buffer)
@@ -65,7 +73,8 @@ def restore(path: Path, method: nn.Module) -> tuple[Position, dict[str, Any]]:
     """Load a checkpoint into ``method`` and the random state.
 
     Returns:
-        the position, and the optimiser's state for the optimiser of that stage.
+        the position, and the other states by name: ``optimizer``, for the optimiser of that stage, and what else
+        `save` was given.
 
     Raises:
         ModelError: the checkpoint belongs to another architecture.
@@ -73,4 +82,4 @@ def restore(path: Path, method: nn.Module) -> tuple[Position, dict[str, Any]]:
     state = load(path)
     load_weights(method, state["method"], str(path))
     torch.set_rng_state(state["rng"])
-    return Position(*state["position"]), state["optimizer"]
+    return Position(*state["position"]), {name: value for name, value in state.items() if name not in OWN}

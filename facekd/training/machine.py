@@ -11,6 +11,7 @@ from torch import nn
 
 from facekd.config import MachineRecipe
 from facekd.errors import SetupError
+from facekd.training.recompute import recompute
 
 
 class Machine:
@@ -24,14 +25,14 @@ class Machine:
 
     Attributes:
         device: the device of the network.
-        dtype: float32, or bfloat16 for autocast.
+        dtype: float32, or bfloat16 or float16 for autocast.
     """
 
     def __init__(self, recipe: MachineRecipe) -> None:
         self.device = find_device(recipe.device)
         automatic = "bfloat16" if self.device.type == "cuda" else "float32"
         self.dtype = getattr(torch, automatic if recipe.precision == "auto" else recipe.precision)
-        self._compile = recipe.compile
+        self._compile, self._checkpointing = recipe.compile, recipe.checkpointing
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         if (
@@ -44,14 +45,20 @@ class Machine:
             )
 
     def prepare(self, network: nn.Module) -> None:
-        """Lay a network's weights out for this machine, and compile it in place where asked to."""
+        """Lay a network's weights out for this machine; checkpoint its blocks and compile it, in place, where asked."""
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self._checkpointing:
+            recompute(network)
         if self._compile:
             network.compile()
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context in which losses are computed."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """What keeps small gradients from vanishing in float16; it lets all pass as it is in other precisions."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def find_device(name: str) -> torch.device:

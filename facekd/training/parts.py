@@ -20,11 +20,11 @@ def network(wanted: ModelRecipe, head: HeadRecipe, classes: int) -> Network:
 
 
 def training_loader(data: TrainingSet, size: int, recipe: TeachRecipe | DistillRecipe) -> Loader:
-    """The batches of a training, seen at the network's ``size``.
+    """The batches of a training, one an optimiser step, seen at the network's ``size``.
 
     Raises:
         SetupError: the device is absent.
     """
     device = Machine(recipe.machine).device
-    return Loader(data.images, size, recipe.schedule.batch, recipe.seed, data.augmentation, recipe.machine.memory,
-                  device)
+    batch = recipe.schedule.batch * recipe.schedule.accumulate
+    return Loader(data.images, size, batch, recipe.seed, data.augmentation, recipe.machine.memory, device)

@@ -27,6 +27,7 @@ from facekd.route.recorder import Recorder
 from facekd.route.route import Route
 from facekd.route.walk import Distances, Walk
 from facekd.runs import Run
+from facekd.training.ema import save_student
 from facekd.training.loop import Trainer
 from facekd.training.machine import Machine
 from facekd.training.parts import network, training_loader
@@ -45,7 +46,8 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
 
     Returns:
         the run folder, with ``model.safetensors`` and the ``plan.json`` that was walked; with ``partner.safetensors``
-        where a teacher was trained beside the student.
+        where a teacher was trained beside the student, and ``model.ema.safetensors`` where ``schedule.ema`` asks for
+        it, see `facekd.training.ema`.
 
     Raises:
         RecipeError: mistakes in the recipe.
@@ -79,8 +81,9 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
     distances = _distances(followed, data, route, method, resolved, mixed)
     walk = Walk(followed, route, run.plan, schedule.epochs, distances)
     recorder = Recorder(run, student, resolved.route.every, loader.steps)
-    Trainer(run, method, walk, loader, schedule, resolved.machine, recorder).fit()
-    save_model(student, run.model)
+    trainer = Trainer(run, method, walk, loader, schedule, resolved.machine, recorder)
+    trainer.fit()
+    save_student(run, student, trainer.average)
     if isinstance(method, Together):
         save_model(method.partner, run.partner)
     run.finish(walked=[_anchor(leg, route) for leg in walk.plan.legs])

@@ -174,8 +174,9 @@ def _searchable(network: Network, recipe: SearchRecipe) -> ResNet:
     if not isinstance(network, ResNet):
         raise ModelError(f"{recipe.teacher} holds {network.spec.name}; a search runs in the ResNets for CIFAR only "
                          "(resnet20, resnet32x4, ...)")
-    if recipe.schedule.decay_all:
-        raise ModelError("a search must not let its gates decay: set schedule.decay_all=false")
+    if recipe.schedule.decay_all or recipe.schedule.optimizer != "sgd" or recipe.schedule.accumulate > 1:
+        raise ModelError("the gates of a search follow plain SGD and must not decay: leave out schedule.decay_all, "
+                         ".optimizer and .accumulate")
     return network
 
 

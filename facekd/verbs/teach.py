@@ -11,10 +11,10 @@ from facekd.config import TeachRecipe
 from facekd.data.training_set import open_training
 from facekd.methods.labels import Labels
 from facekd.models.count import parameters
-from facekd.models.weights import save_model
 from facekd.recipes import load_recipe
 from facekd.route.recorder import Recorder
 from facekd.runs import Run
+from facekd.training.ema import save_student
 from facekd.training.loop import Trainer
 from facekd.training.method import Stage
 from facekd.training.parts import network, training_loader
@@ -33,7 +33,8 @@ def teach(faces: Path | str | None = None, out: Path | str | None = None, *overr
         recipe: a YAML recipe.
 
     Returns:
-        the run folder, with ``model.safetensors`` and ``route/``.
+        the run folder, with ``model.safetensors`` and ``route/``; with ``model.ema.safetensors`` where ``schedule.ema``
+        asks for it, see `facekd.training.ema`.
 
     Raises:
         RecipeError: mistakes in the recipe.
@@ -53,7 +54,8 @@ def teach(faces: Path | str | None = None, out: Path | str | None = None, *overr
     method = Labels(model, resolved.head, classes)
     loader = training_loader(data, resolved.model.size, resolved)
     recorder = Recorder(run, model, resolved.route.every, loader.steps)
-    Trainer(run, method, lambda stage: Stage(schedule.epochs), loader, schedule, resolved.machine, recorder).fit()
-    save_model(model, run.model)
+    trainer = Trainer(run, method, lambda stage: Stage(schedule.epochs), loader, schedule, resolved.machine, recorder)
+    trainer.fit()
+    save_student(run, model, trainer.average)
     run.finish()
     return run.path

@@ -17,7 +17,7 @@ from facekd.training.checkpoint import Position
 POSITION = Position(1, 5, 17)
 
 
-def trained(width: int = 3) -> tuple[nn.Module, torch.optim.Optimizer]:
+def trained(width: int = 3) -> tuple[nn.Linear, torch.optim.Optimizer]:
     torch.manual_seed(width)
     network = nn.Linear(4, width)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
@@ -28,7 +28,8 @@ def trained(width: int = 3) -> tuple[nn.Module, torch.optim.Optimizer]:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    checkpoint.save(tmp_path / "last.pt", POSITION, *trained())
+    network, optimizer = trained()
+    checkpoint.save(tmp_path / "last.pt", POSITION, network, optimizer=optimizer.state_dict(), scaler={"scale": 8.0})
     return tmp_path / "last.pt"
 
 
@@ -36,12 +37,12 @@ def test_everything_comes_back(saved: Path) -> None:
     network, optimizer = trained()
     following = torch.rand(3)
     other = nn.Linear(4, 3)
-    position, state = checkpoint.restore(saved, other)
-    assert position == POSITION
-    assert torch.equal(other.weight, network.weight)  # type: ignore[arg-type]
+    position, states = checkpoint.restore(saved, other)
+    assert (position, set(states), states["scaler"]) == (POSITION, {"optimizer", "scaler"}, {"scale": 8.0})
+    assert torch.equal(other.weight, network.weight)
     assert torch.equal(torch.rand(3), following)
     fresh = torch.optim.SGD(other.parameters(), lr=1.0, momentum=0.9)
-    fresh.load_state_dict(state)
+    fresh.load_state_dict(states["optimizer"])
     momentum = optimizer.state_dict()["state"][0]["momentum_buffer"]
     assert torch.equal(fresh.state_dict()["state"][0]["momentum_buffer"], momentum)
     assert momentum.abs().sum() > 0
@@ -105,7 +106,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(saved: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(SetupError, match="disk is full"):
-        checkpoint.save(saved, Position(2, 0, 0), *trained())
+        checkpoint.save(saved, Position(2, 0, 0), trained()[0])
     assert saved.read_bytes() == before
     assert checkpoint.restore(saved, trained()[0])[0] == POSITION
     assert [file.name for file in saved.parent.iterdir()] == ["last.pt"]

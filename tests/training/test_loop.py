@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -61,7 +62,8 @@ def loader(small_faces: Path) -> Loader:
 
 
 def schedule(**values: Any) -> ScheduleRecipe:
-    return ScheduleRecipe(batch=4, learning_rate=0.5, warmup=0, weight_decay=0.01, **values)
+    steady = {} if "warmup_steps" in values else {"warmup": 0}
+    return ScheduleRecipe(**{"batch": 4, "learning_rate": 0.5, "weight_decay": 0.01, **steady, **values})
 
 
 Stages = Sequence[Stage] | Callable[[int], Stage]
@@ -71,7 +73,7 @@ def trainer(path: Path, method: Method, loader: Loader, stages: Stages, **values
     """Stages that are not listed do not say when they end: then ``epochs`` has to be given."""
     moments = values.pop("on_moment", lambda moment: None)
     path.mkdir(exist_ok=True)
-    machine = MachineRecipe(device="cpu", threads=1)
+    machine = MachineRecipe(device="cpu", threads=1, precision=values.pop("precision", "auto"))
     if not callable(stages):
         values, stages = {"epochs": stages[-1].until, **values}, stages.__getitem__
     return Trainer(Run(path), method, stages, loader, schedule(**values), machine, moments)
@@ -304,9 +306,9 @@ def test_checkpoints_by_the_clock_change_nothing(
     positions: list[int] = []
     real = checkpoint.save
 
-    def save(path: Path, position: checkpoint.Position, *rest: Any) -> None:
+    def save(path: Path, position: checkpoint.Position, *rest: Any, **states: Any) -> None:
         positions.append(position.step)
-        real(path, position, *rest)
+        real(path, position, *rest, **states)
 
     monkeypatch.setattr(checkpoint, "save", save)
     monkeypatch.setattr(loop, "LOG_STEPS", 5)
@@ -335,8 +337,7 @@ def test_what_is_not_finite_stops_and_leaves_the_checkpoint(
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, loader: Loader) -> None:
     other = nn.Linear(3, 9)
-    run = Run(tmp_path)
-    checkpoint.save(run.checkpoint, checkpoint.Position(0, 1, 1), other, torch.optim.SGD(other.parameters(), lr=1))
+    checkpoint.save(Run(tmp_path).checkpoint, checkpoint.Position(0, 1, 1), other, optimizer={})
     with pytest.raises(FacekdError, match=r"another architecture.*student\.weight"):
         trainer(tmp_path, Linear(), loader, [Stage(1)]).fit()
 
@@ -455,3 +456,119 @@ def test_terms_may_come_and_go_between_two_lines_of_the_log(tmp_path: Path, load
     trainer(tmp_path, Fleeting(), loader, [Stage(1)]).fit()
     (line,) = Run(tmp_path).read_log()
     assert (line["early"], line["late"]) == (2.0, 9.5)  # the means of the steps in which they counted
+
+
+def doubled(loader: Loader) -> Loader:
+    """The same batches of 4 in pairs."""
+    return Loader(loader.images, 32, 8, 0, Flip())
+
+
+def test_two_batches_a_step_are_one_of_twice_the_size(tmp_path: Path, loader: Loader) -> None:
+    halves, whole = Linear(), Linear()
+    trainer(tmp_path / "halves", halves, doubled(loader), [Stage(2)], accumulate=2).fit()
+    trainer(tmp_path / "whole", whole, doubled(loader), [Stage(2)]).fit()
+    assert (halves.calls, whole.calls) == (2 * 12, 12)
+    torch.testing.assert_close(halves.student.weight, whole.student.weight, rtol=1e-5, atol=1e-7)
+    logs = [[line["loss"] for line in Run(tmp_path / name).read_log()] for name in ("halves", "whole")]
+    assert logs[0] == pytest.approx(logs[1], rel=1e-5)
+
+
+def test_turns_are_accumulated_each_by_itself(tmp_path: Path, loader: Loader) -> None:
+    halves, whole = Pair(), Pair()
+    trainer(tmp_path / "halves", halves, doubled(loader), [Stage(1)], accumulate=2).fit()
+    trainer(tmp_path / "whole", whole, doubled(loader), [Stage(1)]).fit()
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(halves.state_dict()[name], value, rtol=1e-5, atol=1e-7)
+
+
+def test_the_mean_of_the_weights_is_its_closed_form(tmp_path: Path, loader: Loader) -> None:
+    class Watched(Linear):
+        def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
+            weights.append(self.student.weight.detach().double().clone())
+            return super().losses(batch, done)
+
+    weights: list[Tensor] = []
+    method = Watched()
+    one = trainer(tmp_path, method, loader, [Stage(0.5), Stage(1)], ema=0.8)
+    one.fit()
+    after = torch.stack([*weights[1:], method.student.weight.detach().double()])
+    shares = torch.tensor([0.8**11, *(0.2 * 0.8 ** (12 - t) for t in range(2, 13))], dtype=torch.float64)
+    assert one.average is not None
+    torch.testing.assert_close(one.average.module.weight.double(), (shares[:, None, None] * after).sum(0))
+
+
+@pytest.mark.parametrize("values", [
+    {"optimizer": "adamw", "learning_rate": 0.01}, {"ema": 0.9}, {"accumulate": 2}, {"precision": "float16"},
+    {"shape": "onecycle", "warmup_steps": 2},
+])
+def test_all_that_is_kept_comes_back_bit_for_bit(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(loop, "LOG_STEPS", 5)
+    stages = [Stage(1), Stage(2)]
+    loader = doubled(loader)
+    whole, first, second = Linear(), Linear(), Linear()
+    through = trainer(tmp_path / "whole", whole, loader, stages, **values)
+    through.fit()
+    killed = trainer(tmp_path / "killed", first, loader, stages, **values)
+    killed.on_moment, killed.checkpoint_seconds = stop_at(12), -1
+    with pytest.raises(KeyboardInterrupt):
+        killed.fit()
+    assert checkpoint.load(Run(tmp_path / "killed").checkpoint)["position"] == [1, 4, 10]
+    resumed = trainer(tmp_path / "killed", second, loader, stages, **values)
+    resumed.fit()
+    assert torch.equal(whole.student.weight, second.student.weight)
+    assert through.scaler.state_dict() == resumed.scaler.state_dict()
+    if through.average is not None and resumed.average is not None:
+        means = [average.module.get_parameter("weight") for average in (through.average, resumed.average)]
+        assert torch.equal(*means)
+    assert (through.average is None) == (resumed.average is None) == ("ema" not in values)
+
+
+def stop_at(step: int) -> Callable[[Moment], None]:
+    def stop(moment: Moment) -> None:
+        if moment.step == step:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_a_checkpoint_from_before_there_was_more_to_keep_is_continued(tmp_path: Path, loader: Loader) -> None:
+    plain = Linear()
+    optimizer = torch.optim.SGD([{"params": [plain.student.weight], "pace": 1.0, "weight_decay": 0.01},
+                                 {"params": [plain.student.bias], "pace": 1.0, "weight_decay": 0.0}],
+                                lr=0.5, momentum=0.9)
+    checkpoint.save(Run(tmp_path).checkpoint, checkpoint.Position(0, 0, 0), plain, optimizer=optimizer.state_dict())
+    method = Linear()
+    trainer(tmp_path, method, loader, [Stage(1)], clip=1e9).fit()
+    torch.testing.assert_close(method.student.weight, reference(loader, [12]).weight, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_whose_gradients_overflow_in_float16_is_left_out(tmp_path: Path, loader: Loader) -> None:
+    method, before = Linear(), Linear()
+    method.poison = (1, "gradient")
+    one = trainer(tmp_path, method, loader, [Stage(1 / 12)], precision="float16")
+    one.fit()
+    assert torch.equal(method.student.weight, before.student.weight)
+    assert one.scaler.get_scale() == 2**15
+
+
+def test_float16_without_any_finite_gradient_stops(tmp_path: Path, loader: Loader) -> None:
+    class Poisoned(Linear):
+        def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
+            self.poison = (self.calls + 1, "gradient")
+            return super().losses(batch, done)
+
+    with pytest.raises(FacekdError, match="every gradient is no longer finite"):
+        trainer(tmp_path, Poisoned(), loader, [Stage(4)], precision="float16").fit()
+
+
+@pytest.mark.parametrize(("step", "what"), [(14, "loss"), (17, "gradient"), (20, "gradient")])
+def test_the_batch_that_was_not_finite_is_kept(tmp_path: Path, loader: Loader, step: int, what: str) -> None:
+    method = Linear()
+    method.poison = (step, what)
+    with pytest.raises(FacekdError, match=rf"at step {step}, whose batch is kept in \S+not_finite\.safetensors"):
+        trainer(tmp_path, method, loader, [Stage(3)]).fit()
+    kept = load_file(tmp_path / "not_finite.safetensors")
+    assert torch.equal(kept["index"], list(loader.run(0, step))[-1].index)
+    assert json.loads((tmp_path / "not_finite.json").read_text())["step"] == step

@@ -27,11 +27,18 @@ def test_auto_finds_what_torch_has() -> None:
 
 @pytest.mark.parametrize(("precision", "product"), [
     ("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16),
+    ("float16", torch.float16),
 ])
 def test_precision_on_a_cpu(precision: str, product: torch.dtype) -> None:
     machine = Machine(MachineRecipe.model_validate({"device": "cpu", "precision": precision}))
     with machine.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == product
+
+
+@pytest.mark.parametrize(("precision", "scale"), [("float32", 1), ("bfloat16", 1), ("float16", 2**16)])
+def test_losses_are_scaled_in_float16_alone(precision: str, scale: float) -> None:
+    scaler = Machine(MachineRecipe.model_validate({"device": "cpu", "precision": precision})).scaler()
+    assert float(scaler.scale(torch.ones(()))) == scale
 
 
 def test_threads_are_set() -> None:

@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 import pytest
+import torch
+from pydantic import ValidationError
 
 from facekd.config import ScheduleRecipe
 from facekd.training.schedule import drops, learning_rate
@@ -47,13 +49,46 @@ def test_warm_up_takes_a_fifth_of_a_short_stage_at_most() -> None:
     assert found == pytest.approx([0.1, 0.2, 0.3, *[0.4] * 17])
 
 
+def onecycle(steps: int, rise: float) -> list[float]:
+    """By torch's own scheduler."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.4, steps, pct_start=rise, cycle_momentum=False)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step() if len(found) < steps else None
+    return found
+
+
+@pytest.mark.parametrize("steps", [10, 37, 100])
+def test_one_cycle_is_torchs(steps: int) -> None:
+    assert rates(steps, shape="onecycle") == pytest.approx(onecycle(steps, 0.3), rel=1e-6)
+
+
+def test_one_cycle_rises_over_the_steps_of_warm_up() -> None:
+    assert rates(100, shape="onecycle", warmup_steps=10) == pytest.approx(onecycle(100, 0.1), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["cosine", "poly", "constant", "step", "onecycle"])
+def test_a_stage_of_one_step_has_the_peak(shape: str) -> None:
+    assert rates(1, shape=shape) == [0.4]
+
+
+@pytest.mark.parametrize("shape", ["cosine", "poly", "constant", "step"])
+def test_warm_up_is_counted_in_steps_or_in_epochs(shape: str) -> None:
+    assert rates(100, shape=shape, warmup_steps=7) == rates(100, shape=shape, warmup=0.7)
+
+
+@pytest.mark.parametrize("values", [{"warmup": 1.0, "warmup_steps": 5}, {"warmup": 1.0, "shape": "onecycle"}])
+def test_two_warm_ups_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="warmup"):
+        ScheduleRecipe(**values)
+
+
 def test_the_cosine_after_a_warm_up_spans_the_rest_of_the_stage() -> None:
     found = rates(104, epoch_steps=4, shape="cosine", warmup=1)
     assert found[4 + 50] == pytest.approx(0.2)
-
-
-def test_a_stage_of_one_step_has_a_rate() -> None:
-    assert rates(1, shape="cosine", warmup=0.5) == [0.4]
 
 
 def test_drops_are_steps_of_step_schedules_alone() -> None:
