@@ -16,7 +16,7 @@ from facekd.data.featureset import Features
 Ints = NDArray[np.int64]
 Singles = NDArray[np.float32]
 Multiply = Callable[[Tensor, Tensor, Tensor], None]
-ASKED = 128
+ASKED = 64
 """Rows compared with bounds at a time: on a CPU their copies stay in its caches."""
 
 
@@ -182,4 +182,4 @@ def _by_numpy(probes: Tensor, block: Tensor, scores: Tensor) -> None:
 
 def columns(device: torch.device) -> int:
     """Distractors in a block."""
-    return 1024 if device.type == "cpu" else 1 << 16
+    return 2048 if device.type == "cpu" else 1 << 16
