@@ -45,3 +45,8 @@ def gathered(mine: T) -> list[T] | None:
     everything: list[T] | None = [mine] * world if rank == 0 else None
     distributed.gather_object(mine, everything)
     return everything
+
+
+def part(count: int, rank: int, world: int) -> range:
+    """The things of ``count`` that a rank holds: contiguous, in order of ranks, and equally many but for one."""
+    return range(count * rank // world, count * (rank + 1) // world)
