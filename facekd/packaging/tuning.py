@@ -23,12 +23,10 @@ from facekd.progress import progress
 BATCH = 64
 RATE = 1e-4
 """Adam's; it falls along half a cosine to 0."""
-WEIGHT_STEPS = 64
-"""Either side of 0: the 7 bits of ONNX files. Where other runtimes have 8, rounding again costs half as much."""
 INPUT_STEPS = 255
 
 
-def tuned(source: Source, faces: FaceSet, epochs: int, seed: int = 0) -> Source:
+def tuned(source: Source, faces: FaceSet, epochs: int, weight_steps: int, seed: int = 0) -> Source:
     """A source for int8 files: trained so that, rounded, its network answers as that of the given source does.
 
     Quantisation-aware fine-tuning (Jacob et al., CVPR 2018): a copy of the network, its weights and the inputs of its
@@ -40,6 +38,7 @@ def tuned(source: Source, faces: FaceSet, epochs: int, seed: int = 0) -> Source:
         source: of the float network, with calibration crops, which set the ranges of inputs; it is not changed.
         faces: to train on.
         epochs: times through them, at least 1; an incomplete last batch is left out.
+        weight_steps: see `Target`; weights tuned for 64 can be worse in 127 than untuned ones, and vice versa.
         seed: of their order and mirroring; the same seed gives the same weights on a CPU.
 
     Returns:
@@ -57,7 +56,10 @@ def tuned(source: Source, faces: FaceSet, epochs: int, seed: int = 0) -> Source:
     steps = epochs * loader.steps
     optimizer = torch.optim.Adam(student.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with rounded(student, student.inputs(crops)), progress("tune for int8", steps * loader.batch) as advance:
+    with (
+        rounded(student, student.inputs(crops), weight_steps),
+        progress("tune for int8", steps * loader.batch) as advance,
+    ):
         for step, batch in enumerate(loader.run(0, steps), 1):
             pixels = teacher.inputs(batch.to(device).images)
             with torch.no_grad():
@@ -77,7 +79,7 @@ def tuned(source: Source, faces: FaceSet, epochs: int, seed: int = 0) -> Source:
 
 
 @contextmanager
-def rounded(network: nn.Module, pixels: Tensor) -> Iterator[None]:
+def rounded(network: nn.Module, pixels: Tensor, weight_steps: int) -> Iterator[None]:
     """Round a network as int8 files do while this context is open: the weights and inputs of all that multiplies.
 
     When it closes the network is plain again, with the rounded weights in float.
@@ -85,10 +87,11 @@ def rounded(network: nn.Module, pixels: Tensor) -> Iterator[None]:
     Args:
         network: in evaluation mode.
         pixels: float32 [images, 3, size, size], what its ranges are set on, all at once.
+        weight_steps: see `tuned`.
     """
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))}
     for layer in layers.values():
-        parametrize.register_parametrization(layer, "weight", _Weight())
+        parametrize.register_parametrization(layer, "weight", _Weight(weight_steps))
     hooks = [layer.register_forward_pre_hook(_Input(name)) for name, layer in layers.items()]
     try:
         with torch.no_grad():
@@ -104,10 +107,14 @@ def rounded(network: nn.Module, pixels: Tensor) -> Iterator[None]:
 class _Weight(nn.Module):
     """Symmetric, one scale an output channel; a batch norm folded in afterwards scales weight and step alike."""
 
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
     def forward(self, weight: Tensor) -> Tensor:
-        step = (weight.detach().flatten(1).abs().amax(1) / WEIGHT_STEPS).clamp_min(torch.finfo(torch.float32).tiny)
+        step = (weight.detach().flatten(1).abs().amax(1) / self.steps).clamp_min(torch.finfo(torch.float32).tiny)
         zero = torch.zeros_like(step, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(weight, step, zero, 0, -WEIGHT_STEPS, WEIGHT_STEPS)
+        return torch.fake_quantize_per_channel_affine(weight, step, zero, 0, -self.steps, self.steps)
 
 
 class _Input:

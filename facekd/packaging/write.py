@@ -55,7 +55,7 @@ def wishes(targets: Sequence[str], precisions: Sequence[Precision], calibrated: 
 
 
 def write_package(source: Source, out: Path, wanted: Sequence[Wish], prover: Prover, *, results: Mapping[str, Any],
-                  provenance: Mapping[str, Any], int8: Callable[[], Source] | None = None) -> Package:
+                  provenance: Mapping[str, Any], int8: Callable[[int], Source] | None = None) -> Package:
     """Export a network and write its files, ``card.md`` and ``metadata.json`` into one folder.
 
     The folder appears whole, by one rename, or not at all: a file that is refused takes the package with it. A package
@@ -69,7 +69,8 @@ def write_package(source: Source, out: Path, wanted: Sequence[Wish], prover: Pro
         results: what evaluation measured, JSON-able, for card and metadata.
         provenance: where the model comes from (run, data, teacher), JSON-able; `LICENCES` are
             those that are not given here.
-        int8: gives what int8 files are made from, where that is not ``source``; called when the first of them is due.
+        int8: gives what int8 files of so many `Target.weight_steps` are made from, where that is not ``source``;
+            called once for each number, when the first of its files is due.
 
     Raises:
         ExportError: the folder is not empty, the name is no file name, or a file was refused.
@@ -79,9 +80,9 @@ def write_package(source: Source, out: Path, wanted: Sequence[Wish], prover: Pro
     with files.new_folder(out, ExportError) as building:
         metadata = _metadata(source, results, provenance)
         targets = {name: target_of(name) for name, _ in wanted}
-        rounded = cache(int8 or (lambda: source))
+        rounded = cache(int8 or (lambda steps: source))
         for name, precision in wanted:
-            own = rounded() if precision == "int8" else source
+            own = rounded(targets[name].weight_steps) if precision == "int8" else source
             metadata["files"][f"{name} {precision}"] = _file(targets[name], precision, own, building, prover)
         for entry in metadata["files"].values():
             entry["device"] = _device(targets[entry["target"]], entry, metadata)

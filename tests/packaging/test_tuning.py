@@ -49,7 +49,7 @@ def source(make_tiny: Callable[[int], Network]) -> Source:
 
 @pytest.fixture(scope="module")
 def better(source: Source, faces: FaceSet) -> Source:
-    return tuned(source, faces, 10)
+    return tuned(source, faces, 10, OnnxTarget.weight_steps)
 
 
 def layers_of(network: nn.Module) -> list[nn.Module]:
@@ -72,7 +72,7 @@ def seen(tiny: Network, crops: NDArray[np.uint8]) -> list[tuple[Tensor, Tensor]]
     """Weight and input of every layer of `tiny` while it is rounded."""
     network, found = copy.deepcopy(tiny), list[tuple[Tensor, Tensor]]()
     pixels = torch.from_numpy(Form().preprocess(crops))
-    with rounded(network, pixels), torch.no_grad():
+    with rounded(network, pixels, OnnxTarget.weight_steps), torch.no_grad():
         for layer in layers_of(network):
             layer.register_forward_hook(lambda layer, given, out: found.append((layer.weight.detach(), given[0])))
         network(pixels)
@@ -114,7 +114,7 @@ def test_the_source_is_untouched_and_what_comes_back_is_plain(
 ) -> None:
     source = freeze(make_tiny(SIZE), Form("uint8", unit=True), "tiny", crops[:, :SIZE, :SIZE])
     before = {name: value.clone() for name, value in source.network.state_dict().items()}
-    made = tuned(source, faces, 1)
+    made = tuned(source, faces, 1, 64)
     assert all(torch.equal(before[name], value) for name, value in source.network.state_dict().items())
     assert (made.form, made.name, made.calibration) == (source.form, source.name, source.calibration)
     state = made.network.state_dict()
@@ -127,7 +127,8 @@ def test_the_source_is_untouched_and_what_comes_back_is_plain(
 
 
 def test_the_seed_alone_decides(source: Source, faces: FaceSet) -> None:
-    first, again, other = (tuned(source, faces, 1, seed).network.state_dict()["layers.8.weight"] for seed in (3, 3, 4))
+    made = [tuned(source, faces, 1, 64, seed).network.state_dict() for seed in (3, 3, 4)]
+    first, again, other = (weights["layers.8.weight"] for weights in made)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -137,7 +138,7 @@ def test_it_stops_where_the_loss_is_no_longer_finite(
 ) -> None:
     monkeypatch.setattr("facekd.packaging.tuning.RATE", 1e30)
     with pytest.raises(ExportError, match="tiny: tuning for int8 stopped at step 2 of 2, its loss is no longer finite"):
-        tuned(source, faces, 1)
+        tuned(source, faces, 1, 64)
 
 
 def test_a_network_that_is_not_finite_is_refused(
@@ -146,9 +147,9 @@ def test_a_network_that_is_not_finite_is_refused(
     network = make_tiny(SIZE)
     next(network.parameters()).data[0, 0, 0, 0] = torch.nan
     with pytest.raises(ExportError, match=r"the layer layers\.3 takes is not finite on the calibration crops"):
-        tuned(freeze(network, Form(), "tiny", source.calibration), faces, 1)
+        tuned(freeze(network, Form(), "tiny", source.calibration), faces, 1, 64)
 
 
 def test_without_calibration_crops_nothing_is_tuned(source: Source, faces: FaceSet) -> None:
     with pytest.raises(ExportError, match="without calibration crops"):
-        tuned(freeze(source.network, Form(), "tiny"), faces, 1)
+        tuned(freeze(source.network, Form(), "tiny"), faces, 1, 64)

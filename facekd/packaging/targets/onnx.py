@@ -33,6 +33,7 @@ class OnnxTarget(Target):
 
     name = "onnx"
     precisions = ("fp32", "fp16", "int8")
+    weight_steps = 64  # 7 bits, see `static_int8`
     modules: ClassVar[dict[str, str]] = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
     runtime = "onnxruntime"
     device = "onnxruntime_perf_test -I -m times -r 200 -x {threads} {files}"

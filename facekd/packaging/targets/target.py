@@ -37,6 +37,7 @@ class Target(ABC):
 
     Attributes:
         name: what ``--to`` calls it.
+        weight_steps: its int8 weights lie in as many steps on either side of 0.
         precisions: what it can be given in.
         modules: the importable modules it needs, each with the name pip knows it by.
         extra: the extra of facekd that installs them; empty where facekd itself needs them.
@@ -48,6 +49,7 @@ class Target(ABC):
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]
+    weight_steps: ClassVar[int] = 127
     modules: ClassVar[dict[str, str]]
     extra: ClassVar[str] = ""
     device: ClassVar[str] = ""
