@@ -93,7 +93,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_of_its_level(override: str,
     ("model.size=16", "greater than or equal to 32, not 16"),
     ("model.size=257", "less than or equal to 256, not 257"),
     ("schedule.momentum=1", "less than 1, not 1"),
-    ("schedule.shape=linear", "'cosine', 'step', 'poly' or 'constant', not 'linear'"),
+    ("schedule.shape=linear", "'cosine', 'step', 'poly', 'constant' or 'onecycle', not 'linear'"),
     ("schedule=5", "not 5"),
 ])
 def test_a_value_out_of_range_is_named_with_its_range(override: str, needed: str) -> None:

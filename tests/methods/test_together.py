@@ -19,6 +19,7 @@ from facekd.models.registry import Network, create
 from facekd.runs import Run
 from facekd.training.loop import Trainer
 from facekd.training.method import Stage
+from facekd.training.optimizers import create_optimizer
 from tests.methods.noise import noise
 
 LOADER = noise()
@@ -236,11 +237,10 @@ def test_pace_is_a_factor_on_the_teachers_learning_rate(tmp_path: Path) -> None:
         torch.testing.assert_close(moved[1][name], 0.25 * value, rtol=1e-2, atol=2e-7)
 
 
-def test_pace_leaves_the_students_learning_rate_alone(tmp_path: Path) -> None:
+def test_pace_leaves_the_students_learning_rate_alone() -> None:
     method = together(pace=0.25)
-    trainer = Trainer(Run(tmp_path), method, lambda number: Stage(1, (0,)), LOADER, ScheduleRecipe(),
-                      MachineRecipe(device="cpu", threads=1))
-    paces = {id(p): group["pace"] for group in trainer._optimizer().param_groups for p in group["params"]}
+    optimizer = create_optimizer(method, ScheduleRecipe(), torch.device("cpu"))
+    paces = {id(p): group["pace"] for group in optimizer.param_groups for p in group["params"]}
     assert {paces[id(p)] for p in method.student.parameters()} == {1.0}
     assert {paces[id(p)] for p in method.partner.parameters()} == {0.25}
 

@@ -136,7 +136,8 @@ def test_a_network_for_faces_is_searched_by_its_embeddings(small_faces: Path, sm
 
 @pytest.mark.parametrize(("values", "text"), [
     (("share=0.01",), "the smallest subgraph, 8/8:8,8/8:8,8/8:8,8, costs"),
-    (("limit=1e9",), "as it is; set it lower"), (("schedule.decay_all=true",), "set schedule.decay_all=false"),
+    (("limit=1e9",), "as it is; set it lower"), (("schedule.decay_all=true",), "leave out schedule.decay_all"),
+    (("schedule.optimizer=adamw",), "follow plain SGD"), (("schedule.accumulate=2",), "follow plain SGD"),
 ])
 def test_what_cannot_be_searched_is_said_before_the_search(
     taught_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: tuple[str, ...], text: str
