@@ -48,6 +48,19 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
 
 
+def differences(file: Path, recipe: Recipe) -> str:
+    """Lines in which a written recipe is not the given one, at most four; empty where they are equal.
+
+    Keys that are newer than the file have their defaults in it; where it cannot be read any more it counts as it is.
+    """
+    try:
+        written = dump_recipe(load_recipe(type(recipe), file, ()))
+    except RecipeError:
+        written = file.read_text(encoding="utf-8") if file.exists() else ""
+    lines = set(written.splitlines()) ^ set(dump_recipe(recipe).splitlines())
+    return "; ".join(sorted(line.strip() for line in lines)[:4])
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))

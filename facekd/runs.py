@@ -16,8 +16,8 @@ from typing import Any
 
 from facekd import files
 from facekd.config import Recipe
-from facekd.errors import DataError, RecipeError, SetupError
-from facekd.recipes import dump_recipe, load_recipe
+from facekd.errors import DataError, SetupError
+from facekd.recipes import differences, dump_recipe
 
 VERSION = 1
 
@@ -89,7 +89,6 @@ class Run:
         Raises:
             SetupError: the folder belongs to a run of another recipe, data or anchors, or cannot be written.
         """
-        text = dump_recipe(recipe)
         recipe_file = self.path / "recipe.yaml"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -98,10 +97,9 @@ class Run:
         kept = (self.checkpoint, self.model, self.route / "route.json")
         if not any(file.exists() for file in kept):  # new, refused at its first try, or killed before it got anywhere
             self._write_info({"verb": verb, "outcome": "running", "begun": _now(), **environment(), **facts})
-            files.write_text(recipe_file, text)
+            files.write_text(recipe_file, dump_recipe(recipe))
             return False
-        written = _as_written_today(recipe_file, type(recipe)) if recipe_file.exists() else ""
-        changed = _differences(written, text) if written != text else self._changed(facts)
+        changed = differences(recipe_file, recipe) or self._changed(facts)
         if changed:
             raise SetupError(
                 f"{self.path} holds a run of another recipe ({changed}); "
@@ -138,19 +136,6 @@ class Run:
         """Drop what was logged after ``step``: a continued run writes it again."""
         kept = [line for line in self.read_log() if line["step"] <= step]
         files.write_text(self.log_file, "".join(json.dumps(line) + "\n" for line in kept))
-
-
-def _as_written_today(file: Path, kind: type[Recipe]) -> str:
-    """A run's recipe with the defaults of keys that are newer than it; as it is where it cannot be read any more."""
-    try:
-        return dump_recipe(load_recipe(kind, file, ()))
-    except RecipeError:
-        return file.read_text(encoding="utf-8")
-
-
-def _differences(old: str, new: str) -> str:
-    lines = set(old.splitlines()) ^ set(new.splitlines())
-    return "; ".join(sorted(line.strip() for line in lines)[:4])
 
 
 def _now() -> str:

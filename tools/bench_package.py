@@ -9,7 +9,6 @@ exported with. Ratios of sizes are to its float32 ONNX file, ratios of times to 
 """
 
 import argparse
-import contextlib
 import csv
 import io
 import tempfile
@@ -22,6 +21,7 @@ import torch
 from facekd import files
 from facekd.models.weights import load_model
 from facekd.packaging.package import Package, read_package
+from facekd.packaging.quiet import quiet
 from facekd.runs import Run
 from facekd.verbs.bench import bench
 
@@ -33,7 +33,7 @@ def plain_export(model: Path, out: Path) -> None:
     """What torch writes of the network as it stands."""
     network = load_model(Run(model).model if model.is_dir() else model).eval()
     size = network.spec.size
-    with contextlib.redirect_stdout(io.StringIO()):
+    with quiet():
         torch.onnx.export(network, (torch.zeros(2, 3, size, size),), out, dynamo=True, external_data=False,
                           input_names=["input"], dynamic_shapes=({0: torch.export.Dim("batch")},))
 

@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
 
 from facekd.errors import ModelError
+from facekd.packaging.onnx_graph import MULTIPLIES
 
 INDICES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
 """Types of shapes, axes and the like; all others are taken for weights."""
-COUNTED = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ def onnx_cost(path: Path) -> OnnxCost:
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.input, *graph.output)
     }
-    counts = [_macs(node, shapes) for node in graph.node if node.op_type in COUNTED or node.domain]
+    counts = [_macs(node, shapes) for node in graph.node if node.op_type in MULTIPLIES or node.domain]
     parameters = sum(math.prod(tensor.dims) for tensor in weights if tensor.data_type not in INDICES)
     return OnnxCost(size, parameters, None if None in counts else sum(count or 0 for count in counts))
 
 
 def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int | None:
     """Of one node; None where it cannot be said."""
-    if node.op_type not in COUNTED:
+    if node.op_type not in MULTIPLIES:
         return None
     out, given, weight = (shapes.get(name, ()) for name in (node.output[0], *node.input[:2]))
     if not (out and given and weight) or 0 in (*out, *given, *weight):

@@ -17,6 +17,7 @@ from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
 from facekd.packaging.quiet import quiet
 from facekd.packaging.source import Interface, Source
+from facekd.packaging.targets.one_file import OneFileEmbedder
 from facekd.packaging.targets.target import Made, Precision, Target, converting, register
 
 BATCH = 16
@@ -82,7 +83,7 @@ class ExecuTorchTarget(Target):
         return ExecuTorchEmbedder(files[0], interface, threads)
 
 
-class ExecuTorchEmbedder(Embedder):
+class ExecuTorchEmbedder(OneFileEmbedder):
     """A face model in one ``.pte`` file.
 
     Args:
@@ -95,11 +96,7 @@ class ExecuTorchEmbedder(Embedder):
     """
 
     def __init__(self, path: Path, interface: Interface, threads: int = 1) -> None:
-        self.path, self.name, self.form = path, path.stem, interface.form
-        self.size, self.dimension = interface.size, interface.dimension
-        if not path.is_file():
-            raise ExportError(f"{path} does not exist; check the path")
-        self.fingerprint = disk.sha256(path)
+        super().__init__(path, interface)
         try:
             with quiet():
                 from executorch.extension.pybindings import portable_lib
@@ -112,12 +109,8 @@ class ExecuTorchEmbedder(Embedder):
                 given = tuple(self.method.metadata.output_tensor_meta(0).sizes())
         except (RuntimeError, IndexError, KeyError) as error:
             raise ExportError(f"{path} cannot be opened by ExecuTorch ({error}); export it again") from error
-        if taken[1:] != (3, self.size, self.size) or given[1:] != (self.dimension,):
-            raise ExportError(
-                f"{path} takes {list(taken)} and gives {list(given)}, an input of {self.size}x{self.size} pixels and "
-                f"an embedding of {self.dimension} were expected; is it another model's file?"
-            )
         self.batch = int(taken[0])
+        self.demand_shapes(taken, (self.batch, *given[1:]), self.batch)
 
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw embeddings, float32 [batch, dimension]; see `Embedder.forward`."""

@@ -15,6 +15,7 @@ from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
 from facekd.packaging.quiet import quiet
 from facekd.packaging.source import Interface, Source
+from facekd.packaging.targets.one_file import OneFileEmbedder
 from facekd.packaging.targets.target import Made, Precision, Target, converting, register
 
 SIGNATURE, INPUT = "serving_default", "args_0"
@@ -63,7 +64,7 @@ class LiteRTTarget(Target):
         return LiteRTEmbedder(files[0], interface, threads)
 
 
-class LiteRTEmbedder(Embedder):
+class LiteRTEmbedder(OneFileEmbedder):
     """A face model in one ``.tflite`` file.
 
     Args:
@@ -76,11 +77,7 @@ class LiteRTEmbedder(Embedder):
     """
 
     def __init__(self, path: Path, interface: Interface, threads: int = 1) -> None:
-        self.path, self.name, self.form = path, path.stem, interface.form
-        self.size, self.dimension = interface.size, interface.dimension
-        if not path.is_file():
-            raise ExportError(f"{path} does not exist; check the path")
-        self.fingerprint = disk.sha256(path)
+        super().__init__(path, interface)
         try:
             with quiet():
                 from ai_edge_litert.interpreter import Interpreter
@@ -90,12 +87,7 @@ class LiteRTEmbedder(Embedder):
                 (entry,), (out,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         except (RuntimeError, ValueError) as error:
             raise ExportError(f"{path} cannot be opened by LiteRT ({error}); export it again") from error
-        taken, given = list(entry["shape"]), list(out["shape"])
-        if taken != [1, 3, self.size, self.size] or given != [1, self.dimension]:
-            raise ExportError(
-                f"{path} takes {taken} and gives {given}, an input of {self.size}x{self.size} pixels and an "
-                f"embedding of {self.dimension} were expected; is it another model's file?"
-            )
+        self.demand_shapes(entry["shape"], out["shape"], 1)
         self.input, self.output = int(entry["index"]), int(out["index"])
 
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
