@@ -106,15 +106,25 @@ def source(tiny: Network, crops: NDArray[np.uint8]) -> Source:
 
 
 @pytest.fixture(scope="session")
-def pairs() -> PairSet:
-    """16 people with two noisy pictures each in four folds; a neighbour is the impostor."""
-    rng = np.random.default_rng(2)
-    faces = rng.integers(0, 256, (16, 7, 7, 3)).repeat(16, axis=1).repeat(16, axis=2)
-    noisy = np.clip(faces[:, None] + rng.normal(0, 30, (16, 2, 112, 112, 3)), 0, 255).astype(np.uint8)
-    data = [[cv2.imencode(".png", image)[1].tobytes() for image in person] for person in noisy]
-    first = [person[0] for person in data for _ in range(2)]
-    second = [image for i, person in enumerate(data) for image in (person[1], data[(i + 1) % 16][1])]
-    return paired(Path("pairs.bin"), first, second, [True, False] * 16, [i // 8 for i in range(32)])
+def noisy_pairs() -> Callable[[int, int], PairSet]:
+    """Two noisy pictures each of so many people, in so many folds; a neighbour is the impostor."""
+
+    def make(people: int, folds: int) -> PairSet:
+        rng = np.random.default_rng(2)
+        faces = rng.integers(0, 256, (people, 7, 7, 3)).repeat(16, axis=1).repeat(16, axis=2)
+        noisy = np.clip(faces[:, None] + rng.normal(0, 30, (people, 2, 112, 112, 3)), 0, 255).astype(np.uint8)
+        data = [[cv2.imencode(".png", image)[1].tobytes() for image in person] for person in noisy]
+        first = [person[0] for person in data for _ in range(2)]
+        second = [image for i, person in enumerate(data) for image in (person[1], data[(i + 1) % people][1])]
+        each = 2 * people // folds
+        return paired(Path("pairs.bin"), first, second, [True, False] * people, [i // each for i in range(2 * people)])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pairs(noisy_pairs: Callable[[int, int], PairSet]) -> PairSet:
+    return noisy_pairs(16, 4)
 
 
 @pytest.fixture(scope="session")

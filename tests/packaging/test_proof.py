@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facekd.data import cv2
-from facekd.data.pairs import PairSet, paired
+from facekd.data.pairs import PairSet
 from facekd.errors import ExportError, ModelError
 from facekd.evaluation.protocols import evaluate_verification
 from facekd.evaluation.verification import verify
@@ -42,15 +41,8 @@ def source(tiny: Network) -> Source:
 
 
 @pytest.fixture(scope="module")
-def pairs() -> PairSet:
-    """40 people with two noisy pictures each in five folds; a neighbour is the impostor."""
-    rng = np.random.default_rng(2)
-    faces = rng.integers(0, 256, (40, 7, 7, 3)).repeat(16, axis=1).repeat(16, axis=2)
-    noisy = np.clip(faces[:, None] + rng.normal(0, 30, (40, 2, 112, 112, 3)), 0, 255).astype(np.uint8)
-    data = [[cv2.imencode(".png", image)[1].tobytes() for image in person] for person in noisy]
-    first = [person[0] for person in data for _ in range(2)]
-    second = [image for i, person in enumerate(data) for image in (person[1], data[(i + 1) % 40][1])]
-    return paired(Path("pairs.bin"), first, second, [True, False] * 40, [i // 16 for i in range(80)])
+def pairs(noisy_pairs: Callable[[int, int], PairSet]) -> PairSet:
+    return noisy_pairs(40, 5)
 
 
 def noise(scale: float) -> Change:
