@@ -16,6 +16,24 @@ from facekd.errors import DataError, FacekdError, SetupError
 
 
 @contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """The context in which ``path`` is written.
+
+    Raises:
+        SetupError: the disk is full.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _is_disk_full(error):
+            raise SetupError(
+                f"the disk is full: {path} could not be written. What was there before is untouched; "
+                "free some space and run the same command again, it continues."
+            ) from error
+        raise
+
+
+@contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it is flushed to disk and renamed over ``path``.
 
@@ -24,22 +42,18 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         SetupError: the disk is full; the temporary file is removed and ``path`` is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-        _flush_folder(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if _is_disk_full(error):
-            raise SetupError(
-                f"the disk is full: {path} could not be written. What was there before is untouched; "
-                "free some space and run the same command again, it continues."
-            ) from error
-        raise
+    with room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+            _flush_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

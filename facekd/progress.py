@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 PLAIN_INTERVAL = 15.0
 """Seconds between two plain lines, so that a log of an hour stays readable."""
 
-console = Console(stderr=True, highlight=False)
+SPEAKS = os.environ.get("RANK", "0") == "0"
+"""Of several processes that torchrun started only the first tells how far all of them are."""
+
+console = Console(stderr=True, highlight=False, quiet=not SPEAKS)
 Advance = Callable[[int, str], None]
+
+
+def tell(text: str) -> None:
+    """Say something that a person should know, on the standard error."""
+    if SPEAKS:
+        sys.stderr.write(f"facekd: {text}\n")
+        sys.stderr.flush()
 
 
 @contextmanager
@@ -64,7 +75,7 @@ def _plain(what: str, total: int, unit: str, start: int) -> Advance:
         nonlocal done, spoken
         done += count
         now = time.monotonic()
-        if now - spoken < PLAIN_INTERVAL and start + done < total:
+        if (now - spoken < PLAIN_INTERVAL and start + done < total) or not SPEAKS:
             return
         spoken = now
         rate = done / max(now - begun, 1e-9)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import ValidationError
 
-from facekd.config import Recipe
+from facekd.config import DistillRecipe, Recipe, TeachRecipe
 from facekd.errors import RecipeError, nearest
 
 R = TypeVar("R", bound=Recipe)
@@ -46,6 +46,16 @@ def load_recipe(
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML; `load_recipe` reads it back to an equal one."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def recipe_of(run: Path, verb: str) -> TeachRecipe | DistillRecipe:
+    """What a run of ``teach`` or ``distill`` was made by.
+
+    Raises:
+        RecipeError: its recipe cannot be read.
+    """
+    kind: type[TeachRecipe | DistillRecipe] = DistillRecipe if verb == "distill" else TeachRecipe
+    return load_recipe(kind, run / "recipe.yaml", ())
 
 
 def differences(file: Path, recipe: Recipe) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from facekd import files
 from facekd.config import Recipe
 from facekd.errors import DataError, SetupError
+from facekd.ranks import leads, told
 from facekd.recipes import differences, dump_recipe
 
 VERSION = 1
@@ -38,9 +39,9 @@ class Run:
         return self.path / "log.jsonl"
 
     @property
-    def checkpoint(self) -> Path:
-        """The state a killed run continues from."""
-        return self.path / "checkpoints" / "last.pt"
+    def checkpoints(self) -> Path:
+        """The folder of the states that a killed run continues from."""
+        return self.path / "checkpoints"
 
     @property
     def model(self) -> Path:
@@ -76,7 +77,7 @@ class Run:
         return files.read_versioned(self.path / "run.json", "run", VERSION, DataError)
 
     def begin(self, verb: str, recipe: Recipe, facts: Mapping[str, Any]) -> bool:
-        """Make the folder, or continue it.
+        """Make the folder, or continue it; one process does it for all.
 
         Args:
             verb: which verb runs.
@@ -89,12 +90,15 @@ class Run:
         Raises:
             SetupError: the folder belongs to a run of another recipe, data or anchors, or cannot be written.
         """
+        return told(lambda: self._begin(verb, recipe, facts))
+
+    def _begin(self, verb: str, recipe: Recipe, facts: Mapping[str, Any]) -> bool:
         recipe_file = self.path / "recipe.yaml"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(f"{self.path} cannot be made ({error.strerror}); choose another output folder") from error
-        kept = (self.checkpoint, self.model, self.route / "route.json")
+        kept = (*self.checkpoints.glob("*.pt"), self.model, self.route / "route.json")
         if not any(file.exists() for file in kept):  # new, refused at its first try, or killed before it got anywhere
             self._write_info({"verb": verb, "outcome": "running", "begun": _now(), **environment(), **facts})
             files.write_text(recipe_file, dump_recipe(recipe))
@@ -113,8 +117,9 @@ class Run:
         return ", ".join(f"other {name}" for name, fact in facts.items() if info.get(name) != fact)
 
     def finish(self, **facts: Any) -> None:
-        """Note in ``run.json`` that the run came to its end, and what it gave."""
-        self._write_info({**self.info(), "outcome": "finished", "finished": _now(), **facts})
+        """Note in ``run.json`` that the run came to its end, and what it gave; one process does it for all."""
+        if leads():
+            self._write_info({**self.info(), "outcome": "finished", "finished": _now(), **facts})
 
     @property
     def finished(self) -> bool:

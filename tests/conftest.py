@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,25 @@ def kill_at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractCon
             yield
 
     return kill
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``torchrun(2, MODULE, *words)`` runs ``python -m MODULE`` in two processes and gives what became of them.
+
+    Those that are started by a test import what it imports. A failure is one of the test, but with ``check=False``.
+    """
+
+    def run(count: int, module: str, *words: object, check: bool = True, options: Sequence[str] = ()
+            ) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", *options,
+                   "-m", module, *map(str, words)]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=300)
+        assert not check or ended.returncode == 0, ended.stderr
+        return ended
+
+    return run
 
 
 @pytest.fixture

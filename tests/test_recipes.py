@@ -81,7 +81,7 @@ def test_mistakes_of_file_and_command_line_come_together(tmp_path: Path) -> None
     ("shedule.epochs=1", "did you mean 'schedule'?"),
     ("model.embeding=1", "did you mean 'embedding'?"),
     ("machine.treads=1", "did you mean 'threads'?"),
-    ("head.zzzz=1", "valid names: centres, margin, name, options, scale"),
+    ("head.zzzz=1", "valid names: centres, margin, name, options, rate, scale"),
 ])
 def test_an_unknown_key_is_answered_with_the_nearest_of_its_level(override: str, hint: str) -> None:
     key = override.partition("=")[0]

@@ -21,8 +21,8 @@ def recipe(*overrides: str) -> TeachRecipe:
 
 
 def reached_a_checkpoint(run: Run) -> None:
-    run.checkpoint.parent.mkdir()
-    run.checkpoint.touch()
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-00000001-0.pt").touch()
 
 
 def test_a_run_is_begun_then_continued_then_finished(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_the_log_is_trimmed_to_the_checkpoint(tmp_path: Path) -> None:
 
 def test_the_places_lie_in_the_folder(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    places = [run.log_file, run.checkpoint, run.model, run.plan, run.route, run.results]
-    names = ["log.jsonl", "checkpoints/last.pt", "model.safetensors", "plan.json", "route", "results"]
+    places = [run.log_file, run.checkpoints, run.model, run.plan, run.route, run.results]
+    names = ["log.jsonl", "checkpoints", "model.safetensors", "plan.json", "route", "results"]
     assert [place.relative_to(tmp_path).as_posix() for place in places] == names
 
 

@@ -39,6 +39,7 @@ class HeadRecipe(Recipe):
     name: str = "arcface"
     scale: float = Field(64.0, gt=0)
     margin: float | None = Field(None, ge=0, lt=3.15, description="None: the head's own")
+    rate: float = Field(1.0, gt=0, le=1, description="share of the other classes that a step meets (Partial FC)")
     centres: int = Field(1, ge=1, description="a class; more than 1 take up noisy labels (sub-centre ArcFace, 3)")
     options: dict[str, Any] = Field(default_factory=dict, description="of the margin, e.g. {concentration: 0.333}")
 
@@ -63,6 +64,8 @@ class DataRecipe(Recipe):
 
     classes: int = Field(0, ge=0, description="only the first so many classes of a class set; 0: all")
     withhold: float = Field(0.0, ge=0, lt=0.5, description="share of the images kept out of training, for greedy plans")
+    images_each: int = Field(0, ge=0, description="of a person in a batch (balanced batches); 0: whoever comes")
+    bad_records: int = Field(0, ge=0, description="images that may be unreadable; the run lists them")
     views: ViewsRecipe = Field(default_factory=ViewsRecipe)
 
 
@@ -70,7 +73,7 @@ class ScheduleRecipe(Recipe):
     """The optimiser and its learning rate over one stage; steps are the optimiser's."""
 
     epochs: float = Field(20.0, gt=0, description="epochs in all; distill shares them among its stages")
-    batch: int = Field(128, ge=2, description="images that are computed at once")
+    batch: int = Field(128, ge=2, description="images that are computed at once, by all processes together")
     accumulate: int = Field(1, ge=1, description="batches a step; batch norm sees each by itself")
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(0.1, gt=0, description="peak rate; adamw wants about 0.001")
@@ -83,6 +86,7 @@ class ScheduleRecipe(Recipe):
     weight_decay: float = Field(5e-4, ge=0)
     decay_all: bool = Field(False, description="also biases, norms and PReLU slopes, as the CIFAR benchmarks do")
     clip: float = Field(5.0, gt=0, description="largest gradient norm of the network, and of a head")
+    shared_norm: bool = Field(False, description="batch norm over the batch of all processes, not each one's part")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of a mean of the student's weights that is kept, e.g. 0.999")
 
     @model_validator(mode="after")
@@ -104,6 +108,7 @@ class MachineRecipe(Recipe):
     compile: bool = Field(False, description="torch.compile; on a CPU it needs g++")
     threads: int = Field(0, ge=0, description="CPU threads of the network; 0: as many as cores")
     memory: float = Field(2.0, ge=0, description="GiB of decoded crops to keep; a larger set is decoded every epoch")
+    checkpoints: int = Field(2, ge=1, description="how many of the newest are kept")
     checkpoint_minutes: float = Field(10.0, gt=0, description="a checkpoint at least this often, and at every epoch")
 
 

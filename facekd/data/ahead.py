@@ -10,11 +10,13 @@ from typing import TypeVar
 
 AHEAD = 3
 """Batches that are read ahead of the network."""
+THREADS = 4
+"""Most threads that read: decoding releases the interpreter lock, so few of them keep a network fed."""
 T = TypeVar("T")
 
 
 def ahead(load: Callable[[int], T], count: int, batch: int) -> Iterator[list[T]]:
-    """Load item 0, 1, ... in threads, a few batches ahead of whoever takes them.
+    """Load item 0, 1, ... in threads, a few batches ahead of whoever takes them; one thread loads a batch.
 
     Args:
         load: gives an item; called from several threads.
@@ -22,13 +24,17 @@ def ahead(load: Callable[[int], T], count: int, batch: int) -> Iterator[list[T]]
         batch: items in a list; the last one may be shorter.
 
     Yields:
-        The items in order. What ``load`` raises is raised where its item is due.
+        The items in order. What ``load`` raises is raised where its batch is due.
     """
-    pending: deque[list[Future[T]]] = deque()
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for start in range(0, count, batch):
-            pending.append([pool.submit(load, index) for index in range(start, min(start + batch, count))])
+
+    def some(first: int) -> list[T]:
+        return [load(index) for index in range(first, min(first + batch, count))]
+
+    pending: deque[Future[list[T]]] = deque()
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        for first in range(0, count, batch):
+            pending.append(pool.submit(some, first))
             if len(pending) > AHEAD:
-                yield [item.result() for item in pending.popleft()]
+                yield pending.popleft().result()
         while pending:
-            yield [item.result() for item in pending.popleft()]
+            yield pending.popleft().result()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.findings import Finding, Level, examples
+from facekd.data.digests import repeated, shared
+from facekd.data.findings import EXAMPLES, Finding, Level, examples
 from facekd.data.folder import FolderFaces
 from facekd.data.record_faces import RecordFaces
 from facekd.data.survey import Survey
@@ -20,9 +21,10 @@ SKIN_MARGIN = 3.0
 
 def unreadable(seen: Survey) -> Findings:
     """Images that do not decode or are cut short."""
-    if bad := [reason for _, reason in sorted(seen.unreadable.items())]:
-        what = f"{len(bad)} of {len(seen.faces)} images in {seen.faces.path} cannot be read"
-        yield Finding("error", what, examples(bad), "restore these images or remove them, then pack again", len(bad))
+    if bad := seen.unreadable:
+        what = f"{bad} of {len(seen.faces)} images in {seen.faces.path} cannot be read"
+        advice = "restore these images or remove them, then pack again"
+        yield Finding("error", what, examples(seen.reasons, bad), advice, bad)
 
 
 def labels(seen: Survey) -> Findings:
@@ -33,7 +35,8 @@ def labels(seen: Survey) -> Findings:
         span = f"{len(gaps)} of 0 to {faces.identities - 1}"
         what = f"the labels of {faces.path} are not contiguous: {span} have no image"
         advice = "each costs the head a class that never trains; 'facekd pack' of this set numbers them anew"
-        yield Finding("warning", what, examples([f"label {gap}" for gap in gaps.tolist()]), advice, len(gaps))
+        places = examples([f"label {gap}" for gap in gaps[:EXAMPLES].tolist()], len(gaps))
+        yield Finding("warning", what, places, advice, len(gaps))
     if isinstance(faces, FolderFaces) and faces.empty:
         what = f"{len(faces.empty)} subfolders of {faces.path} hold no image; they get no label"
         advice = "remove them, or restore their images"
@@ -47,7 +50,7 @@ def near_empty(seen: Survey, few: int) -> Findings:
     if not len(small):
         return
     what = f"{len(small)} of {faces.identities} identities in {faces.path} have fewer than {few} images"
-    places = examples([f"{faces.names[label]} ({counts[label]})" for label in small.tolist()])
+    places = examples([f"{faces.names[label]} ({counts[label]})" for label in small[:EXAMPLES].tolist()], len(small))
     if len(small) == faces.identities:
         yield Finding("note", what, places, "right for distractors; a set to train on needs more a person", len(small))
     else:
@@ -58,21 +61,16 @@ def near_empty(seen: Survey, few: int) -> Findings:
 def duplicates(seen: Survey) -> Findings:
     """The same encoded bytes more than once: under one identity, and under several."""
     faces = seen.faces
-    first: dict[bytes, int] = {}
-    repeated: dict[bytes, list[int]] = {}
-    for index, digest in enumerate(seen.digests):
-        if digest and (earlier := first.setdefault(digest, index)) != index:
-            repeated.setdefault(digest, [earlier]).append(index)
-    crossing = [group for group in repeated.values() if len(set(faces.labels[group].tolist())) > 1]
-    within = [group for group in repeated.values() if len(set(faces.labels[group].tolist())) == 1]
-    if crossing:
+    pairs, several = repeated(seen.digests, faces.labels)
+    crossing, within = pairs[several], pairs[~several]
+    if len(crossing):
         what = f"{len(crossing)} images of {faces.path} stand under more than one identity"
         advice = "at most one of the labels is right: merge the identities if they are one person, or remove the images"
-        yield Finding("error", what, _alike(seen, crossing), advice, len(crossing))
-    if within:
+        yield Finding("error", what, _alike(seen, seen, crossing), advice, len(crossing))
+    if len(within):
         what = f"{len(within)} images of {faces.path} stand there more than once under the same identity"
         advice = "remove all but one of each; in a published test set leave them, and say so beside the figures"
-        yield Finding("warning", what, _alike(seen, within), advice, len(within))
+        yield Finding("warning", what, _alike(seen, seen, within), advice, len(within))
 
 
 def sizes(seen: Survey, size: int | None) -> Findings:
@@ -83,9 +81,10 @@ def sizes(seen: Survey, size: int | None) -> Findings:
 
     def found(wrong: NDArray[np.bool_], what: str, advice: str, level: Level = "warning") -> Findings:
         if wrong.any():
-            places = [f"{faces.where(i)} ({w}x{h})" for i, (h, w) in zip(readable[wrong], shapes[wrong], strict=True)]
-            said = f"{len(places)} of {len(faces)} images in {faces.path} {what}"
-            yield Finding(level, said, examples(places), advice, len(places))
+            odd = np.flatnonzero(wrong)
+            places = [f"{faces.where(readable[i])} ({shapes[i, 1]}x{shapes[i, 0]})" for i in odd[:EXAMPLES]]
+            said = f"{len(odd)} of {len(faces)} images in {faces.path} {what}"
+            yield Finding(level, said, examples(places, len(odd)), advice, len(odd))
 
     align = "they are no aligned crops; run 'facekd align' on the photographs they come from"
     yield from found(shapes[:, 0] != shapes[:, 1], "are not square", align, "error")
@@ -144,16 +143,15 @@ def between(one: Survey, other: Survey) -> Findings:
     pair = f"{one.faces.path} and {other.faces.path}"
     unnamed = [str(seen.faces.path) for seen in (one, other) if not _names(seen)]
     names = sorted(_names(one) & _names(other))
-    places = {digest: index for index, digest in enumerate(one.digests) if digest}
-    images = [(places[digest], index) for index, digest in enumerate(other.digests) if digest in places]
+    images = shared(one.digests, other.digests)
     if names:
         advice = "if one set trains and the other tests, remove these people from the training set"
         yield Finding("warning", f"{len(names)} names stand in both {pair}", examples(names), advice, len(names))
-    if images:
-        where = examples([f"{one.faces.where(i)} = {other.faces.where(j)}" for i, j in images])
+    if len(images):
         advice = "if one set trains and the other tests, remove these images, and their people, from the training set"
-        yield Finding("error", f"{len(images)} images stand in both {pair}", where, advice, len(images))
-    if not names and not images:
+        what = f"{len(images)} images stand in both {pair}"
+        yield Finding("error", what, _alike(one, other, images), advice, len(images))
+    if not names and not len(images):
         advice = "nothing to do"
         if unnamed:
             advice += f"; the names of {' and '.join(unnamed)} are numbers, so the same person would not show by name"
@@ -174,5 +172,6 @@ def _names(seen: Survey) -> set[str]:
     return {name for name in seen.faces.names if not name.strip().isdecimal()}
 
 
-def _alike(seen: Survey, groups: list[list[int]]) -> str:
-    return examples([" = ".join(seen.faces.where(index) for index in group[:2]) for group in groups])
+def _alike(one: Survey, other: Survey, pairs: NDArray[np.int64]) -> str:
+    first = [f"{one.faces.where(i)} = {other.faces.where(j)}" for i, j in pairs[:EXAMPLES].tolist()]
+    return examples(first, len(pairs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -91,7 +91,12 @@ def examine(sets: Sequence[FaceSet], size: int | None = None, few: int = 2) -> D
     seen = [survey(faces) for faces in sets]
     findings = [finding for one in seen for finding in _alone(one, size, few)]
     findings += [finding for one, other in combinations(seen, 2) for finding in checks.between(one, other)]
-    return Diagnosis([_summary(one) for one in seen], sorted(findings, key=lambda finding: _ORDER[finding.level]))
+    return Diagnosis([_summary(one) for one in seen], ranked(findings))
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first, then warnings, then notes; otherwise in the order given."""
+    return sorted(findings, key=lambda finding: _ORDER[finding.level])
 
 
 def _alone(seen: Survey, size: int | None, few: int) -> list[Finding]:
@@ -105,7 +110,7 @@ def _summary(seen: Survey) -> SetSummary:
     readable = np.flatnonzero(seen.sizes[:, 0])
     kinds, counts = np.unique(seen.sizes[readable], axis=0, return_counts=True)
     frequent = np.argsort(-counts, kind="stable").tolist()
-    tones = seen.tones[readable].mean(0) if len(readable) else None
+    tones = seen.tones[readable].mean(0, np.float64) if len(readable) else None
     return SetSummary(
         path=str(faces.path),
         images=len(faces),
@@ -114,6 +119,6 @@ def _summary(seen: Survey) -> SetSummary:
         median=float(np.median(each)),
         most=int(each.max()),
         sizes={f"{kinds[i][1]}x{kinds[i][0]}": int(counts[i]) for i in frequent},
-        unreadable=len(seen.unreadable),
+        unreadable=seen.unreadable,
         redness=None if tones is None else float(tones[0] - tones[2]),
     )

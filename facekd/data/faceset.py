@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facekd.data.imageset import ImageSet, Pixels
+import numpy as np
+
+from facekd.data.imageset import ImageSet, Pixels, Place, Subset, attempt
 from facekd.data.views import decode
 from facekd.errors import DataError
+
+MOST = 1 << 24
+"""People a set may have: a damaged label shall not fill the memory with names."""
+_BLOCK = 128
 
 
 class FaceSet(ImageSet):
@@ -39,29 +46,82 @@ class FaceSet(ImageSet):
         Raises:
             DataError: the bytes are no image; the message names it.
         """
-        return decode(self.read(index), self.where(index))
+        return decode(self.read(index), Place(self, index))
+
+    def several(self, index: Sequence[int]) -> Iterator[Pixels | DataError]:
+        """See `ImageSet.several`; many are read, then decoded: each goes faster where it is not interrupted."""
+        for first in range(0, len(index), _BLOCK):
+            block = index[first : first + _BLOCK]
+            for one, data in zip(block, [attempt(self.read, one) for one in block], strict=True):
+                if isinstance(data, DataError):
+                    yield data
+                    continue
+                try:
+                    yield decode(data, Place(self, one))
+                except DataError as problem:
+                    yield problem
+
+
+class FaceSubset(Subset, FaceSet):
+    """Some images of a face set, with all of its people.
+
+    Args:
+        whole: the set.
+        index: int64 [images], which of its images, in the order they shall have here.
+    """
+
+    whole: FaceSet
+
+    def read(self, index: int) -> bytes:
+        """See `FaceSet.read`."""
+        return self.content(index)
+
+
+def number_people(faces: FaceSet) -> list[str]:
+    """Names for people that are known by number only: the labels 0 to the highest, as text.
+
+    Raises:
+        DataError: a label is below 0 or above 2^24, which no set reaches.
+    """
+    wrong = np.flatnonzero((faces.labels < 0) | (faces.labels >= MOST))
+    if len(wrong):
+        first = int(wrong[0])
+        raise DataError(
+            f"{faces.where(first)} has the label {faces.labels[first]}, which numbers no person (0, 1, 2, ...); "
+            f"{len(wrong)} of {len(faces)} images are like this: write the set anew"
+        )
+    return [str(label) for label in range(int(faces.labels.max()) + 1)]
 
 
 def open_faces(path: Path | str) -> FaceSet:
-    """Open a face set: an InsightFace RecordIO folder (or its ``.rec`` file), or a folder with one subfolder a person.
+    """Open a face set, whichever container it lies in; `docs/data.md` describes them.
+
+    Args:
+        path: an InsightFace RecordIO folder or its ``.rec``; an LMDB environment; WebDataset shards (a ``.tar`` or a
+            folder of such); a folder with one subfolder a person.
 
     Raises:
         DataError: nothing there, or nothing in it that is a face set.
+        SetupError: the container's package is not installed.
     """
     from facekd.data.folder import FolderFaces
+    from facekd.data.lmdb_faces import LmdbFaces, find_environment
     from facekd.data.record_faces import RecordFaces, find_record_file
+    from facekd.data.webdataset import ShardFaces, find_shards
 
     path = Path(path)
+    understood = (
+        "give a folder with one subfolder a person, a RecordIO folder holding a .rec file, an LMDB folder holding "
+        "data.mdb, or WebDataset shards (.tar)"
+    )
     if not path.exists():
-        raise DataError(
-            f"{path} does not exist; give a folder with one subfolder a person, "
-            "or a RecordIO folder holding a .rec file"
-        )
-    record_file = find_record_file(path)
-    if record_file is not None:
+        raise DataError(f"{path} does not exist; {understood}")
+    if record_file := find_record_file(path):
         return RecordFaces(record_file)
+    if environment := find_environment(path):
+        return LmdbFaces(environment)
+    if shards := find_shards(path):
+        return ShardFaces(path, shards)
     if path.is_file():
-        raise DataError(
-            f"{path} is a file but no .rec; give a folder with one subfolder a person, or a RecordIO folder"
-        )
+        raise DataError(f"{path} is a file but no .rec, .lmdb or .tar; {understood}")
     return FolderFaces(path)

@@ -30,7 +30,13 @@ class Finding:
     count: int
 
 
-def examples(places: Sequence[str]) -> str:
-    """The first few of many places, and how many more there are."""
-    more = f" and {len(places) - EXAMPLES} more" if len(places) > EXAMPLES else ""
+def examples(places: Sequence[str], count: int | None = None) -> str:
+    """The first few of many places, and how many more there are.
+
+    Args:
+        places: all of them, or at least the first few.
+        count: of all; by default as many as are given.
+    """
+    count = len(places) if count is None else count
+    more = f" and {count - EXAMPLES} more" if count > EXAMPLES else ""
     return "; ".join(places[:EXAMPLES]) + more

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.errors import DataError
+
+T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 """One image, uint8 [height, width, 3], RGB."""
 
@@ -71,6 +76,10 @@ class ImageSet(ABC):
         """What image ``index`` is called wherever its container lies: a relative path with '/'; by default `where`."""
         return self.where(index)
 
+    def several(self, index: Sequence[int]) -> Iterator[Pixels | DataError]:
+        """What `pixels` gives for each of these images, or raises for it."""
+        return (attempt(self.pixels, one) for one in index)
+
     def fingerprint(self) -> Fingerprint:
         """Read every image once and hash the set's content (about 1 GB/s)."""
         digest = hashlib.sha256()
@@ -79,6 +88,26 @@ class ImageSet(ABC):
             digest.update(b"%d %d\n" % (label, len(data)))
             digest.update(data)
         return Fingerprint(digest.hexdigest(), self.classes, len(self))
+
+
+def attempt(read: Callable[[int], T], index: int) -> T | DataError:
+    """What ``read`` gives for an image, or the DataError it raises."""
+    try:
+        return read(index)
+    except DataError as problem:
+        return problem
+
+
+class Place:
+    """Where an image lies, spelled only when somebody asks: `ImageSet.where` as an object with a text."""
+
+    __slots__ = ("images", "index")
+
+    def __init__(self, images: ImageSet, index: int) -> None:
+        self.images, self.index = images, index
+
+    def __str__(self) -> str:
+        return self.images.where(self.index)
 
 
 class Subset(ImageSet):
@@ -96,6 +125,10 @@ class Subset(ImageSet):
     def pixels(self, index: int) -> Pixels:
         """See `ImageSet.pixels`."""
         return self.whole.pixels(int(self.index[index]))
+
+    def several(self, index: Sequence[int]) -> Iterator[Pixels | DataError]:
+        """See `ImageSet.several`."""
+        return self.whole.several(self.index[index].tolist())
 
     def content(self, index: int) -> bytes:
         """See `ImageSet.content`."""

@@ -63,7 +63,7 @@ def pack(source: FaceSet, out: Path) -> Packed:
             a line break; too many records. Nothing is written then.
         SetupError: the disk is full.
     """
-    _refuse_unwritable_folder(out)
+    refuse_taken(out)
     used, labels = np.unique(source.labels, return_inverse=True)
     names = [source.names[label] for label in used.tolist()]
     _refuse_unwritable(source, names)
@@ -75,7 +75,12 @@ def pack(source: FaceSet, out: Path) -> Packed:
     return Packed(out, len(source), len(names), size, source.identities - len(names))
 
 
-def _refuse_unwritable_folder(out: Path) -> None:
+def refuse_taken(out: Path) -> None:
+    """Refuse a folder that `pack` would not write to.
+
+    Raises:
+        DataError: it is a file, or holds a packed set already.
+    """
     if out.is_file():
         raise DataError(f"{out} is a file; give the folder that the set is to be written to")
     present = [name for name in FILES if (out / name).exists()]
@@ -98,21 +103,22 @@ def _write_records(source: FaceSet, labels: NDArray[np.int64], records: Path, in
     order = np.argsort(labels, kind="stable")
     ends = 1 + np.cumsum(np.bincount(labels))
     images, identities = len(order), len(ends)
-    sizes, unreadable = np.zeros((images, 2), np.int64), list[str]()
+    sizes, unreadable, listed = np.zeros((images, 2), np.int32), 0, list[str]()
     with records.open("wb") as record_file, index.open("w", encoding="ascii", newline="\n") as index_file:
         writer = RecordWriter(record_file, index_file)
         writer.write(0, Header(0.0, 0, vector=(images + 1, images + 1 + identities)))
         with progress("pack", images) as advance:
-            for key, (place, loaded) in enumerate(zip(order.tolist(), _load(source, order), strict=True), 1):
+            for key, (place, loaded) in enumerate(zip(order, _load(source, order), strict=True), 1):
                 if isinstance(loaded, DataError):
-                    unreadable.append(str(loaded))
+                    unreadable += 1
+                    listed += [str(loaded)] if unreadable <= NAMED else []
                 else:
                     data, sizes[place] = loaded
                     writer.write(key, Header(float(labels[place]), key), data)
                 advance(1, "")
         if unreadable:
-            what = f"{len(unreadable)} of {images} images cannot be read"
-            raise _refusal(what, unreadable[:NAMED], len(unreadable), "Remove or replace them")
+            what = f"{unreadable} of {images} images cannot be read"
+            raise _refusal(what, listed, unreadable, "Remove or replace them")
         for key, (first, end) in enumerate(pairwise([1, *ends.tolist()]), images + 1):
             writer.write(key, Header(0.0, key, vector=(first, end)))
     return _common_side(source, sizes)
@@ -134,7 +140,7 @@ def _load(source: FaceSet, order: NDArray[np.int64]) -> Iterator[tuple[bytes, tu
             yield from pool.map(load, order[start : start + _AHEAD].tolist())
 
 
-def _common_side(source: FaceSet, sizes: NDArray[np.int64]) -> int:
+def _common_side(source: FaceSet, sizes: NDArray[np.int32]) -> int:
     """The side all images share; the size most of them have is taken as the one that was meant."""
     found, counts = np.unique(sizes, axis=0, return_counts=True)
     height, width = found[counts.argmax()].tolist()

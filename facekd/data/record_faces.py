@@ -59,11 +59,11 @@ class RecordFaces(FaceSet):
         Raises:
             DataError: the record is damaged or cut short.
         """
-        return self._file.record(int(self._rows[index]))[1]
+        return self._file.image(self._rows[index])
 
     def where(self, index: int) -> str:
         """The ``.rec``, the record's key and its byte."""
-        return self._file.where(int(self._rows[index]))
+        return self._file.where(self._rows[index])
 
     def name(self, index: int) -> str:
         """The person and the record's key, as ``PERSON/KEY``."""
@@ -76,13 +76,15 @@ class RecordFaces(FaceSet):
         Raises:
             DataError: an identity record is damaged or holds no range.
         """
-        ranges = [_pair(self._file, row, "the range of a person's records") for row in self._identity_rows.tolist()]
-        return np.array(ranges, np.int64).reshape(-1, 2)
+        ranges = np.empty((len(self._identity_rows), 2), np.int64)
+        for place, row in enumerate(self._identity_rows):
+            ranges[place] = _pair(self._file, row, "the range of a person's records")
+        return ranges
 
 
-def _images_and_identities(file: RecordFile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _images_and_identities(file: RecordFile) -> tuple[range, range]:
     """Rows of the image records and of the identity records."""
-    rows = np.arange(len(file), dtype=np.int64)
+    rows = range(len(file))
     if file.keys[0] != 0:
         return rows, rows[:0]
     header, image = file.record(0)
@@ -107,13 +109,13 @@ def _pair(file: RecordFile, row: int, meaning: str) -> tuple[int, int]:
     return int(vector[0]), int(vector[1])
 
 
-def _identity_numbers(file: RecordFile, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    labels = file.labels(rows)
+def _identity_numbers(file: RecordFile, rows: range) -> NDArray[np.int64]:
+    labels = file.labels(np.arange(rows.start, rows.stop))
     wrong = np.flatnonzero(~((labels >= 0) & (labels < EXACT) & (labels == np.floor(labels))))
     if len(wrong):
         first = int(wrong[0])
         raise DataError(
-            f"{file.where(int(rows[first]))} has the label {labels[first]:g}, which numbers no identity (0, 1, 2, …); "
+            f"{file.where(rows[first])} has the label {labels[first]:g}, which numbers no identity (0, 1, 2, …); "
             f"{len(wrong)} of {len(rows)} images are like this. Is it a face set? If so, pack it again from the images"
         )
     return labels.astype(np.int64)

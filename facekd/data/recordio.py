@@ -8,9 +8,9 @@ magic number at a multiple of 4 bytes, the writer ends a part there and leaves t
 from __future__ import annotations
 
 import mmap
-import re
+import os
 import struct
-import warnings
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -18,6 +18,7 @@ from typing import BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.record_index import read_index
 from facekd.errors import DataError
 
 _MAGIC_WORD = 0xCED7230A
@@ -28,7 +29,9 @@ LONGEST = (1 << 29) - 1
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _FRAME = struct.Struct("<4sI")
 _HEADER = struct.Struct("<IfQQ")
-_INDEX_LINE = re.compile(r"\s*\d{1,18}\s+\d{1,18}\s*")
+_BEGIN = struct.Struct("<4sII")
+_MUCH = 1 << 20
+CHUNK = 4096  # records whose labels are looked up at once
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class RecordWriter:
 
 
 class RecordFile:
-    """A ``.rec`` with its ``.idx``, mapped into memory; safe to read from many threads.
+    """A ``.rec`` with its ``.idx``; safe to read from many threads, and of the ``.rec`` nothing stays in memory.
 
     Attributes:
         path: the ``.rec``.
@@ -102,15 +105,15 @@ class RecordFile:
 
     def __init__(self, path: Path) -> None:
         self.path, self.index = path, path.with_suffix(".idx")
-        self.keys, self.offsets = _read_index(self.index)
+        self.keys, self.offsets = read_index(self.index)
         try:
-            with path.open("rb") as handle:
-                self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+            self._file = path.open("rb", buffering=0)
+            weakref.finalize(self, self._file.close)
+            self._size = len(self._mapped())
         except (OSError, ValueError) as problem:  # ValueError: an empty file cannot be mapped
             raise DataError(f"{path} is missing, empty or unreadable ({problem}); copy it again") from problem
-        self._words: NDArray[np.uint32] = np.frombuffer(self._map, "<u4", count=len(self._map) // 4)
         last = int(self.offsets.argmax())
-        if self.offsets[last] + _FRAME.size > len(self._map):
+        if self.offsets[last] + _FRAME.size > self._size:
             raise self._cut_short(last)
 
     def __len__(self) -> int:
@@ -125,18 +128,18 @@ class RecordFile:
         """Everything in a record, its parts joined.
 
         Raises:
-            DataError: the file ends inside the record, or no record begins where the index says.
+            DataError: the file ends inside the record, no record begins where the index says, or the disk fails.
         """
         begin, parts = int(self.offsets[row]), list[bytes]()
-        while begin + _FRAME.size <= len(self._map):
-            magic, word = _FRAME.unpack_from(self._map, begin)
+        while begin + _FRAME.size <= self._size:
+            magic, word = _FRAME.unpack(self._read(row, begin, _FRAME.size))
             kind, length = word >> 29, word & LONGEST
             if magic != MAGIC or kind not in ((_MIDDLE, _LAST) if parts else (_WHOLE, _FIRST)):
                 raise self._damaged(row, "no record begins there")
             begin += _FRAME.size
-            if begin + length > len(self._map):
+            if begin + length > self._size:
                 break
-            parts.append(self._map[begin : begin + length])
+            parts.append(self._read(row, begin, length))
             if kind in (_WHOLE, _LAST):
                 return MAGIC.join(parts)
             begin += length  # only a last part is padded, the others end at a multiple of 4
@@ -156,14 +159,36 @@ class RecordFile:
         vector = struct.unpack_from(f"<{count}f", payload, _HEADER.size)
         return Header(label, number, number2, vector), payload[end:]
 
+    def image(self, row: int) -> bytes:
+        """The encoded image of a record, where all goes well in one read; training spends its time here.
+
+        Raises:
+            DataError: as `record`.
+        """
+        begin = int(self.offsets[row])
+        after = int(self.offsets[row + 1]) if row + 1 < len(self.offsets) else self._size
+        start = _FRAME.size + _HEADER.size
+        data = os.pread(self._file.fileno(), min(max(after - begin, start), _MUCH), begin)
+        if len(data) >= start:
+            magic, word, count = _BEGIN.unpack_from(data)
+            end = _FRAME.size + (word & LONGEST)
+            if magic == MAGIC and word >> 29 == _WHOLE and start + 4 * count <= end <= len(data):
+                return data[start + 4 * count : end]
+        return self.record(row)[1]  # in parts, not followed by the next one, or damaged
+
     def labels(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The label, or the first component of a vector label, of many records: int64 rows [n] to float32 [n].
 
         Raises:
             DataError: as `record`.
         """
-        begin, last = self.offsets[rows] // 4, len(self._words) - 1
-        magic, word, count, label, first = (self._words[np.minimum(begin + step, last)] for step in (0, 1, 2, 3, 8))
+        starts = range(0, max(1, len(rows)), CHUNK)
+        return np.concatenate([self._labels(rows[start : start + CHUNK]) for start in starts])
+
+    def _labels(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        words = np.frombuffer(self._mapped(), "<u4", count=self._size // 4)
+        begin, last = self.offsets[rows] // 4, len(words) - 1
+        magic, word, count, label, first = (words[np.minimum(begin + step, last)] for step in (0, 1, 2, 3, 8))
         labels = np.where(count > 0, first, label).view(np.dtype("<f4"))
         whole = (magic == _MAGIC_WORD) & (word >> 29 == _WHOLE) & (begin + 7 + (count > 0) <= last)
         whole &= (word & LONGEST) >= _HEADER.size + 4 * count.astype(np.int64)
@@ -172,30 +197,22 @@ class RecordFile:
             labels[position] = header.vector[0] if header.vector else header.label
         return labels
 
+    def _mapped(self) -> mmap.mmap:
+        """The file in memory, for a short while: what is read of it counts as ours."""
+        return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def _read(self, row: int, start: int, count: int) -> bytes:
+        try:
+            data = os.pread(self._file.fileno(), count, start)
+        except OSError as problem:
+            raise self._damaged(row, f"it cannot be read ({problem.strerror})") from problem
+        if len(data) < count:
+            raise self._cut_short(row)
+        return data
+
     def _cut_short(self, row: int) -> DataError:
-        return self._damaged(row, f"the file ends inside or before it, at byte {len(self._map)}")
+        return self._damaged(row, f"the file ends inside or before it, at byte {self._size}")
 
     def _damaged(self, row: int, what: str) -> DataError:
         cause = f"{self.path.name} is damaged or cut short, or {self.index.name} belongs to another file"
         return DataError(f"{self.where(row)}: {what}. {cause}; copy both again from where they came from")
-
-
-def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys (ascending) and offsets from lines ``key, tab, offset``."""
-    if not path.is_file() or path.stat().st_size == 0:
-        raise DataError(f"{path} is missing or empty; copy it from where the .rec came from")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # numpy before 2.3 only warns that it cut 2.5 to 2
-            table = np.loadtxt(path, np.int64, comments=None, ndmin=2, encoding="latin-1")
-    except (ValueError, OverflowError, DeprecationWarning):
-        table = np.zeros((0, 0), np.int64)
-    if table.shape[1:] != (2,) or table.min() < 0:
-        lines = path.read_text(encoding="latin-1").splitlines()
-        number, line = next(((n, text) for n, text in enumerate(lines, 1) if not _INDEX_LINE.fullmatch(text)), (1, ""))
-        raise DataError(f"{path}, line {number}: {line[:40]!r} is not 'key, tab, offset' in numbers; copy it again")
-    keys, offsets = np.ascontiguousarray(table[table[:, 0].argsort(kind="stable")].T)
-    repeated = np.flatnonzero(keys[1:] == keys[:-1])
-    if len(repeated):
-        raise DataError(f"{path} lists record {keys[repeated[0]]} twice ({len(repeated)} repeats); copy it again")
-    return keys, offsets

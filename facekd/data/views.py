@@ -12,12 +12,12 @@ Crops = NDArray[np.uint8]
 """Aligned faces, uint8 [images, size, size, 3], RGB: the only form in which images travel through facekd."""
 
 
-def decode(data: bytes, where: str) -> NDArray[np.uint8]:
+def decode(data: bytes, where: object) -> NDArray[np.uint8]:
     """Decode an image.
 
     Args:
         data: JPEG, PNG, BMP or WebP bytes.
-        where: how a person finds the image, for the error.
+        where: its text says how a person finds the image, for the error.
 
     Returns:
         uint8 [height, width, 3], RGB.
@@ -25,10 +25,10 @@ def decode(data: bytes, where: str) -> NDArray[np.uint8]:
     Raises:
         DataError: the bytes are no image.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if image is None:
         raise DataError(f"{where} does not decode as an image; remove it or replace it with a readable one")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(image, np.uint8)
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -39,6 +39,7 @@ class Loss(nn.Module, ABC):
         features: whether it looks at `Answer.features`; the teacher of a closed set must then run live.
         logits: whether its formula is one of class probabilities, so that embeddings make no sense in it.
         faces: whether its formula is one of embeddings and people, so that logits make no sense in it.
+        remembers: whether its buffers keep what earlier batches showed; processes do not share these.
         lessons: epochs of lessons before each new teacher is followed; need not be whole.
         prepared: the parts that learn in lessons.
     """
@@ -55,6 +56,7 @@ class Loss(nn.Module, ABC):
     features: ClassVar[bool] = False
     logits: ClassVar[bool] = False
     faces: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
     lessons: float = 0.0
 
     def __init__(self, student: Answer, teacher: Answer, size: Size) -> None:

@@ -23,6 +23,7 @@ from facekd.methods.lessons import give_lessons
 from facekd.methods.mixture import LABELS, Mixture
 from facekd.models.registry import Network
 from facekd.models.taps import Tapped, aside, blank
+from facekd.ranks import place
 from facekd.route.teacher import Teacher
 from facekd.training.method import Method, Stage
 
@@ -56,6 +57,7 @@ class Distillation(Method):
         self.projection = nn.Identity() if own == theirs else nn.Linear(own, theirs, bias=False)
         self._ask = Tapped(student, taps) if mixture.looks_inside(head.closed) else lambda x: Answer(student(x))
         self.distances = self._losses(self._aside(blank(student)), self._features(sample))
+        _check_memories(self.distances)
         if pupils(self.distances):
             self.register_buffer("taught", torch.tensor(-1))
         scored = LABELS in self.terms
@@ -69,7 +71,7 @@ class Distillation(Method):
         lessons = self._lessons()
         if lessons and int(self.taught) != stage.anchors[-1]:  # a resumed run finds what was learnt in its checkpoint
             for loss, teacher in lessons:
-                give_lessons(loss, teacher, self._loader, self.taught.device)
+                give_lessons(loss, teacher, self._loader.whole(), self.taught.device)
             self.taught.fill_(stage.anchors[-1])
 
     def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
@@ -131,6 +133,14 @@ def weighed(weights: Mapping[str, float], losses: nn.ModuleDict, own: Answer, ot
             question: Question) -> dict[str, Tensor]:
     """The terms of the losses that have a weight, each multiplied by it; ``own`` receives the gradient."""
     return {name: weights[name] * loss(own, other, question) for name, loss in losses.items() if name in weights}
+
+
+def _check_memories(losses: nn.ModuleDict) -> None:
+    """What a loss remembers of the images it was shown is not told to other processes."""
+    names = [name for name, loss in losses.items() if isinstance(loss, Loss) and loss.remembers]
+    if names and place()[1] > 1:
+        raise ModelError(f"losses.{names[0]} remembers what earlier batches showed it, which several processes do not "
+                         "share; train in one process, or leave it out")
 
 
 def _check(terms: Mapping[str, LossRecipe], closed: bool) -> None:

@@ -21,6 +21,7 @@ class Labels(Method):
     """
 
     student: Network
+    uses_all = True
 
     def __init__(self, student: Network, recipe: HeadRecipe, classes: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ selects a subgraph of the teacher by the KL to its outputs. The rest is our read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from facekd.methods.subgraphs import Budget
 from facekd.models.resnet_cifar import ResNet
 from facekd.models.resnet_found import LEAST, Layout
 from facekd.route.teacher import Teacher
-from facekd.training.method import Method
+from facekd.training.method import Method, Turn
 
 
 class Search(Method):
@@ -69,13 +69,16 @@ class Search(Method):
         self.register_buffer("met", torch.tensor(0.0))
         self.register_buffer("history", torch.zeros(epochs, 2))
 
-    def turns(self, batch: Batch, done: float) -> Iterator[dict[str, Tensor]]:
-        """See `Method.turns`; the gates shrink, or are put back, once the optimiser has stepped."""
-        before = [gate.detach().clone() for gate, _ in self._gates]
-        yield self.losses(batch, done)
+    def turns(self, batch: Batch, done: float) -> list[Turn]:
+        """See `Method.turns`."""
+        self._rested = [gate.detach().clone() for gate, _ in self._gates]
+        return super().turns(batch, done)
+
+    def stepped(self, done: float) -> None:
+        """See `Method.stepped`: the gates shrink, or, within the budget, are put back where they were."""
         if self.met:
             with torch.no_grad():
-                for (gate, _), rested in zip(self._gates, before, strict=True):
+                for (gate, _), rested in zip(self._gates, self._rested, strict=True):
                     gate.copy_(rested)
         else:
             self.shrink(self._rate(done))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ from facekd.methods.distillation import Distillation, pupils, weighed
 from facekd.methods.mixture import LABELS, Mixture
 from facekd.models.registry import Network
 from facekd.models.taps import Tapped, aside, blank
+from facekd.ranks import mean
 from facekd.route.teacher import Teacher
+from facekd.training.method import Turn
 
 
 class Together(Distillation):
@@ -72,11 +74,13 @@ class Together(Distillation):
         """See `Method.networks`: the student and the teacher."""
         return [self.student, self.partner]
 
-    def turns(self, batch: Batch, done: float) -> Iterator[dict[str, Tensor]]:
+    def turns(self, batch: Batch, done: float) -> list[Turn]:
         """See `Method.turns`: ``teacher.NAME`` for the teacher's terms, then the student's."""
+        return [lambda: self._partner_losses(batch, done), lambda: self.losses(batch, done)]
+
+    def _partner_losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
         terms = self._mutual_terms(batch, done) if self._mutual else self._drawn_terms(batch)
-        yield {f"teacher.{name}": term for name, term in terms.items()}
-        yield self.losses(batch, done)
+        return {f"teacher.{name}": term for name, term in terms.items()}
 
     def _drawn_terms(self, batch: Batch) -> dict[str, Tensor]:
         """ProKT: labels, and the distance to the student."""
@@ -86,8 +90,8 @@ class Together(Distillation):
         # kl(x, y) is KL(y || x): the student's distribution stands first.
         distance = kl(outputs, there).mean() if self._closed else cosine(outputs, there)
         if recipe.mode == "dual":
-            beta = self.beta.clone()
-            self.beta.copy_((beta + recipe.step * (distance.detach() - recipe.slack)).clamp(min=0))
+            beta, apart = self.beta.clone(), mean(distance.detach().clone())
+            self.beta.copy_((beta + recipe.step * (apart - recipe.slack)).clamp(min=0))
             return {LABELS: labels, "pull": beta * (distance - recipe.slack)}
         return {LABELS: (1 - recipe.pull if self._closed else 1) * labels, "pull": recipe.pull * distance}
 

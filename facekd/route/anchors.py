@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from facekd import ranks
 from facekd.data.imageset import Fingerprint
 from facekd.data.loader import Loader
 from facekd.errors import RouteError
@@ -79,15 +80,19 @@ class Anchors:
         else:
             size, dimension = about.size, about.outputs
         self._check_size(size)  # also where a cache is there: it may be of crops made at the teacher's size
-        return CachedTeacher(dimension, lambda slot: self._slot_file(point, slot))
+        beside = self.loader.augmentation.beside
+        return CachedTeacher(dimension, lambda slot: self._slot_file(point, slot), beside)
 
     def _slot_file(self, point: int, slot: int) -> Path:
         anchor, kind = self.route.points[point].sha256, "float16" if self.kind == "off" else self.kind
         versions = self.loader.augmentation.key
         file = slot_file(self.route.folder / "cache", anchor, self.fingerprint, versions, slot, kind)
-        if not file.exists():
+        if not ranks.told(file.exists):
             teacher = self._live(point)
-            write_slot(teacher, self._loader_for(teacher), slot, file, kind, self.machine.device)
+            loader = self._loader_for(teacher)
+            if ranks.leads() or loader.place[1] > 1:
+                write_slot(teacher, loader, slot, file, kind, self.machine.device)
+            ranks.wait()
         return file
 
     def _live(self, point: int) -> LiveTeacher:
@@ -108,7 +113,8 @@ class Anchors:
         if teacher.size == own.size:
             return own
         self._check_size(teacher.size)
-        return Loader(own.images, teacher.size, own.batch, 0, own.augmentation, own.memory, self.machine.device)
+        return Loader(own.images, teacher.size, own.batch, 0, own.augmentation, own.memory, self.machine.device,
+                      own.place, bad=own.bad)
 
     def _check_size(self, size: int) -> None:
         if size != self.loader.size and not self.loader.augmentation.scales:

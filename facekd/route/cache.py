@@ -5,20 +5,22 @@ One file holds one slot, the version of every image that an epoch shows (or, for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facekd import files
+from facekd import files, ranks
 from facekd.answers import Answer
 from facekd.data.imageset import Fingerprint
 from facekd.data.loader import Batch, Loader
 from facekd.errors import RouteError
 from facekd.progress import progress
+from facekd.ranks import part
 from facekd.route.teacher import LiveTeacher, Teacher
 
 Kind = Literal["float16", "float32"]
@@ -31,10 +33,13 @@ class CachedTeacher(Teacher):
     Args:
         dimension: length of the outputs.
         slot_file: gives the file of a slot, made if need be; asked once for each.
+        beside: the slots that are asked for together with one, see `Augmentation.beside`; so that all processes ask at
+            the same time, whatever is in their part of a batch.
     """
 
-    def __init__(self, dimension: int, slot_file: Callable[[int], Path]) -> None:
-        self.dimension, self._slot_file = dimension, slot_file
+    def __init__(self, dimension: int, slot_file: Callable[[int], Path],
+                 beside: Callable[[int], Sequence[int]] = lambda slot: (slot,)) -> None:
+        self.dimension, self._slot_file, self._beside = dimension, slot_file, beside
         self._slots: dict[int, Values] = {}
 
     def answer(self, batch: Batch) -> Answer:
@@ -43,7 +48,7 @@ class CachedTeacher(Teacher):
         outputs = np.empty((len(index), self.dimension), np.float32)
         for slot in np.unique(slots).tolist():
             if slot not in self._slots:
-                self._slots[slot] = read_slot(self._slot_file(slot))
+                self._slots |= {one: read_slot(self._slot_file(one)) for one in self._beside(slot)}
             rows = slots == slot
             outputs[rows] = self._slots[slot][index[rows]]
         return Answer(torch.from_numpy(outputs).to(batch.images.device))
@@ -79,6 +84,8 @@ def read_slot(file: Path) -> Values:
 def write_slot(teacher: LiveTeacher, loader: Loader, slot: int, file: Path, kind: Kind, device: torch.device) -> None:
     """Compute an anchor's outputs for one version of every image: [images, dimension].
 
+    Where processes share the loader's images, all call this together, and each computes its part.
+
     Args:
         teacher: the live anchor.
         loader: of the image set, at the teacher's size.
@@ -91,20 +98,34 @@ def write_slot(teacher: LiveTeacher, loader: Loader, slot: int, file: Path, kind
         RouteError: an output does not fit the type (an untrained or diverged anchor).
         SetupError: the disk is full.
     """
-    images = len(loader.images)
     head = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False,
-            "shape": (images, teacher.dimension)}
-    with (
-        files.atomic(file) as temporary, temporary.open("wb") as handle,  # a full disk kills a writer of memory maps
-        progress(f"teacher cache {slot}", images) as advance,
-    ):
-        np.lib.format.write_array_header_1_0(handle, head)
+            "shape": (len(loader.images), teacher.dimension)}
+    rank, world = loader.place
+    parts = [file, *(file.with_name(f"{file.name}.part{other}") for other in range(1, world))]
+    with files.atomic(parts[rank]) as temporary, temporary.open("wb") as handle:
+        # A full disk kills a writer of memory maps, so rows are appended.
+        if rank == 0:
+            np.lib.format.write_array_header_1_0(handle, head)
+        _write_rows(teacher, loader, slot, handle, kind, device)
+        if rank == 0:
+            ranks.wait()
+            for other in parts[1:]:
+                with other.open("rb") as rows:
+                    shutil.copyfileobj(rows, handle)
+                other.unlink()
+    if rank:
+        ranks.wait()
+
+
+def _write_rows(teacher: LiveTeacher, loader: Loader, slot: int, handle: BinaryIO, kind: Kind, device: torch.device
+                ) -> None:
+    own = part(len(loader.images), *loader.place)
+    with progress(f"teacher cache {slot}", len(own)) as advance:
         for batch in loader.slot(slot):
             outputs = teacher.answer(batch.to(device)).outputs.cpu().numpy().astype(kind)
             if not np.isfinite(outputs).all():
                 raise RouteError(
-                    f"an anchor's outputs do not fit {kind} (cache {file.name}); "
-                    "use cache=float32, or plan without this point"
+                    f"an anchor's outputs do not fit {kind}; use cache=float32, or plan without this point"
                 )
             handle.write(outputs.tobytes())
             advance(len(batch.index), "")

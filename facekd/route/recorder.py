@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from facekd.models.registry import Network
+from facekd.ranks import leads
 from facekd.route.route import Route
 from facekd.runs import Run
 from facekd.training.loop import Moment
@@ -24,7 +25,7 @@ class Recorder:
         self.route = Route.open(run.path) if (run.route / "route.json").exists() else Route(run.route, network.spec)
 
     def __call__(self, moment: Moment) -> None:
-        """Record the network as it is at ``moment``, if that is worth a point."""
-        if self.every and (moment.reason != "epoch" or moment.step % self.interval == 0):
+        """Record the network as it is at ``moment``, if that is worth a point; one process does it for all."""
+        if leads() and self.every and (moment.reason != "epoch" or moment.step % self.interval == 0):
             self.route.record(self.network, moment.step, moment.epoch, moment.learning_rate, moment.reason,
                               moment.metrics)

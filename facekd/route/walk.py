@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from facekd import ranks
 from facekd.route.plan import Leg, Plan
 from facekd.route.route import Route
 from facekd.training.method import Stage
@@ -26,20 +27,22 @@ class Walk:
         route: of the plan.
         file: where the plan of this run is kept; one that is there is continued.
         epochs: of the whole training.
-        distances: for a greedy plan, asked at the end of a leg.
+        distances: for a greedy plan, asked at the end of a leg; the same for all processes.
     """
 
     def __init__(self, plan: Plan, route: Route, file: Path, epochs: float, distances: Distances) -> None:
         self.route, self.file, self.epochs, self._distances = route, file, epochs, distances
         self.plan = Plan.read(file)[0] if file.exists() else plan
-        if not file.exists():
+        ranks.wait()  # until all have looked
+        if not file.exists() and ranks.leads():
             plan.write(file)
 
     def __call__(self, number: int) -> Stage:
         """Stage ``number``, from 0; of a greedy plan the next one is chosen by the student as it is now."""
         if number >= len(self.plan.legs):
             self.plan = self._grown()
-            self.plan.write(self.file)
+            if ranks.leads():
+                self.plan.write(self.file)
         legs = self.plan.legs[: number + 1]
         last = self.plan.growth is None and number == len(self.plan.legs) - 1
         until = self.epochs if last else self.epochs * sum(leg.share for leg in legs)

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facekd.models.registry import Network
 from facekd.models.weights import save_model
+from facekd.ranks import leads
 from facekd.runs import Run
 
 
@@ -30,11 +31,13 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel | None:
 
 
 def save_student(run: Run, student: Network, average: AveragedModel | None) -> None:
-    """Write a trained student, and beside it the mean of its weights where there is one.
+    """Write a trained student, and beside it the mean of its weights where there is one; one process does it for all.
 
     Raises:
         SetupError: the disk is full.
     """
+    if not leads():
+        return
     if average is not None:
         save_model(cast(Network, average.module), run.model.with_name("model.ema.safetensors"))
     save_model(student, run.model)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from facekd import files
+from facekd import files, ranks
 from facekd.data.loader import Loader
-from facekd.errors import FacekdError
+from facekd.errors import FacekdError, SetupError
 from facekd.runs import Run
 
 NAME = "not_finite"
@@ -62,19 +63,27 @@ class Guard:
         if not bad:
             self._done = self._done[-1:]  # a last gradient may turn out later to have spoilt the weights
             return
-        first = next((done for done in self._done if not _finite(done)), self._done[-1])
+        # Every process remembers the same steps, and sees its own part of their figures.
+        spoilt = ranks.mean(torch.tensor([float(not _finite(done)) for done in self._done])).nonzero()
+        first = self._done[int(spoilt[0]) if len(spoilt) else -1]
+        try:
+            kept = f"is kept in {self._keep(first)}"
+        except SetupError as problem:
+            kept = f"could not be kept ({problem})"
         raise FacekdError(
-            f"{self._run.path}: {', '.join(bad)} is no longer finite at step {first.step}, whose batch is kept in "
-            f"{self._keep(first)}. The checkpoint before is kept; try a lower schedule.learning_rate, a longer "
+            f"{self._run.path}: {', '.join(bad)} is no longer finite at step {first.step}, whose batch {kept}. "
+            "The checkpoint before is kept; try a lower schedule.learning_rate, a longer "
             "schedule.warmup or machine.precision=float32 in a new run folder"
         )
 
     def _keep(self, done: Done) -> Path:
-        batch = next(self._loader.run(done.step - 1, 1))
         path = self._run.path / f"{NAME}.safetensors"
+        values = {name: float(ranks.mean(value.float())) for name, value in done.figures.items()}
+        if not ranks.leads():
+            return path
+        batch = next(self._loader.whole().run(done.step - 1, 1))
         tensors = {"images": batch.images, "labels": batch.labels, "index": batch.index, "slot": batch.slot}
         files.write_bytes(path, save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
-        values = {name: float(value) for name, value in done.figures.items()}
         files.write_json(path.with_suffix(".json"), {
             "step": done.step, "epoch": done.step / self._loader.steps, "stage": done.stage,
             "learning_rate": done.learning_rate,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from facekd import runs
+from facekd import ranks, runs
 from facekd.config import MachineRecipe, ScheduleRecipe
-from facekd.data.loader import Batch, Loader
+from facekd.data.loader import Loader
 from facekd.progress import Advance, progress
 from facekd.training import checkpoint
 from facekd.training.checkpoint import Position
@@ -23,8 +24,11 @@ from facekd.training.guard import Done, Guard
 from facekd.training.log import Log
 from facekd.training.machine import Machine
 from facekd.training.method import Method, Stage
-from facekd.training.optimizers import create_optimizer
+from facekd.training.replicas import share_statistics
 from facekd.training.schedule import drops, learning_rate
+from facekd.training.shards import own_optimizer, whole_optimizer, whole_state
+from facekd.training.shared_norm import share_norms
+from facekd.training.steps import Stepper
 
 LOG_STEPS = 20
 """Steps between two lines of ``log.jsonl``."""
@@ -78,7 +82,7 @@ class Trainer:
         self.run, self.method, self.stages, self.loader, self.schedule = run, method, stages, loader, schedule
         self.machine, self.on_moment = Machine(machine), on_moment
         self.scaler, self.guard = self.machine.scaler(), Guard(run, loader)
-        self.checkpoint_seconds = 60 * machine.checkpoint_minutes
+        self.checkpoint_seconds, self.keep = 60 * machine.checkpoint_minutes, machine.checkpoints
         self.steps = max(1, round(schedule.epochs * loader.steps))
 
     def fit(self) -> None:
@@ -90,10 +94,12 @@ class Trainer:
         self.method.to(self.machine.device)
         for network in self.method.networks:
             self.machine.prepare(network)
+            if self.schedule.shared_norm:
+                share_norms(network, self.machine.device)
         self.average = averaged(self.method.student, self.schedule.ema)
         position, optimizer_state = Position(0, 0, 0), None
-        if self.run.checkpoint.exists():
-            position, states = checkpoint.restore(self.run.checkpoint, self.method)
+        if found := checkpoint.restore(self.run.checkpoints, self.method):
+            position, states = found
             optimizer_state = states["optimizer"]
             self.scaler.load_state_dict(states.get("scaler", {}))
             if self.average is not None:
@@ -115,19 +121,20 @@ class Trainer:
         end = min(self.steps, max(first + 1, round(stage.until * self.loader.steps)))
         self.method.begin(stage)
         self.method.train()
-        optimizer = create_optimizer(self.method, self.schedule, self.machine.device)
+        stepper = Stepper(self.method, self.schedule, self.machine, self.scaler, self.average)
         if optimizer_state is not None:
-            optimizer.load_state_dict(optimizer_state)
+            stepper.optimizer.load_state_dict(own_optimizer(self.method, stepper.optimizer, optimizer_state))
         before_drop = {first + drop for drop in drops(self.schedule, end - first) if drop > 0}
         saved = time.monotonic()
         for step, batch in enumerate(self.loader.run(begin.step, end - begin.step), begin.step + 1):
             rate = learning_rate(self.schedule, step - 1 - first, end - first, self.loader.steps)
-            figures, norms = self._step(batch, optimizer, rate, (step - 1) / self.steps)
+            figures, norms = stepper(batch, rate, (step - 1) / self.steps)
             log.add(figures)
             self.guard.add(Done(step, begin.stage, rate, {**figures, **norms}))
             epoch, epoch_ends = step / self.loader.steps, step % self.loader.steps == 0
             logged = step % LOG_STEPS == 0
-            due = logged and time.monotonic() - saved > self.checkpoint_seconds  # the clock adds no lines to the log
+            # The clock adds no lines to the log, and of several processes one clock counts.
+            due = logged and ranks.told(partial(_longer_ago, saved, self.checkpoint_seconds))
             keep = step == end or epoch_ends or due or step in before_drop
             if keep or logged:
                 spoilt = {"every gradient": math.inf} if self.scaler.get_scale() < LEAST_SCALE else {}
@@ -136,57 +143,32 @@ class Trainer:
             if not keep:
                 continue
             self.guard.check({"weights": _largest(self.method)})
+            share_statistics(self.method)
+            if self.average is not None:
+                share_statistics(self.average)
             reason = "last" if step == self.steps else "before drop" if step in before_drop else "epoch"
             if reason != "epoch" or epoch_ends:
                 self.on_moment(Moment(step, epoch, rate, reason, dict(log.latest)))
-            self._save(Position(begin.stage, step - first, step), optimizer)
+            self._save(Position(begin.stage, step - first, step), stepper.optimizer)
             saved = time.monotonic()
         return end
 
     def _save(self, position: Position, optimizer: torch.optim.Optimizer) -> None:
         average = self.average.state_dict() if self.average is not None else {}
-        checkpoint.save(self.run.checkpoint, position, self.method, optimizer=optimizer.state_dict(),
-                        scaler=self.scaler.state_dict(), average=average)
-
-    def _step(self, batch: Batch, optimizer: torch.optim.Optimizer, rate: float, done: float
-              ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The optimiser steps of one batch.
-
-        Returns:
-            the terms of all turns, and as ``loss`` the total of the last; the norms of the gradients, where float16
-            does not make it usual that some are not finite.
-        """
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["pace"]
-        parts = batch.to(self.machine.device).parts(self.schedule.accumulate)
-        turns, figures, norms = [self.method.turns(part, done) for part in parts], dict[str, Tensor](), {}
-        while terms := self._backward(turns, optimizer):
-            self.scaler.unscale_(optimizer)
-            for name, part in self.method.named_children():  # young class centres' gradients would silence a network's
-                if weights := [weight for weight in part.parameters() if weight.grad is not None]:
-                    norms[f"gradient.{name}"] = nn.utils.clip_grad_norm_(weights, self.schedule.clip)
-            self.scaler.step(optimizer)
-            self.scaler.update()
-            figures |= terms
-        if self.average is not None:
-            self.average.update_parameters(self.method.student)
-        return figures, {} if self.scaler.is_enabled() else norms
-
-    def _backward(self, turns: Sequence[Iterator[Mapping[str, Tensor]]], optimizer: torch.optim.Optimizer
-                  ) -> dict[str, Tensor]:
-        """The mean gradient of the parts' next turn; gives the means of its terms, none where there is no next turn."""
-        optimizer.zero_grad(set_to_none=True)
-        found: list[dict[str, Tensor]] = []
-        for turn in turns:
-            with self.machine.autocast():
-                losses = next(turn, None)
-            if losses is not None:
-                total = torch.stack(list(losses.values())).sum()
-                self.scaler.scale(total / len(turns)).backward()  # type: ignore[no-untyped-call]
-                found.append({"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}})
-        return {name: torch.stack([terms[name] for terms in found]).mean() for name in (found[0] if found else ())}
+        states = whole_state(self.method), whole_optimizer(self.method, optimizer)
+        if ranks.leads():
+            checkpoint.save(self.run.checkpoints, position, states[0], self.keep, optimizer=states[1],
+                            scaler=self.scaler.state_dict(), average=average)
 
 
 def _largest(method: nn.Module) -> float:
-    """The largest weight; a finite loss may be followed by a step that is not."""
-    return float(torch.stack([w.detach().abs().max().float() for w in method.parameters() if w.numel()]).max())
+    """The largest weight; a finite loss may be followed by a step that is not.
+
+    Of several processes the mean of their largest, which is not finite where one is not.
+    """
+    return float(ranks.mean(torch.stack([w.detach().abs().max().float() for w in method.parameters() if w.numel()])
+                            .max()))
+
+
+def _longer_ago(moment: float, seconds: float) -> bool:
+    return time.monotonic() - moment > seconds

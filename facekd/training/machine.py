@@ -11,6 +11,7 @@ from torch import nn
 
 from facekd.config import MachineRecipe
 from facekd.errors import SetupError
+from facekd.ranks import own_device, place
 from facekd.training.recompute import recompute
 
 
@@ -29,7 +30,7 @@ class Machine:
     """
 
     def __init__(self, recipe: MachineRecipe) -> None:
-        self.device = find_device(recipe.device)
+        self.device = own_device(find_device(recipe.device))
         automatic = "bfloat16" if self.device.type == "cuda" else "float32"
         self.dtype = getattr(torch, automatic if recipe.precision == "auto" else recipe.precision)
         self._compile, self._checkpointing = recipe.compile, recipe.checkpointing
@@ -57,8 +58,15 @@ class Machine:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """What keeps small gradients from vanishing in float16; it lets all pass as it is in other precisions."""
-        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        """What keeps small gradients from vanishing in float16; it lets all pass as it is in other precisions.
+
+        A step whose gradients overflow in one process is left out by all.
+        """
+        if place()[1] == 1:
+            return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler  # slow to import
+
+        return ShardedGradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def find_device(name: str) -> torch.device:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from facekd.data.loader import Batch
+
+Turn = Callable[[], dict[str, Tensor]]
+"""Computes named, weighted loss terms (scalars, float32)."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,12 @@ class Method(nn.Module, ABC):
 
     Attributes:
         student: the network this training is for; it is what the run leaves behind.
+        uses_all: whether every turn has a gradient for every weight; of others it is looked up in each step which.
         pace: factors on the learning rate of submodules, by name; 1 where none is given.
     """
 
     student: nn.Module
+    uses_all: ClassVar[bool] = False
     pace: Mapping[str, float] = MappingProxyType({})
 
     def begin(self, stage: Stage) -> None:
@@ -56,10 +62,13 @@ class Method(nn.Module, ABC):
             done: share of the training's steps that are done, from 0 to below 1.
         """
 
-    def turns(self, batch: Batch, done: float) -> Iterator[dict[str, Tensor]]:
+    def turns(self, batch: Batch, done: float) -> list[Turn]:
         """What the loop minimises on a batch, one optimiser step after the other; the student's turn comes last.
 
         Where networks are trained in turns, the second sees the first as its step has left it. What a turn has no
         gradient for is left alone by its step.
         """
-        yield self.losses(batch, done)
+        return [lambda: self.losses(batch, done)]
+
+    def stepped(self, done: float) -> None:
+        """What is left to do once the optimiser has taken its steps on a batch; by default nothing."""

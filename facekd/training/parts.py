@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from facekd.config import DistillRecipe, HeadRecipe, ModelRecipe, TeachRecipe
+from facekd.data.bad_records import BadRecords
 from facekd.data.loader import Loader
 from facekd.data.training_set import TrainingSet
+from facekd.errors import SetupError
 from facekd.models.registry import Network, create
+from facekd.ranks import place
 from facekd.training.machine import Machine
 
 
@@ -20,11 +25,18 @@ def network(wanted: ModelRecipe, head: HeadRecipe, classes: int) -> Network:
 
 
 def training_loader(data: TrainingSet, size: int, recipe: TeachRecipe | DistillRecipe) -> Loader:
-    """The batches of a training, one an optimiser step, seen at the network's ``size``.
+    """The batches of a training, one an optimiser step, seen at the network's ``size``; this process's part of them.
 
     Raises:
-        SetupError: the device is absent.
+        DataError: the set is smaller than a batch.
+        SetupError: the device is absent, or a batch cannot be shared out equally.
     """
     device = Machine(recipe.machine).device
-    batch = recipe.schedule.batch * recipe.schedule.accumulate
-    return Loader(data.images, size, batch, recipe.seed, data.augmentation, recipe.machine.memory, device)
+    batch, world = recipe.schedule.batch, place()[1]
+    if batch % world:
+        raise SetupError(f"a batch of {batch} images cannot be shared out equally among {world} processes; "
+                         f"set schedule.batch to a multiple of {world}")
+    limit = recipe.data.bad_records
+    bad = BadRecords(Path(recipe.out) / "bad_records.txt", limit) if limit else None
+    return Loader(data.images, size, batch * recipe.schedule.accumulate, recipe.seed, data.augmentation,
+                  recipe.machine.memory, device, place(), recipe.data.images_each, bad)

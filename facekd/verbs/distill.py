@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from facekd.methods.together import Together
 from facekd.models.count import parameters
 from facekd.models.registry import Network
 from facekd.models.weights import save_model
+from facekd.ranks import leads, told
 from facekd.recipes import load_recipe
 from facekd.route.anchors import Anchors
 from facekd.route.congruence import TEMPERATURE, congruence_on
@@ -44,6 +46,8 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
         overrides: ``key=value`` of `facekd.config.DistillRecipe`, e.g. ``"student.name=mobilefacenet"``.
         recipe: a YAML recipe.
 
+    Processes that torchrun started do this together, see `facekd.verbs.teach`.
+
     Returns:
         the run folder, with ``model.safetensors`` and the ``plan.json`` that was walked; with ``partner.safetensors``
         where a teacher was trained beside the student, and ``model.ema.safetensors`` where ``schedule.ema`` asks for
@@ -64,13 +68,13 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
     followed, route = Plan.read(resolved.plan)
     torch.manual_seed(resolved.seed)
     student = network(resolved.student, resolved.head, data.images.classes)
-    fingerprint = data.images.fingerprint()
+    fingerprint = told(data.images.fingerprint)
     facts = {"faces": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": parameters(student),
              "strategy": followed.strategy, "anchors": [_anchor(leg, route) for leg in followed.legs]}
     if Path(resolved.plan).resolve() == run.plan.resolve():
         raise RouteError(f"{run.plan} is where this run keeps the plan it walks; keep yours outside of {run.path}")
     if not run.begin("distill", resolved, facts):
-        run.plan.unlink(missing_ok=True)  # of a first try that got nowhere, perhaps along another plan
+        told(partial(run.plan.unlink, missing_ok=True))  # of a first try that got nowhere, perhaps along another plan
     if run.finished:
         return run.path
     loader = training_loader(data, resolved.student.size, resolved)
@@ -84,7 +88,7 @@ def distill(faces: Path | str | None = None, plan: Path | str | None = None, out
     trainer = Trainer(run, method, walk, loader, schedule, resolved.machine, recorder)
     trainer.fit()
     save_student(run, student, trainer.average)
-    if isinstance(method, Together):
+    if isinstance(method, Together) and leads():
         save_model(method.partner, run.partner)
     run.finish(walked=[_anchor(leg, route) for leg in walk.plan.legs])
     return run.path
@@ -139,8 +143,14 @@ def _distances(plan: Plan, data: TrainingSet, route: Route, method: Distillation
         )
     kd = mixed.terms.get("kd")
     temperature = float(kd.options.get("temperature", TEMPERATURE)) if kd else TEMPERATURE
-    return congruence_on(data.withheld, data.view, recipe.student.size, route, method.outputs,
-                         temperature if recipe.head.closed else None, recipe.machine)
+    measure = congruence_on(data.withheld, data.view, recipe.student.size, route, method.outputs,
+                            temperature if recipe.head.closed else None, recipe.machine)
+
+    def distances(points: Sequence[int]) -> list[float]:
+        found = measure(points)
+        return told(lambda: found)  # to the last bit: all must go to the same anchor
+
+    return distances
 
 
 def _unasked(points: Sequence[int]) -> list[float]:

@@ -11,6 +11,7 @@ from facekd.config import TeachRecipe
 from facekd.data.training_set import open_training
 from facekd.methods.labels import Labels
 from facekd.models.count import parameters
+from facekd.ranks import told
 from facekd.recipes import load_recipe
 from facekd.route.recorder import Recorder
 from facekd.runs import Run
@@ -24,7 +25,8 @@ def teach(faces: Path | str | None = None, out: Path | str | None = None, *overr
           recipe: Path | str | None = None) -> Path:
     """Train a network on labels, under a margin head or as a classifier, and record the route its weights travel.
 
-    The same call continues a run that was killed; on a CPU it ends with the very same weights.
+    The same call continues a run that was killed; on a CPU it ends with the very same weights. Processes that torchrun
+    started do this together, each on its part of every batch and with its shard of the class centres.
 
     Args:
         faces: the training set: of faces, or with ``head.name=softmax`` of classes (recipe key ``faces``).
@@ -48,7 +50,8 @@ def teach(faces: Path | str | None = None, out: Path | str | None = None, *overr
     torch.manual_seed(resolved.seed)
     classes, schedule = data.images.classes, resolved.schedule
     model = network(resolved.model, resolved.head, classes)
-    facts = {"faces": asdict(data.images.fingerprint()), "model": model.spec.to_dict(), "parameters": parameters(model)}
+    fingerprint = asdict(told(data.images.fingerprint))
+    facts = {"faces": fingerprint, "model": model.spec.to_dict(), "parameters": parameters(model)}
     if run.begin("teach", resolved, facts) and run.finished:
         return run.path
     method = Labels(model, resolved.head, classes)

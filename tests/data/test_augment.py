@@ -23,7 +23,7 @@ def pictures(count: int, size: int = SIZE) -> Pixels:
 
 
 def rendered(augmentation: Augmentation, images: Pixels, numbers: NDArray[np.float64]) -> Pixels:
-    return augmentation.render(torch.from_numpy(images), numbers).numpy()
+    return augmentation.render(torch.from_numpy(images.copy()), numbers).numpy()
 
 
 def padded_cut(image: Pixels, padding: int, top: int, left: int, mirrored: bool) -> Pixels:

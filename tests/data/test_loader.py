@@ -9,6 +9,7 @@ from torch import Tensor
 
 from facekd.data import cv2
 from facekd.data.augment import Augmentation, Crop, Flip, ResizedCrop
+from facekd.data.bad_records import BadRecords
 from facekd.data.faceset import FaceSet, open_faces
 from facekd.data.loader import Batch, Loader
 from facekd.data.synthetic import write_faces
@@ -191,3 +192,75 @@ def test_an_image_that_is_not_square_is_named(tmp_path: Path, memory: float) -> 
     with pytest.raises(DataError, match=r"id_00001/0000\.jpg is 30x20, square images are needed"):
         list(Loader(faces, 32, 2, 0, Flip(), memory).epoch(0))
     assert len(list(Loader(faces, 32, 2, 0, ResizedCrop(), memory).epoch(0))) == 2
+
+
+@pytest.mark.parametrize("memory", [0, 1])
+def test_the_ranks_parts_joined_are_the_batches_and_slots_of_one_process(faces: FaceSet, memory: float) -> None:
+    alone = Loader(faces, 32, 12, 3, Crop(3), memory)
+    ranks = [Loader(faces, 32, 12, 3, Crop(3), memory, place=(rank, 3)) for rank in range(3)]
+
+    def joined(given: list[list[Batch]]) -> list[Batch]:
+        steps = zip(*given, strict=True)
+        return [Batch(*map(torch.cat, zip(*map(fields, parts), strict=True))) for parts in steps]
+
+    assert same(joined([list(loader.run(1, 5)) for loader in ranks]), list(alone.run(1, 5)))
+    rows = [torch.cat(field) for field in zip(*(fields(b) for loader in ranks for b in loader.slot(2)), strict=True)]
+    assert same([Batch(*rows)], [Batch(*map(torch.cat, zip(*map(fields, alone.slot(2)), strict=True)))])
+
+
+def spoiled(folder: Path, images: dict[int, bytes]) -> FaceSet:
+    """48 crops with other bytes in place of some."""
+    write_faces(folder, range(8), 6, size=32)
+    faces = open_faces(folder)
+    for index, data in images.items():
+        (folder / faces.name(index)).write_bytes(data)
+    return faces
+
+
+@pytest.mark.parametrize("memory", [0, 1])
+def test_the_next_image_of_the_batch_stands_in_for_a_bad_one(
+    tmp_path: Path, kind: Augmentation, memory: float
+) -> None:
+    broken = {3: b"", 17: b"no picture"}
+    faces, bad = spoiled(tmp_path / "set", broken), BadRecords(tmp_path / "bad.txt", 2)
+    whole = Loader(spoiled(tmp_path / "whole", {}), 32, 8, 1, kind)
+    loader = Loader(faces, 32, 8, 1, kind, memory, bad=bad)
+    for epoch in range(2):
+        for mended, unbroken in zip(loader.epoch(epoch), whole.epoch(epoch), strict=True):
+            rows = list(range(8))
+            for row in rows[:]:
+                while int(unbroken.index[rows[row]]) in broken:
+                    rows[row] = (rows[row] + 1) % 8
+            assert same([mended], [Batch(*(field[rows] for field in fields(unbroken)))])
+    listed = [line.split(":")[0] for line in bad.file.read_text().splitlines()]
+    assert sorted(listed) == sorted(map(faces.where, broken))
+
+
+def test_an_image_that_is_not_square_is_listed_too(tmp_path: Path) -> None:
+    wide = cv2.imencode(".png", np.zeros((3, 5, 3), np.uint8))[1].tobytes()
+    faces, bad = spoiled(tmp_path / "set", {40: wide}), BadRecords(tmp_path / "bad.txt", 1)
+    list(Loader(faces, 32, 8, 1, Flip(), bad=bad).epoch(0))
+    assert bad.file.read_text().startswith(f"{faces.where(40)}: is 5x3, square images are needed")
+
+
+@pytest.mark.parametrize("memory", [0, 1])
+def test_more_bad_images_than_allowed_end_it(tmp_path: Path, memory: float) -> None:
+    faces, bad = spoiled(tmp_path / "set", dict.fromkeys((1, 2, 3), b"x")), BadRecords(tmp_path / "bad.txt", 2)
+    with pytest.raises(DataError, match=r"3 images .*bad_records=2.*bad\.txt"):
+        list(Loader(faces, 32, 8, 1, Flip(), memory, bad=bad).epoch(0))
+
+
+def test_balanced_batches_hold_so_many_images_of_each_person(faces: FaceSet) -> None:
+    loader = Loader(faces, 32, 12, 1, Flip(), each=3)
+    epoch = list(loader.epoch(0))
+    assert len(epoch) == loader.steps == 4
+    for batch in epoch:
+        assert sorted(torch.bincount(batch.labels).tolist())[-4:] == [3, 3, 3, 3]
+    assert same(epoch, list(loader.epoch(0)))
+    assert not same(epoch, list(loader.epoch(1)))
+    assert same(epoch[2:], list(loader.epoch(0, 2)))
+
+
+def test_balanced_batches_of_too_many_people_are_refused(faces: FaceSet) -> None:
+    with pytest.raises(DataError, match=r"8 people, a batch of 18 with 2 images each needs 9"):
+        Loader(faces, 32, 18, 1, Flip(), each=2)

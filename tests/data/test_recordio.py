@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facekd.data.recordio import LONGEST, MAGIC, Header, RecordFile, RecordWriter, frame
+from facekd.data.recordio import CHUNK, LONGEST, MAGIC, Header, RecordFile, RecordWriter, frame
 from facekd.errors import DataError
 
 WHOLE = bytes.fromhex(
@@ -175,6 +175,23 @@ def test_record_shorter_than_its_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.idx").write_text("0\t0\n")
     with pytest.raises(DataError, match="holds 24 bytes, its header needs 28"):
         RecordFile(tmp_path / "a.rec").record(0)
+
+
+def test_disk_that_fails_is_told_with_the_record(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = RecordFile(three)
+
+    def fail(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.pread", fail)
+    with pytest.raises(DataError, match=r"record 1 \(byte 44\): it cannot be read \(Input/output error\)"):
+        file.record(1)
+
+
+def test_labels_of_more_records_than_are_looked_up_at_once(tmp_path: Path) -> None:
+    count = 2 * CHUNK + 1
+    file = RecordFile(write(tmp_path / "a.rec", [(k, Header(float(k % 97), k), b"") for k in range(count)]))
+    np.testing.assert_array_equal(file.labels(np.arange(count)), np.arange(count) % 97)
 
 
 @pytest.mark.parametrize("line", ["2", "2\tx", "2\t-4", "2 4 6", "2\t" + "9" * 30, "2.5\t4", "\x00\x01"])

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,29 +109,23 @@ def test_a_sum_beside_its_parts_is_counted_once(tmp_path: Path, monkeypatch: pyt
     assert np.array_equal(tally.places, whole(counter, gallery)["places"])
 
 
-WORKER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, str(Path({here!r}).parent))
-import numpy as np, torch
-import test_streaming as t
-from facekd.data.featureset import ArrayFeatures
-t.streaming.columns = lambda device: 64
-counter, gallery = t.case()
-tally = t.count_ahead(counter, ArrayFeatures(gallery), 50, t.CPU)
-if tally is not None:
-    np.savez({out!r}, **t.sorted_by_owner(tally.arrays()))
-"""
+def work(out: str) -> None:
+    """What each process does."""
+    streaming.columns = lambda device: 64  # type: ignore[assignment]
+    counter, gallery = case()
+    tally = count_ahead(counter, ArrayFeatures(gallery), 50, CPU)
+    if tally is not None:
+        np.savez(out, **sorted_by_owner(tally.arrays()))  # type: ignore[arg-type]
 
 
-def test_processes_of_torchrun_share_the_blocks(tmp_path: Path) -> None:
-    script, out = tmp_path / "worker.py", tmp_path / "out.npz"
-    script.write_text(WORKER.format(here=__file__, out=str(out)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
-    assert ended.returncode == 0, ended.stderr
+def test_processes_of_torchrun_share_the_blocks(tmp_path: Path, torchrun: Callable[..., object]) -> None:
+    out = tmp_path / "out.npz"
+    torchrun(2, "tests.evaluation.test_streaming", out)
     expected = whole(*case())
     with np.load(out) as found:
         assert found["done"].all()
         assert_alike(dict(found), expected)
+
+
+if __name__ == "__main__":
+    work(sys.argv[1])

@@ -16,6 +16,7 @@ from facekd.config import HeadRecipe
 from facekd.errors import ModelError
 from facekd.heads import HEADS, create_head
 from facekd.heads.centres import MarginHead, cosines, norms
+from facekd.heads.sharded import ShardedHead
 
 Reals = NDArray[np.float64]
 CASES: dict[str, dict[str, Any]] = {
@@ -203,6 +204,12 @@ def test_the_recipe_has_what_a_head_is_made_of(name: str) -> None:
     assert (head.scale, head.centres, tuple(head.weight.shape)) == (30, 3, (18, 16))
 
 
+def test_a_rate_below_one_draws_classes_by_torchs_seed() -> None:
+    torch.manual_seed(5)
+    head = create_head("arcface", 16, 6, rate=0.5)
+    assert isinstance(head, ShardedHead) and (head.rate, head.seed) == (0.5, 5)
+
+
 @pytest.mark.parametrize(("name", "values", "text"), [
     ("adaface", {"options": {"h": 1}}, "adaface: unknown option 'h'; its options are: concentration, margin, rate"),
     ("magface", {"margin": 0.5}, "head magface: unknown option 'margin'; its options are: margins, norms, weight"),
@@ -218,6 +225,7 @@ def test_the_recipe_has_what_a_head_is_made_of(name: str) -> None:
     ("arcface", {"margin": 0.3, "options": {"margin": 0.4}}, "margin is given twice"),
     ("softmax", {"outputs": 6, "centres": 3}, "softmax has no centres and no options"),
     ("softmax", {"outputs": 6, "options": {"rate": 1}}, "softmax has no centres and no options"),
+    ("softmax", {"outputs": 6, "rate": 0.5}, "softmax has no centres and no options"),
     ("adface", {}, "unknown head 'adface': did you mean 'adaface'"),
 ])
 def test_what_cannot_be_used_is_refused_in_words(name: str, values: dict[str, Any], text: str) -> None:

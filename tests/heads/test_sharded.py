@@ -5,10 +5,8 @@ Each rank trains in groups of 2, 3 and 4 ranks; the file's tests compare what th
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +97,9 @@ def work(out: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(tmp_path_factory: pytest.TempPathFactory, torchrun: Callable[..., object]) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("sharded") / "found.pt"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4",
-               "-m", "tests.heads.test_sharded", str(out)]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=300)
-    assert ended.returncode == 0, ended.stderr
+    torchrun(4, "tests.heads.test_sharded", out)
     result: dict[str, Any] = torch.load(out)
     return result
 

@@ -30,5 +30,5 @@ class Noise(ImageSet):
         return f"image {index}"
 
 
-def noise(batch: int = 8) -> Loader:
-    return Loader(Noise(), 32, batch, 0, Flip())
+def noise(batch: int = 8, place: tuple[int, int] = (0, 1)) -> Loader:
+    return Loader(Noise(), 32, batch, 0, Flip(), place=place)

@@ -121,11 +121,11 @@ def make(request: pytest.FixtureRequest) -> Callable[[int], Method]:
 
 
 def total(method: Method, batch: Batch) -> Tensor:
-    return torch.stack([term for turn in method.turns(batch, 0.5) for term in turn.values()]).sum()
+    return torch.stack([term for turn in method.turns(batch, 0.5) for term in turn().values()]).sum()
 
 
 def test_losses_are_float32_scalars(make: Callable[[int], Method], batch: Batch) -> None:
-    turns = list(make(0).turns(batch, 0.0))
+    turns = [turn() for turn in make(0).turns(batch, 0.0)]
     assert turns and all(turns)
     assert all((value.shape, value.dtype) == ((), torch.float32) for turn in turns for value in turn.values())
 

@@ -110,18 +110,19 @@ def test_a_proximal_step_is_soft_thresholding_and_spares_the_eight_largest() -> 
 
 def test_gates_are_shrunk_after_the_optimisers_step(batch: Batch) -> None:
     search = make()
-    turns = search.turns(batch, 0.0)
-    next(turns)
+    (turn,) = search.turns(batch, 0.0)
+    turn()
     assert all((gate == 1).all() for gate in gates(search))
-    assert next(turns, None) is None
+    search.stepped(0.0)
     assert all((gate < 1).any() for gate in gates(search))
 
 
 def step(search: Search, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
-    for terms in search.turns(batch, 0.0):
-        optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    (turn,) = search.turns(batch, 0.0)
+    optimizer.zero_grad()
+    torch.stack(list(turn().values())).sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    search.stepped(0.0)
 
 
 def test_once_the_budget_is_reached_gates_rest_and_weights_do_not(batch: Batch) -> None:

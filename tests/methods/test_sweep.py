@@ -95,12 +95,12 @@ class World:
 
 
 def train(folder: Path, method: Method, loader: Loader, steps: int, rate: float = 0.1) -> Path:
-    """As the verbs do; gives the checkpoint."""
+    """As the verbs do; gives the folder of checkpoints."""
     schedule = ScheduleRecipe(epochs=steps / loader.steps, batch=BATCH, learning_rate=rate)
     run = Run(folder)
     Trainer(run, method, lambda number: Stage(schedule.epochs, (0,)), loader, schedule,
             MachineRecipe(device="cpu", threads=1)).fit()
-    return run.checkpoint
+    return run.checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ class Trained:
     world: World
     name: str
     method: Distillation
-    checkpoint: Path
+    checkpoints: Path
     frozen: Mapping[str, Tensor]
     before: Mapping[str, float]
     after: Mapping[str, float]
@@ -147,7 +147,7 @@ def measured(method: Distillation, loader: Loader) -> dict[str, float]:
     moments = [0.1, 0.5] if {"ab", "fsp"} & method.terms.keys() else [0.5]
     with torch.no_grad():
         for done, batch in product(moments, loader.run(0, 2)):
-            for name, term in chain.from_iterable(turn.items() for turn in method.turns(batch, done)):
+            for name, term in chain.from_iterable(turn().items() for turn in method.turns(batch, done)):
                 figures[name] = figures.get(name, 0.0) + float(term)
     method.load_state_dict(state)
     return figures
@@ -175,7 +175,7 @@ def test_the_loss_stays_finite_and_falls(trained: Trained) -> None:
 
 def test_a_checkpoint_is_the_method_again_without_new_lessons(trained: Trained) -> None:
     again = trained.world.method(trained.name, 1)
-    checkpoint.restore(trained.checkpoint, again)
+    checkpoint.restore(trained.checkpoints, again)
     again.begin(Stage(1, (0,)))
     kept = trained.method.state_dict()
     assert [key for key, value in again.state_dict().items() if not torch.equal(value, kept[key])] == []
@@ -192,8 +192,8 @@ def test_gradients_reach_those_whose_turn_it_is(trained: Trained) -> None:
     method, theirs = trained.method, {"partner", "partner_head", "returned"}
     batch = next(trained.world.loader.epoch(0))
     turns = [theirs, None] if isinstance(method, Together) else [None]
-    for terms, turn in zip(method.turns(batch, 0.5), turns, strict=True):
+    for compute, turn in zip(method.turns(batch, 0.5), turns, strict=True):
         method.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(compute().values())).sum().backward()  # type: ignore[no-untyped-call]
         reached = {name.partition(".")[0] for name, weight in method.named_parameters() if weight.grad is not None}
         assert reached and (reached <= theirs if turn else not reached & theirs)

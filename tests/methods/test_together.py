@@ -101,19 +101,18 @@ def test_prokts_teacher_is_drawn_to_the_student_as_in_evaluation(pull: float) ->
     method, batch = together(pull=pull), BATCHES[0]
     there, here = outputs(method.student, batch, False), outputs(method.partner, batch, True)
     assert kl(there, here) > 0.01 and abs(kl(there, here) - kl(here, there)) > 1e-4
-    found = values(next(method.turns(batch, 0.0)))
+    found = values(method.turns(batch, 0.0)[0]())
     assert found == {"teacher.labels": pytest.approx((1 - pull) * entropy(here, batch), rel=1e-4),
                      "teacher.pull": pytest.approx(pull * kl(there, here), rel=1e-4)}
 
 
 def test_prokts_student_follows_the_teacher_as_its_step_left_it_and_sees_no_labels() -> None:
     method, batch = together(), BATCHES[0]
-    turns = method.turns(batch, 0.0)
-    backward(next(turns))
+    first, second = method.turns(batch, 0.0)
+    backward(first())
     torch.optim.SGD(method.partner.parameters(), lr=0.5).step()
     now, own = outputs(method.partner, batch, False), outputs(method.student, batch, True)
-    assert values(next(turns)) == {"kd": pytest.approx(kl(now, own), rel=1e-4)}
-    assert list(turns) == []
+    assert values(second()) == {"kd": pytest.approx(kl(now, own), rel=1e-4)}
 
 
 def train(method: Together, folder: Path, batches: int, **schedule: Any) -> list[dict[str, Any]]:
@@ -149,15 +148,15 @@ def test_a_teacher_of_faces_is_drawn_by_the_cosine(sizes: tuple[int, int]) -> No
     there, here = outputs(method.student, batch, False), outputs(method.partner, batch, True)
     if sizes == (8, 16):
         there = there @ float64(method.state_dict()["projection.weight"]).T
-    turns = method.turns(batch, 0.0)
-    assert values(next(turns)) == {
+    first, second = method.turns(batch, 0.0)
+    assert values(first()) == {
         "teacher.labels": pytest.approx(arcface(here, float64(method.state_dict()["partner_head.weight"]), batch),
                                         rel=1e-4),
         "teacher.pull": pytest.approx(0.3 * apart(there, here), rel=1e-4)}
     after, own = outputs(method.partner, batch, False), outputs(method.student, batch, True)
     if sizes == (8, 16):
         own = own @ float64(method.state_dict()["projection.weight"]).T
-    assert values(next(turns)) == {"cosine": pytest.approx(apart(own, after), rel=1e-4)}
+    assert values(second()) == {"cosine": pytest.approx(apart(own, after), rel=1e-4)}
 
 
 @pytest.mark.parametrize("head", [FACES, SOFTMAX], ids=["faces", "classes"])
@@ -168,7 +167,7 @@ def test_a_turns_gradient_reaches_only_whose_turn_it_is(how: str, head: HeadReci
     reached = []
     for turn in method.turns(BATCHES[0], 0.0):
         method.zero_grad(set_to_none=True)
-        backward(turn)
+        backward(turn())
         reached.append({n.partition(".")[0] for n, p in method.named_parameters() if p.grad is not None})
     heads = ({"partner_head"}, {"head"} if name == "dml" else set()) if head is FACES else (set(), set())
     assert reached == [{"partner"} | heads[0], {"student"} | heads[1]]
@@ -177,7 +176,8 @@ def test_a_turns_gradient_reaches_only_whose_turn_it_is(how: str, head: HeadReci
 @pytest.mark.parametrize("how", ["prokt", "dml"])
 def test_a_batch_is_counted_once_in_the_statistics_of_either(how: str) -> None:
     method = together(how)
-    list(method.turns(BATCHES[0], 0.0))
+    for turn in method.turns(BATCHES[0], 0.0):
+        turn()
     tracked = {int(v) for name, v in method.state_dict().items() if name.endswith("num_batches_tracked")}
     assert tracked == {1}
 
@@ -188,7 +188,7 @@ def test_in_dual_mode_the_pull_follows_its_rule(slack: float, step: float) -> No
     betas = []
     for batch in BATCHES[:3]:
         there, here = outputs(method.student, batch, False), outputs(method.partner, batch, True)
-        found = values(next(method.turns(batch, 0.0)))
+        found = values(method.turns(batch, 0.0)[0]())
         assert found == {"teacher.labels": pytest.approx(entropy(here, batch), rel=1e-4),
                          "teacher.pull": pytest.approx(beta * (kl(there, here) - slack), rel=1e-3, abs=1e-6)}
         beta = max(0.0, beta + step * (kl(there, here) - slack))
@@ -200,7 +200,7 @@ def test_in_dual_mode_the_pull_follows_its_rule(slack: float, step: float) -> No
 def test_in_dual_mode_the_gradient_is_that_of_the_pull_before_it_moved() -> None:
     method, batch = together(mode="dual", slack=0.0, step=5.0), BATCHES[0]
     method.beta.fill_(0.0)
-    backward({"pull": next(method.turns(batch, 0.0))["teacher.pull"]})
+    backward({"pull": method.turns(batch, 0.0)[0]()["teacher.pull"]})
     assert {float(p.grad.abs().max()) for p in method.partner.parameters() if p.grad is not None} == {0.0}
     assert float(method.beta) > 0
 
@@ -209,7 +209,7 @@ def test_a_uniform_start_is_one_of_equal_probabilities_and_no_distance() -> None
     method, batch = together(uniform=True), BATCHES[0]
     for one in (method.student, method.partner):
         assert {*outputs(one, batch, True).flatten(), *outputs(one, batch, False).flatten()} == {0.0}
-    turns = [values(turn) for turn in method.turns(batch, 0.0)]
+    turns = [values(turn()) for turn in method.turns(batch, 0.0)]
     assert turns == [{"teacher.labels": pytest.approx(0.7 * np.log(8)), "teacher.pull": 0.0}, {"kd": 0.0}]
 
 
@@ -255,10 +255,10 @@ def test_dml_follows_its_formula() -> None:
     student, teacher = ({mode: outputs(one, batch, mode) for mode in (True, False)}
                         for one in (method.student, method.partner))
     turns = method.turns(batch, 0.0)
-    first = values(next(turns))
+    first = values(turns[0]())
     assert first.keys() == {"teacher.kd", "teacher.labels"}
     assert sum(first.values()) == pytest.approx(dml_by_hand(teacher[True], student[False], batch), rel=1e-4)
-    later, second = outputs(method.partner, batch, False), values(next(turns))
+    later, second = outputs(method.partner, batch, False), values(turns[1]())
     assert second.keys() == {"kd", "labels"}
     assert sum(second.values()) == pytest.approx(dml_by_hand(student[True], later, batch), rel=1e-4)
 
@@ -282,7 +282,8 @@ def test_dml_is_the_same_with_the_roles_exchanged(how: str, head: HeadRecipe) ->
         other.head.load_state_dict(one.partner_head.state_dict())
         other.partner_head.load_state_dict(one.head.state_dict())
     (teacher, student), (exchanged, turned) = (
-        [{name.removeprefix("teacher."): value for name, value in values(turn).items()} for turn in m.turns(batch, 0.5)]
+        [{name.removeprefix("teacher."): value for name, value in values(turn()).items()}
+         for turn in m.turns(batch, 0.5)]
         for m in (one, other))
     assert teacher.keys() == student.keys()
     assert turned == pytest.approx(teacher, rel=1e-5)
@@ -297,11 +298,11 @@ PARTS = {"rkd": {"begin": 0.25, "end": 0.75}, "labels": {"weight": 0.5, "begin":
     (0.0, {"kd"}), (0.25, {"kd", "rkd"}), (0.5, {"kd", "rkd", "labels"}), (0.75, {"kd", "labels"})])
 def test_terms_begin_and_end_on_both_sides_of_dml(done: float, expected: set[str]) -> None:
     teacher, student = together("dml", losses=PARTS).turns(BATCHES[0], done)
-    assert (set(student), set(teacher)) == (expected, {f"teacher.{name}" for name in expected})
+    assert (set(student()), set(teacher())) == (expected, {f"teacher.{name}" for name in expected})
 
 
 def test_weights_count_on_both_sides_of_dml() -> None:
-    usual, halved = (list(still(together("dml", losses=losses)).turns(BATCHES[0], 0.6))
+    usual, halved = ([turn() for turn in still(together("dml", losses=losses)).turns(BATCHES[0], 0.6)]
                      for losses in ({}, {"labels": 0.5}))
     for turn, name in enumerate(("teacher.labels", "labels")):
         assert float(halved[turn][name].detach()) == pytest.approx(0.5 * float(usual[turn][name].detach()), rel=1e-5)
@@ -309,7 +310,7 @@ def test_weights_count_on_both_sides_of_dml() -> None:
 
 def test_terms_of_prokts_student_begin_and_end() -> None:
     method = together("prokt + rkd", losses=PARTS)
-    found = [[set(turn) for turn in method.turns(BATCHES[0], done)] for done in (0.0, 0.3, 0.8)]
+    found = [[set(turn()) for turn in method.turns(BATCHES[0], done)] for done in (0.0, 0.3, 0.8)]
     teacher = {"teacher.labels", "teacher.pull"}
     assert found == [[teacher, {"kd"}], [teacher, {"kd", "rkd"}], [teacher, {"kd", "labels"}]]
 

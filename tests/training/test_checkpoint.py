@@ -29,15 +29,17 @@ def trained(width: int = 3) -> tuple[nn.Linear, torch.optim.Optimizer]:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     network, optimizer = trained()
-    checkpoint.save(tmp_path / "last.pt", POSITION, network, optimizer=optimizer.state_dict(), scaler={"scale": 8.0})
-    return tmp_path / "last.pt"
+    return checkpoint.save(tmp_path, POSITION, network.state_dict(), optimizer=optimizer.state_dict(),
+                           scaler={"scale": 8.0})
 
 
 def test_everything_comes_back(saved: Path) -> None:
     network, optimizer = trained()
     following = torch.rand(3)
     other = nn.Linear(4, 3)
-    position, states = checkpoint.restore(saved, other)
+    found = checkpoint.restore(saved.parent, other)
+    assert found
+    position, states = found
     assert (position, set(states), states["scaler"]) == (POSITION, {"optimizer", "scaler"}, {"scale": 8.0})
     assert torch.equal(other.weight, network.weight)
     assert torch.equal(torch.rand(3), following)
@@ -49,17 +51,65 @@ def test_everything_comes_back(saved: Path) -> None:
 
 
 def test_another_architecture_is_refused_by_its_weights(saved: Path) -> None:
-    with pytest.raises(ModelError, match=r"last\.pt belongs to another architecture.*weight is \(3, 4\), not \(5, 4\)"):
-        checkpoint.restore(saved, trained(5)[0])
+    with pytest.raises(ModelError, match=r"\.pt belongs to another architecture.*weight is \(3, 4\), not \(5, 4\)"):
+        checkpoint.restore(saved.parent, trained(5)[0])
+
+
+def cut(file: Path, keep: float) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: int(keep * len(content))])
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
 def test_a_damaged_checkpoint_is_refused(saved: Path, keep: float) -> None:
-    content = saved.read_bytes()
-    saved.write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(ModelError, match="no readable checkpoint") as refusal:
+    cut(saved, keep)
+    with pytest.raises(ModelError, match="is damaged"):
         checkpoint.load(saved)
-    assert "weights_only" not in str(refusal.value)
+
+
+def test_a_single_bit_is_noticed(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[len(content) // 2] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(ModelError, match="its checksum differs"):
+        checkpoint.load(saved)
+
+
+def test_where_the_newest_is_damaged_the_one_before_is_gone_on_from_loudly(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, _ = trained()
+    cut(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
+    found = checkpoint.restore(saved.parent, network)
+    assert found and found[0] == POSITION
+    said = capsys.readouterr().err
+    assert "step-00000020" in said and "is damaged" in said and f"going on from {saved.name}, after step 17" in said
+
+
+def test_where_all_are_damaged_nothing_is_trained_anew_in_silence(saved: Path) -> None:
+    cut(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
+    cut(saved, 0.5)
+    with pytest.raises(ModelError, match=r"step-00000020.*step-00000017.*None is left; delete .* to train from"):
+        checkpoint.newest(saved.parent)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_the_newest_are_kept(tmp_path: Path, keep: int) -> None:
+    for step in (1, 2, 10, 100):
+        checkpoint.save(tmp_path, Position(0, step, step), {}, keep)
+    steps = [int(file.name[5:13]) for file in checkpoint.kept(tmp_path)]
+    assert steps == [1, 2, 10, 100][-keep:]
+
+
+def test_one_that_an_earlier_facekd_left_is_continued_and_then_goes(tmp_path: Path) -> None:
+    network, _ = trained()
+    torch.save({"format": "facekd.checkpoint", "version": 1, "position": [0, 3, 3], "method": network.state_dict(),
+                "rng": torch.get_rng_state()}, tmp_path / "last.pt")
+    found = checkpoint.restore(tmp_path, nn.Linear(4, 3))
+    assert found and found[0] == Position(0, 3, 3)
+    for step in (4, 5):
+        checkpoint.save(tmp_path, Position(0, step, step), {})
+    assert [file.name[:13] for file in checkpoint.kept(tmp_path)] == ["step-00000004", "step-00000005"]
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"format": "facekd.model"}])
@@ -70,9 +120,10 @@ def test_what_others_saved_is_refused(tmp_path: Path, content: Any) -> None:
 
 
 def test_a_newer_version_is_refused(saved: Path) -> None:
-    torch.save({**checkpoint.load(saved), "version": 2}, saved)
+    last = saved.with_name("last.pt")
+    torch.save({**checkpoint.load(saved), "version": 3}, last)
     with pytest.raises(ModelError, match="newer facekd"):
-        checkpoint.load(saved)
+        checkpoint.load(last)
 
 
 class Malice:
@@ -106,7 +157,8 @@ def test_a_full_disk_leaves_the_checkpoint_before(saved: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(SetupError, match="disk is full"):
-        checkpoint.save(saved, Position(2, 0, 0), trained()[0])
+        checkpoint.save(saved.parent, Position(2, 0, 20), trained()[0].state_dict(), keep=1)
     assert saved.read_bytes() == before
-    assert checkpoint.restore(saved, trained()[0])[0] == POSITION
-    assert [file.name for file in saved.parent.iterdir()] == ["last.pt"]
+    found = checkpoint.restore(saved.parent, trained()[0])
+    assert found and found[0] == POSITION
+    assert list(saved.parent.iterdir()) == [saved]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def test_the_batch_of_the_first_such_step_is_kept_as_it_was_shown(
     figures = next(step for step in steps if step.step == wanted).figures
     assert [float(told["figures"][name]) for name in figures] == pytest.approx(
         [float(value) for value in figures.values()], nan_ok=True)
+
+
+def test_a_full_disk_does_not_hide_what_happened(
+    tmp_path: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    guard = Guard(Run(tmp_path), loader)
+    guard.add(done(3, NAN))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(FacekdError, match=r"at step 3, whose batch could not be kept \(the disk is full"):
+        guard.check({"loss": NAN})
 
 
 def test_the_last_step_of_a_check_that_passed_is_remembered(tmp_path: Path, loader: Loader) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from facekd.errors import FacekdError
 from facekd.runs import Run
 from facekd.training import checkpoint, loop
 from facekd.training.loop import Moment, Trainer
-from facekd.training.method import Method, Stage
+from facekd.training.method import Method, Stage, Turn
 
 STEPS = 12
 """Of an epoch: 48 images, 4 a batch."""
@@ -241,6 +241,12 @@ def test_the_learning_rate_begins_anew_in_every_stage_which_kd_lib_leaves_out(
     assert rates == pytest.approx(cycle * 4)
 
 
+def newest(folder: Path) -> dict[str, Any]:
+    found = checkpoint.newest(Run(folder).checkpoints)
+    assert found
+    return found[1]
+
+
 Kill = Callable[[int], AbstractContextManager[None]]
 
 
@@ -256,7 +262,8 @@ def test_a_resumed_run_asks_again_for_the_stage_it_is_in(
     stages = [Stage(0.5, (0,)), Stage(1.5, (5,))]
     with kill_at_step(step):
         trainer(tmp_path, Linear(), loader, stages).fit()
-    done = checkpoint.load(Run(tmp_path).checkpoint)["position"][2] if Run(tmp_path).checkpoint.exists() else 0
+    found = checkpoint.newest(Run(tmp_path).checkpoints)
+    done = found[1]["position"][2] if found else 0
     method, asked = Linear(), list[tuple[int, int]]()
 
     def again(number: int) -> Stage:
@@ -306,9 +313,9 @@ def test_checkpoints_by_the_clock_change_nothing(
     positions: list[int] = []
     real = checkpoint.save
 
-    def save(path: Path, position: checkpoint.Position, *rest: Any, **states: Any) -> None:
+    def save(folder: Path, position: checkpoint.Position, *rest: Any, **states: Any) -> None:
         positions.append(position.step)
-        real(path, position, *rest, **states)
+        real(folder, position, *rest, **states)
 
     monkeypatch.setattr(checkpoint, "save", save)
     monkeypatch.setattr(loop, "LOG_STEPS", 5)
@@ -330,14 +337,14 @@ def test_what_is_not_finite_stops_and_leaves_the_checkpoint(
     method.poison = (step, what)
     with pytest.raises(FacekdError, match=r"no longer finite.*checkpoint before is kept"):
         trainer(tmp_path, method, loader, [Stage(3)]).fit()
-    state = checkpoint.load(Run(tmp_path).checkpoint)
+    state = newest(tmp_path)
     assert state["position"] == [0, 12, 12]
     assert all(torch.isfinite(value).all() for value in state["method"].values())
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, loader: Loader) -> None:
     other = nn.Linear(3, 9)
-    checkpoint.save(Run(tmp_path).checkpoint, checkpoint.Position(0, 1, 1), other, optimizer={})
+    checkpoint.save(Run(tmp_path).checkpoints, checkpoint.Position(0, 1, 1), other.state_dict(), optimizer={})
     with pytest.raises(FacekdError, match=r"another architecture.*student\.weight"):
         trainer(tmp_path, Linear(), loader, [Stage(1)]).fit()
 
@@ -367,12 +374,14 @@ class Pair(Method):
         self.seen.append((self.student.weight.detach().clone(), self.partner.weight.detach().clone()))
         return {"follow": F.mse_loss(self.student(colours), self.partner(colours).detach())}
 
-    def turns(self, batch: Batch, done: float) -> Iterator[dict[str, Tensor]]:
+    def turns(self, batch: Batch, done: float) -> list[Turn]:
+        return [lambda: self.teach(batch, done), lambda: self.losses(batch, done)]
+
+    def teach(self, batch: Batch, done: float) -> dict[str, Tensor]:
         colours = batch.images.float().mean(dim=(1, 2)) / 255
         self.seen.append((self.student.weight.detach().clone(), self.partner.weight.detach().clone()))
         learner = self.deputy if self.idle and done > 0 else self.partner
-        yield {"teacher.labels": F.cross_entropy(learner(colours), batch.labels)}
-        yield self.losses(batch, done)
+        return {"teacher.labels": F.cross_entropy(learner(colours), batch.labels)}
 
 
 def pair_by_hand(loader: Loader, steps: int) -> Pair:
@@ -383,9 +392,9 @@ def pair_by_hand(loader: Loader, steps: int) -> Pair:
         groups: list[dict[str, Any]] = [{"params": [part.weight], "weight_decay": 0.01}, {"params": [part.bias]}]
         optimizers.append(torch.optim.SGD(groups, lr=0.5, momentum=0.9))
     for batch in list(loader.epoch(0))[:steps]:
-        for optimizer, losses in zip(optimizers, pair.turns(batch, 0.0), strict=True):
+        for optimizer, turn in zip(optimizers, pair.turns(batch, 0.0), strict=True):
             optimizer.zero_grad()
-            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            torch.stack(list(turn().values())).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     return pair
 
@@ -514,7 +523,7 @@ def test_all_that_is_kept_comes_back_bit_for_bit(
     killed.on_moment, killed.checkpoint_seconds = stop_at(12), -1
     with pytest.raises(KeyboardInterrupt):
         killed.fit()
-    assert checkpoint.load(Run(tmp_path / "killed").checkpoint)["position"] == [1, 4, 10]
+    assert newest(tmp_path / "killed")["position"] == [1, 4, 10]
     resumed = trainer(tmp_path / "killed", second, loader, stages, **values)
     resumed.fit()
     assert torch.equal(whole.student.weight, second.student.weight)
@@ -538,7 +547,8 @@ def test_a_checkpoint_from_before_there_was_more_to_keep_is_continued(tmp_path: 
     optimizer = torch.optim.SGD([{"params": [plain.student.weight], "pace": 1.0, "weight_decay": 0.01},
                                  {"params": [plain.student.bias], "pace": 1.0, "weight_decay": 0.0}],
                                 lr=0.5, momentum=0.9)
-    checkpoint.save(Run(tmp_path).checkpoint, checkpoint.Position(0, 0, 0), plain, optimizer=optimizer.state_dict())
+    checkpoint.save(Run(tmp_path).checkpoints, checkpoint.Position(0, 0, 0), plain.state_dict(),
+                    optimizer=optimizer.state_dict())
     method = Linear()
     trainer(tmp_path, method, loader, [Stage(1)], clip=1e9).fit()
     torch.testing.assert_close(method.student.weight, reference(loader, [12]).weight, rtol=1e-4, atol=1e-6)

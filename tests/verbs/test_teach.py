@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from facekd.errors import DataError, FacekdError, ModelError, RecipeError, Setup
 from facekd.models.weights import load_model
 from facekd.route.route import Route
 from facekd.runs import Run
+from facekd.training import checkpoint
 from facekd.training.loop import Trainer
 from facekd.verbs.teach import teach
 
@@ -88,7 +92,7 @@ def test_a_process_that_is_shot_can_be_continued(
     command = [sys.executable, "-m", "facekd", "teach", str(small_faces), str(run.path), *small]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while not run.checkpoint.exists():
+        while not list(run.checkpoints.glob("*.pt")):
             try:
                 pytest.fail(f"it ended by itself: {process.wait(timeout=0.02)}")
             except subprocess.TimeoutExpired:
@@ -98,6 +102,65 @@ def test_a_process_that_is_shot_can_be_continued(
     assert process.wait() == -signal.SIGKILL
     assert not run.finished
     assert same_outcome(taught, teach(small_faces, run.path, *small))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX'")
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
+def test_one_that_is_shot_at_any_moments_ends_with_the_same_bits(
+    taught: Path, small_faces: Path, small: tuple[str, ...], tmp_path: Path, kills: int
+) -> None:
+    run, often = tmp_path / "run", "machine.checkpoint_minutes=1e-6"
+    began = time.monotonic()
+    whole = teach(small_faces, tmp_path / "whole", *small, often)
+    lasts, moments = time.monotonic() - began, random.Random(kills)
+    for _ in range(kills):  # each begins where the one before was; a run that came to its end begins anew
+        if Run(run).finished:
+            assert same_outcome(whole, run)
+            shutil.rmtree(run)
+        seconds = f"{moments.uniform(0, lasts / 2):.3f}"
+        words = [seconds, "teach", str(small_faces), str(run), *small, often]
+        subprocess.run([sys.executable, "-m", "tests.verbs.dying", *words], check=False, capture_output=True,
+                       env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert same_outcome(whole, teach(small_faces, run, *small, often))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 6 MB: room for a checkpoint and two points of the route, but not for another checkpoint."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], check=False).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_it_in_one_sentence_and_with_more_room_it_goes_on(
+    taught: Path, small_faces: Path, small: tuple[str, ...], small_disk: Path
+) -> None:
+    run = small_disk / "run"
+    ended = subprocess.run([sys.executable, "-m", "facekd", "teach", str(small_faces), str(run), *small], check=False,
+                           capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "facekd: the disk is full: " in ended.stderr and "Traceback" not in ended.stderr
+    assert checkpoint.newest(Run(run).checkpoints) is not None
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert same_outcome(taught, teach(small_faces, run, *small))
+
+
+def test_as_many_bad_records_as_the_recipe_allows_are_listed_and_no_more(
+    small_faces: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    faces, run = tmp_path / "faces", tmp_path / "run"
+    shutil.copytree(small_faces, faces)
+    for number, image in enumerate(sorted(faces.rglob("*.*g"))[:9:4], 1):
+        image.write_bytes(b"no image")
+        if number == 2:
+            teach(faces, run, *small, "data.bad_records=2", "schedule.epochs=1")
+    listed = (run / "bad_records.txt").read_text().splitlines()
+    assert len(listed) == 2 and all(str(faces) in line for line in listed)
+    with pytest.raises(DataError, match=r"bad_records\.txt"):
+        teach(faces, tmp_path / "other", *small, "data.bad_records=2", "schedule.epochs=1")
 
 
 def test_a_finished_run_is_left_alone(

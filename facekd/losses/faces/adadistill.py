@@ -48,6 +48,7 @@ class AdaDistill(Loss):
     origin = "1: the paper trains with it alone"
     alone = True
     faces = True
+    remembers = True
     centres: Tensor
 
     def __init__(

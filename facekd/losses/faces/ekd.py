@@ -64,6 +64,7 @@ class EKD(Loss):
     weight = 1.0
     origin = "1: its own options 0.02 and 0.01, from the authors' program, hold the weights"
     faces = True
+    remembers = True
     student_thresholds: Tensor
     teacher_thresholds: Tensor
     begun: Tensor
