@@ -19,9 +19,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "align": "verbs.prepare", "pack": "verbs.prepare", "doctor": "verbs.prepare", "teach": "verbs.teach",
-    "plan": "verbs.plan", "import_route": "route.importing", "distill": "verbs.distill", "find": "verbs.find",
-    "verify": "verbs.evaluate",
+    "align": "verbs.prepare", "pack": "verbs.prepare", "doctor": "verbs.prepare", "clean": "verbs.clean",
+    "teach": "verbs.teach", "plan": "verbs.plan", "import_route": "route.importing", "distill": "verbs.distill",
+    "find": "verbs.find", "verify": "verbs.evaluate",
     "megaface": "verbs.megaface", "compare_models": "verbs.megaface", "ijb": "verbs.ijb", "search": "verbs.search",
     "evaluate_all": "verbs.suite", "classify": "verbs.classify", "export": "verbs.export", "bench": "verbs.bench",
     "report": "verbs.report", "embed": "verbs.embed", "compare": "verbs.embed", "demo": "verbs.demo",

@@ -29,11 +29,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _preparing(verbs: Verbs) -> None:
-    verb = add_verb(verbs, "doctor", "examine face sets, and say what to do about what is wrong",
+    verb = add_verb(verbs, "doctor", "examine face sets, or a whole training before it is begun; say what to do",
                  "facekd doctor faces/train\n"
-                 "  facekd doctor faces/train faces/test   (also: is anything shared between them?)")
-    verb.add_argument("faces", nargs="+", help="image folders or RecordIO folders")
-    verb.add_argument("--json", help="write the diagnosis to this file")
+                 "  facekd doctor faces/train faces/test   (also: is anything shared between them?)\n"
+                 "  facekd doctor schedule.batch=1024 --recipe teacher.yaml --ranks 8\n"
+                 "  facekd doctor faces/test --recipe teacher.yaml --model w600k_r50.onnx   (docs/preflight.md)")
+    verb.add_argument("arguments", nargs="*", metavar="FACES key=value",
+                      help="image folders or RecordIO folders; with --recipe those to test on, and keys on top")
+    verb.add_argument("--recipe", help="of teach or distill: memory, disk, batch, learning rate and its training set")
+    verb.add_argument("--ranks", type=int, default=1, help="with --recipe: processes that train together (default 1)")
+    verb.add_argument("--model", help="with --recipe: also look at the faces with this model: wrong labels, people "
+                      "under two names, test people in the training set")
+    verb.add_argument("--json", help="write the diagnosis to this file; of --model the lists to look through, too")
 
     verb = add_verb(verbs, "align", "photographs to aligned crops: largest face, five points, ArcFace template",
                  "facekd align photos crops --detector face_detection_yunet_2023mar.onnx")
@@ -41,6 +48,19 @@ def _preparing(verbs: Verbs) -> None:
     verb.add_argument("out", help="the image folder to write; a second call continues")
     add_detector(verb)
     verb.add_argument("--size", type=int, default=112, help="side of the crops in pixels (default 112)")
+
+    verb = add_verb(verbs, "clean", "a face set without images that lie far from the person they are labelled as",
+                 "facekd clean faces/raw runs/sub faces/clean\n"
+                 "      (after 'facekd teach faces/raw runs/sub head.centres=3': from a person's dominant sub-centre)\n"
+                 "  facekd clean faces/raw w600k_r50.onnx faces/clean    (any model: from the mean of each person)")
+    verb.add_argument("faces", help="the face set to clean")
+    verb.add_argument("model", help="a run of teach on this very set with head.centres above 1, or any model")
+    verb.add_argument("out", help="folder for the new set, dropped.csv and duplicates.csv")
+    verb.add_argument("--angle", type=float, default=75.0,
+                      help="degrees from their person beyond which images are dropped (default 75, the paper's choice)")
+    verb.add_argument("--fewest", type=int, default=2,
+                      help="people with fewer images left are dropped whole (default 2)")
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
 
     verb = add_verb(verbs, "pack", "an image folder to InsightFace RecordIO (train.rec, train.idx, property)",
                  "facekd pack crops faces/train")

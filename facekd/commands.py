@@ -29,10 +29,18 @@ def _pack(a: argparse.Namespace) -> int:
     return 0
 
 
+def _clean(a: argparse.Namespace) -> int:
+    from facekd.verbs.clean import clean
+
+    out.print(clean(a.faces, a.model, a.out, a.angle, a.fewest, a.device).describe())
+    return 0
+
+
 def _doctor(a: argparse.Namespace) -> int:
     from facekd.verbs.prepare import doctor
 
-    diagnosis = doctor(*a.faces)
+    values, places = _split(a.arguments, len(a.arguments), "FACES")
+    diagnosis = doctor(*places, recipe=a.recipe, overrides=values, ranks=a.ranks, model=a.model)
     out.print(diagnosis.describe())
     if a.json:
         from facekd.files import write_json
@@ -137,7 +145,7 @@ def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str],
 
 
 COMMANDS: dict[str, Command] = {
-    "align": _align, "pack": _pack, "doctor": _doctor, "teach": _teach, "plan": _plan, "route import": _route_import,
-    "distill": _distill, "methods": _methods, "methods show": _methods_show, "search": _search, **EVALUATIONS,
-    **USES,
+    "align": _align, "pack": _pack, "clean": _clean, "doctor": _doctor, "teach": _teach, "plan": _plan,
+    "route import": _route_import, "distill": _distill, "methods": _methods, "methods show": _methods_show,
+    "search": _search, **EVALUATIONS, **USES,
 }

@@ -19,7 +19,7 @@ from facekd.route.plan import Growth, Plan
 from facekd.route.route import Point, Route
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ["doctor", "pack", "align", "teach", "plan", "route import", "distill", "search", "eval verify",
+VERBS = ["doctor", "clean", "pack", "align", "teach", "plan", "route import", "distill", "search", "eval verify",
          "eval megaface", "eval ijb", "eval search", "eval all", "eval cifar", "eval imagenet", "export", "report",
          "embed", "compare", "demo"]
 Call = Callable[..., int]
@@ -137,7 +137,7 @@ def test_an_error_is_one_message_as_it_is(
 ) -> None:
     message = "[bold]" + "long " * 60 + "/a/[b].jpg :smile:"
 
-    def fail(*paths: str) -> None:
+    def fail(*paths: str, **options: Any) -> None:
         raise DataError(message)
 
     monkeypatch.setattr("facekd.verbs.prepare.doctor", fail)
@@ -154,7 +154,7 @@ def test_what_is_printed_is_printed_as_it_is(
 
 
 def test_a_programming_error_is_not_hidden(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facekd.verbs.prepare.doctor", lambda *paths: 1 // 0)
+    monkeypatch.setattr("facekd.verbs.prepare.doctor", lambda *paths, **options: 1 // 0)
     monkeypatch.setattr("sys.argv", ["facekd", "doctor", "a"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -163,7 +163,7 @@ def test_a_programming_error_is_not_hidden(call: Call, monkeypatch: pytest.Monke
 def test_control_c_ends_with_130(
     call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*paths: str) -> None:
+    def stop(*paths: str, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("facekd.verbs.prepare.doctor", stop)
@@ -183,5 +183,5 @@ def test_every_verb_is_a_function_too(name: str) -> None:
 
 
 def test_a_function_that_is_not_there_is_said() -> None:
-    with pytest.raises(AttributeError, match="facekd has no 'tech'; it has align, bench, classify, compare"):
+    with pytest.raises(AttributeError, match="facekd has no 'tech'; it has align, bench, classify, clean, compare"):
         _ = facekd.tech

@@ -43,7 +43,9 @@ def commands(page: str) -> list[list[str]]:
     return [words[1:] for words in lines if words[:1] == ["facekd"]]
 
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 10), ("docs/methods.md", 5), ("docs/deploy.md", 6)])
+@pytest.mark.parametrize(("page", "least"), [
+    ("README.md", 10), ("docs/methods.md", 5), ("docs/deploy.md", 6), ("docs/preflight.md", 2), ("docs/cleaning.md", 2),
+])
 def test_every_command_line_is_understood(page: str, least: int) -> None:
     assert len(commands(page)) >= least
     for words in commands(page):

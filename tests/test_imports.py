@@ -15,7 +15,7 @@ FLOORS = {
     1: ["errors", "files", "progress", "ranks", "config", "recipes", "runs", "vectors", "answers", "options"],
     2: ["data", "models", "heads", "losses"],
     3: ["training", "route"],
-    4: ["methods", "evaluation", "packaging", "reporting"],
+    4: ["methods", "evaluation", "packaging", "reporting", "preflight"],
     5: ["verbs"],
     6: ["cli", "commands", "eval_commands", "arguments", "eval_arguments", "use_arguments", "use_commands", "terminal",
         "__init__", "__main__"],

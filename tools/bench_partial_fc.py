@@ -5,7 +5,7 @@
 A step is loss, gradients and SGD with momentum, of the head alone, on a random batch; all ways have the same batch,
 split over the ranks, which are processes with one thread each: with more of them than cores, time no longer falls. The
 median step counts, of the slowest rank; memory is the most that a rank held beyond what it held before the head was
-made, its first step included (Linux only).
+made, its first step included (Linux only). The last table says what each further class takes, measured and calculated.
 
 Beside them stands what is calculated for a rank with C classes of the shard, S of them met, D numbers and N samples:
 
@@ -109,6 +109,19 @@ def describe(row: dict[str, Any]) -> str:
             f"{row['bytes'] / row['calculated']:>6.2f} {row['loss']:>9.4f}\n")
 
 
+def growth(rows: list[dict[str, Any]]) -> list[str]:
+    """Bytes of a rank for each further class of its shard, from the fewest classes to the most, as a table."""
+    lines = [f"{'':>9}      head ranks   bytes a class  calculated  ratio\n"]
+    for way, ranks in dict.fromkeys((row["way"], row["ranks"]) for row in rows):
+        alike = [row for row in rows if (row["way"], row["ranks"]) == (way, ranks)]
+        few, many = (pick(alike, key=lambda row: row["classes"]) for pick in (min, max))
+        classes = (many["classes"] - few["classes"]) / ranks
+        if classes:
+            found, expected = ((many[key] - few[key]) / classes for key in ("bytes", "calculated"))
+            lines.append(f"{'':>9} {way:>9} {ranks:>5} {found:>15,.0f} {expected:>11,.0f} {found / expected:>6.2f}\n")
+    return lines
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -129,6 +142,7 @@ def main() -> None:
     sys.stdout.write(f"batch {a.batch}, {a.dim} numbers, {report['hardware']}, torch {report['torch']}\n"
                      "  classes      head ranks   ms/step  GFLOP/s  MiB/rank  calculated  ratio      loss\n")
     sys.stdout.writelines(map(describe, sorted(report["rows"], key=lambda row: row["classes"])))
+    sys.stdout.writelines(["\n", *growth(report["rows"])])
     if a.json:
         write_json(Path(a.json), report)
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from facekd import files
-from facekd.config import DistillRecipe, HeadRecipe, SearchRecipe, TeachRecipe
+from facekd.config import HeadRecipe, SearchRecipe
 from facekd.data.loader import Loader
 from facekd.data.training_set import TrainingSet, open_training
 from facekd.errors import DataError, ModelError
@@ -28,7 +28,7 @@ from facekd.models.weights import load_model
 from facekd.packaging.latency import latency
 from facekd.packaging.source import Form, freeze
 from facekd.packaging.targets.onnx import OnnxTarget
-from facekd.recipes import load_recipe
+from facekd.recipes import load_recipe, recipe_of
 from facekd.reporting.search_plot import search_picture
 from facekd.route.teacher import live_teacher
 from facekd.runs import Run
@@ -182,8 +182,7 @@ def _searchable(network: Network, recipe: SearchRecipe) -> ResNet:
 
 def _lesson(taught: Run) -> tuple[HeadRecipe, TrainingSet]:
     """What a run was trained as, and on."""
-    kind: type[TeachRecipe | DistillRecipe] = DistillRecipe if taught.info()["verb"] == "distill" else TeachRecipe
-    recipe = load_recipe(kind, taught.path / "recipe.yaml", [])
+    recipe = recipe_of(taught.path, taught.info()["verb"])
     return recipe.head, open_training(recipe.faces, recipe.data, recipe.head.closed)
 
 

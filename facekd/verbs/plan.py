@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 
 from facekd import files
-from facekd.config import DistillRecipe, TeachRecipe
 from facekd.data.imageset import withhold
 from facekd.data.training_set import open_training
 from facekd.models.weights import load_model
-from facekd.recipes import load_recipe
+from facekd.recipes import recipe_of
 from facekd.reporting.route_plot import route_picture
 from facekd.route.congruence import TEMPERATURE, congruence_on
 from facekd.route.plan import Plan
@@ -75,8 +74,7 @@ def show(plan_file: Path | str, student: Path | str | None = None) -> tuple[list
 
 
 def _measured(route: Route, size: int, teacher: Run, student: Path | str | None) -> list[Place]:
-    kind: type[TeachRecipe | DistillRecipe] = DistillRecipe if teacher.info()["verb"] == "distill" else TeachRecipe
-    recipe = load_recipe(kind, teacher.path / "recipe.yaml", [])
+    recipe = recipe_of(teacher.path, teacher.info()["verb"])
     data, closed = open_training(recipe.faces, recipe.data, recipe.head.closed), recipe.head.closed
     images = data.withheld or withhold(data.images, min(0.49, SAMPLE / len(data.images)))[1]
     network = load_model(Run(Path(student)).model).to(find_device(recipe.machine.device)) if student else None

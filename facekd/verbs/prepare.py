@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from facekd.data.align import AlignSummary, align_folder
@@ -11,7 +12,8 @@ from facekd.data.doctor import Diagnosis, examine
 from facekd.data.faceset import open_faces
 from facekd.data.pack import Packed
 from facekd.data.pack import pack as pack_faces
-from facekd.errors import SetupError
+from facekd.errors import DataError, SetupError
+from facekd.preflight.preflight import preflight
 
 DETECTOR_VARIABLE = "FACEKD_DETECTOR"
 
@@ -57,10 +59,29 @@ def pack(folder: Path | str, out: Path | str) -> Packed:
     return pack_faces(open_faces(folder), Path(out))
 
 
-def doctor(*faces: Path | str) -> Diagnosis:
-    """Examine face sets one by one and against each other.
+def doctor(*faces: Path | str, recipe: Path | str | None = None, overrides: Sequence[str] = (), ranks: int = 1,
+           model: Path | str | None = None) -> Diagnosis:
+    """Examine face sets one by one and against each other; with a recipe, the whole training that is to be.
+
+    Args:
+        faces: face sets; beside a recipe those the result will be tested on, its training set comes first by itself.
+        recipe: of teach or distill: memory, disk, batch, learning rate and data are checked before the time is spent.
+        overrides: ``key=value`` on top of the recipe.
+        ranks: processes that will train together.
+        model: looks at the faces: wrong labels, people under two names, test people in the training set.
+
+    Returns:
+        the diagnosis; with a recipe a `facekd.preflight.preflight.Preflight`.
 
     Raises:
-        DataError: one of them cannot be opened at all.
+        DataError: a set cannot be opened at all, or options of a recipe are given without one.
+        RecipeError: mistakes in the recipe.
+        RouteError: its plan or route is damaged.
+        ModelError: its network or head, or the model, cannot be made.
     """
+    if recipe:
+        return preflight(Path(recipe), overrides, [Path(path) for path in faces], ranks, Path(model) if model else None)
+    if overrides or ranks != 1 or model or not faces:
+        raise DataError("give face sets to examine, or --recipe FILE for a whole training; key=value, --ranks and "
+                        "--model go with a recipe")
     return examine([open_faces(path) for path in faces])
