@@ -10,8 +10,10 @@ made, its first step included (Linux only). The last table says what each furthe
 Beside them stands what is calculated for a rank with C classes of the shard, S of them met, D numbers and N samples:
 
 * GFLOP: 6 N S D, three products of 2 N S D, of which one is the cosines and two are gradients;
-* memory at the peak, in float32: 3 C D for weight, gradient and momentum, 5 S D for centres scaled to unit length and
-  what their gradient takes on its way, and 4 N S for cosines, logits, softmax and their gradient.
+* memory at the peak, in float32: weight and momentum, 2 C D, and the most of three moments in a step. At the loss these
+  are the centres of unit length, cosines, logits, softmax and their gradient, S D + 4 N S; where the gradient goes back
+  through the length of centres, autograd holds 5 S D; and where what was met goes back among all classes, the gradient
+  of all, of those met and 64-bit places for it, C D + 3 S D. What BLAS takes for itself is not counted.
 """
 
 import argparse
@@ -83,8 +85,8 @@ def step(a: argparse.Namespace, classes: int, rate: float, full: bool) -> tuple[
 def calculated(a: argparse.Namespace, held: int, rate: float) -> dict[str, float]:
     """What a rank should need that holds so many classes; see the top."""
     met = rate * held
-    return {"gflop": 6e-9 * a.batch * met * a.dim,
-            "calculated": 4 * (3 * held * a.dim + 5 * met * a.dim + 4 * a.batch * met)}
+    moments = [(a.dim + 4 * a.batch) * met, 5 * met * a.dim, (held + 3 * met) * a.dim if rate < 1 else 0]
+    return {"gflop": 6e-9 * a.batch * met * a.dim, "calculated": 4 * (2 * held * a.dim + max(moments))}
 
 
 def _peak() -> int:
