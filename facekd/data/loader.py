@@ -121,8 +121,8 @@ class Loader:
 
         Where processes share the work, those of `part` for this one.
         """
-        own = np.array(part(len(self.images), *self.place), np.int64)
-        return self._batches(own, self.augmentation.slot(slot, len(self.images)))
+        own = part(len(self.images), *self.place)
+        return self._batches(np.arange(own.start, own.stop), self.augmentation.slot(slot, len(self.images)))
 
     def _batches(self, order: NDArray[np.int64], versions: Versions) -> Iterator[Batch]:
         size = self.batch // self.place[1]

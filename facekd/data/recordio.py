@@ -168,7 +168,7 @@ class RecordFile:
         begin = int(self.offsets[row])
         after = int(self.offsets[row + 1]) if row + 1 < len(self.offsets) else self._size
         start = _FRAME.size + _HEADER.size
-        data = os.pread(self._file.fileno(), min(max(after - begin, start), _MUCH), begin)
+        data = self._pread(row, begin, min(max(after - begin, start), _MUCH))
         if len(data) >= start:
             magic, word, count = _BEGIN.unpack_from(data)
             end = _FRAME.size + (word & LONGEST)
@@ -202,13 +202,16 @@ class RecordFile:
         return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def _read(self, row: int, start: int, count: int) -> bytes:
-        try:
-            data = os.pread(self._file.fileno(), count, start)
-        except OSError as problem:
-            raise self._damaged(row, f"it cannot be read ({problem.strerror})") from problem
+        data = self._pread(row, start, count)
         if len(data) < count:
             raise self._cut_short(row)
         return data
+
+    def _pread(self, row: int, start: int, count: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), count, start)
+        except OSError as problem:
+            raise self._damaged(row, f"it cannot be read ({problem.strerror})") from problem
 
     def _cut_short(self, row: int) -> DataError:
         return self._damaged(row, f"the file ends inside or before it, at byte {self._size}")

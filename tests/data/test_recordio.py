@@ -184,8 +184,9 @@ def test_disk_that_fails_is_told_with_the_record(three: Path, monkeypatch: pytes
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("os.pread", fail)
-    with pytest.raises(DataError, match=r"record 1 \(byte 44\): it cannot be read \(Input/output error\)"):
-        file.record(1)
+    for read in (file.record, file.image):
+        with pytest.raises(DataError, match=r"record 1 \(byte 44\): it cannot be read \(Input/output error\)"):
+            read(1)
 
 
 def test_labels_of_more_records_than_are_looked_up_at_once(tmp_path: Path) -> None:
