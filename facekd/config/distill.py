@@ -55,13 +55,27 @@ class LossRecipe(Recipe):
 class PartnerRecipe(Recipe):
     """A teacher that is trained beside its student (methods ``prokt`` and ``dml``); the plan names its architecture."""
 
-    fresh: bool = Field(True, description="begin with fresh weights; false: with those of the plan's point")
-    pace: float = Field(1.0, gt=0, description="factor on its learning rate")
+    fresh: bool | None = Field(
+        None, description="begin with fresh weights; false: with those of the plan's point; null: dml true, prokt false"
+    )
+    pace: float | None = Field(
+        None, gt=0, description="factor on its learning rate; null: 1 for fresh weights, 0.3 for those of a point"
+    )
     pull: float = Field(0.3, ge=0, le=1, description="prokt: lambda, how strongly the student draws it")
     mode: Literal["penalty", "dual"] = Field("penalty", description="prokt: dual adapts the pull to keep to slack")
     slack: float = Field(1.0, ge=0, description="prokt, dual: the distance to the student that costs nothing")
     step: float = Field(1e-3, gt=0, description="prokt, dual: how fast the pull follows the distance")
     uniform: bool = Field(True, description="prokt, fresh: last layers of classifiers begin at 0")
+
+    def settled(self, method: str) -> PartnerRecipe:
+        """With what ``null`` means for a method written out.
+
+        ProKT's authors begin with a trained teacher, at 0.3 of the student's learning rate (their recipe for BERT with
+        six layers, the larger of two); the peers of deep mutual learning both begin fresh.
+        """
+        fresh = method == "dml" if self.fresh is None else self.fresh
+        pace = (1.0 if fresh else 0.3) if self.pace is None else self.pace
+        return self.model_copy(update={"fresh": fresh, "pace": pace})
 
 
 class TapsRecipe(Recipe):

@@ -96,8 +96,8 @@ PARTNERS = [
           "logits or embeddings", "trained",
           "teacher: (1 - lambda) CE + lambda KL(p_s || q_t); then student: KL(q_t || p_s)",
           "lambda 0.3, in the range of the authors' recipes for text (0.3 and 0.4)", "method=prokt",
-          "partner.pull=0.3, partner.mode=penalty|dual, partner.slack=1.0, partner.step=0.001, partner.fresh=true, "
-          "partner.uniform=true, partner.pace=1.0", _TOGETHER),
+          "partner.pull=0.3, partner.mode=penalty|dual, partner.slack=1.0, partner.step=0.001, partner.fresh=false, "
+          "partner.uniform=true, partner.pace=0.3", _TOGETHER),
     Entry("dml", "partner", "Zhang et al., Deep Mutual Learning, CVPR 2018", "logits or embeddings", "trained",
           "each in turn: CE + KL(p_other || p_self); with 'dml + LOSS' the loss is added on both sides",
           "1, the paper", "method=dml", "partner.fresh=true, partner.pace=1.0", _TOGETHER),

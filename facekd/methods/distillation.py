@@ -86,7 +86,7 @@ class Distillation(Method):
 
     @torch.no_grad()
     def outputs(self, images: Tensor) -> Tensor:
-        """What the student, as it is now, would be compared by: float32 [N, D], in evaluation mode.
+        """What the student, as it is now, would be compared by: float32 [N, D], as `aside` has it.
 
         Args:
             images: uint8 [N, size, size, 3].
@@ -120,7 +120,7 @@ class Distillation(Method):
 
     @torch.no_grad()
     def _aside(self, images: Tensor) -> Answer:
-        """The student's answer in evaluation mode, projected."""
+        """The student's answer as `aside` has it, projected."""
         return self._projected(aside(self.student, self._ask, images))
 
 

@@ -27,19 +27,20 @@ class Together(Distillation):
     """Two turns a batch: the teacher's step, and then a step of the student, who follows the teacher as it is then.
 
     ProKT (Shi et al., Follow Your Path, ECML-PKDD 2021; order and losses as in the authors' program for text) trains
-    the teacher by (1 - lambda) CE + lambda KL(p_s || q_t), with the student's output p_s taken in evaluation mode
-    before either step; in the mode ``dual`` by CE + beta (KL - epsilon), beta growing by step (KL - epsilon) and never
-    below 0. For faces the first term is the margin head's and the second 1 - cos of the embeddings, with weights 1 and
-    lambda: this is ours.
+    the teacher by (1 - lambda) CE + lambda KL(p_s || q_t), with the student's output p_s taken before either step; in
+    the mode ``dual`` by CE + beta (KL - epsilon), beta growing by step (KL - epsilon) and never below 0. For faces the
+    first term is the margin head's and the second 1 - cos of the embeddings, with weights 1 and lambda: this is ours.
 
-    Deep mutual learning (Zhang et al., CVPR 2018) trains both by the same terms with the roles exchanged. What either
-    takes from the other is taken in evaluation mode here, so that no statistics of a batch norm are counted twice.
+    Deep mutual learning (Zhang et al., CVPR 2018) trains both by the same terms with the roles exchanged.
+
+    What either takes from the other is taken as `aside` has it: without dropout, and with the batch's own statistics,
+    which are not counted. ProKT's program asks in evaluation mode, of networks for text, which have no batch norms.
 
     Args:
         student: the network.
         partner: the teacher, fresh or not.
         mixture: the student's terms, and which of the two methods it is.
-        recipe: how the teacher is trained.
+        recipe: how the teacher is trained, settled for the method.
         head: of the terms on labels.
         loader: of the training set.
         taps: where the maps of student and teacher are taken.
@@ -53,7 +54,7 @@ class Together(Distillation):
         super().__init__(student, mixture, lambda points: moving, moving.sample(), head, loader, taps[0])
         self.partner, self._moving, self._recipe, self._mutual = partner, moving, recipe, mixture.partner == "dml"
         self.partner_head = create_head(outputs=partner.spec.outputs, classes=loader.images.classes, **dict(head))
-        self.pace = {"partner": recipe.pace, "partner_head": recipe.pace}
+        self.pace = dict.fromkeys(("partner", "partner_head"), recipe.pace or 1.0)
         self.register_buffer("beta", torch.tensor(1.0))
         if self._mutual:
             self.returned = self._losses(self._features(moving.sample()), self._aside(blank(student)))
@@ -106,7 +107,7 @@ class Together(Distillation):
 
 
 class _Moving(Teacher):
-    """A network in training as a teacher: in evaluation mode, without gradient, as it is when it is asked."""
+    """A network in training as a teacher, as it is when it is asked; see `aside`."""
 
     def __init__(self, network: Network, inside: bool, taps: Sequence[str]) -> None:
         self.network, self.dimension = network, network.spec.outputs

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from facekd.answers import Answer
 from facekd.errors import ModelError, nearest
@@ -75,17 +76,26 @@ def _reader(read: dict[str, Tensor], layer: str) -> Callable[[nn.Module, tuple[T
 
 @torch.no_grad()
 def aside(network: Network, ask: Callable[[Tensor], Answer], images: Tensor) -> Answer:
-    """The answer of a network in training, in evaluation mode and without gradient; it is left as it was.
+    """The answer of a network in training, without gradient, dropout or trace: it is left as it was.
+
+    Its batch norms take the statistics of these images, as they do in training, and do not count them. Running ones
+    lag behind a network on the move, and who follows them follows what it never was (docs/methods.md).
 
     Args:
         network: the one that is asked.
         ask: from its input to its answer, e.g. a `Tapped`.
-        images: uint8 [N, size, size, 3] RGB.
+        images: uint8 [N, size, size, 3] RGB; in training N is at least 2.
     """
-    training = network.training
+    training = [module for module in network.modules() if module.training]
+    norms = [module for module in training if isinstance(module, _BatchNorm) and module.track_running_stats]
     network.eval()
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
     answer = ask(network.inputs(images))
-    network.train(training)
+    for module in training:
+        module.training = True
+    for norm in norms:
+        norm.track_running_stats = True
     return answer
 
 

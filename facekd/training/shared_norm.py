@@ -50,7 +50,9 @@ class _SharedNorm(nn.modules.batchnorm._BatchNorm):
         mean = summed(input.sum(along)) / count
         centred = input - _across(mean, input)
         variance = summed((centred * centred).sum(along)) / count
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+        if self.track_running_stats:
+            assert self.running_mean is not None and self.running_var is not None
+            assert self.num_batches_tracked is not None
             self.num_batches_tracked += 1
             share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
             self.running_mean.lerp_(mean.detach(), share)

@@ -109,8 +109,9 @@ def _method(student: Network, mixed: Mixture, plan: Plan, anchors: Anchors, reci
     if plan.growth or {leg.points for leg in plan.legs} != {first} or len(first) > 1:
         raise RouteError(f"{mixed.partner} moves its teacher by itself, and has no further anchors to go to: "
                          "plan with --strategy final")
-    partner = anchors.network(first[0], fresh=recipe.partner.fresh)
-    return Together(student, partner, mixed, recipe.partner, recipe.head, loader,
+    settled = recipe.partner.settled(mixed.partner)
+    partner = anchors.network(first[0], fresh=bool(settled.fresh))
+    return Together(student, partner, mixed, settled, recipe.head, loader,
                     (recipe.taps.student, recipe.taps.teacher))
 
 

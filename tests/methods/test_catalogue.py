@@ -83,7 +83,7 @@ def test_options_are_those_a_recipe_may_set(each: Entry) -> None:
 
 @pytest.mark.parametrize("name", PARTNERS)
 def test_a_partners_options_have_the_recipes_defaults(name: str) -> None:
-    defaults = PartnerRecipe().model_dump()
+    defaults = PartnerRecipe().settled(name).model_dump()
     told = dict(part.removeprefix("partner.").split("=", 1) for part in entry(name).options.split(", "))
     assert set(told) == (set(defaults) if name == "prokt" else {"fresh", "pace"})
     for key, value in told.items():

@@ -258,7 +258,7 @@ def test_a_projection_stands_before_the_teacher_and_not_before_the_labels(loader
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("losses", [{"l2": 1}, {"cosine": 1, "labels": 0.1}])
 @pytest.mark.parametrize("outputs", [16, 8])
-def test_outputs_are_those_of_evaluation_and_leave_no_trace(
+def test_outputs_are_those_of_its_mode_and_leave_no_trace(
     loader: Loader, losses: dict[str, Any], outputs: int, training: bool
 ) -> None:
     method, batch = make(losses, outputs).train(training), next(loader.epoch(0))
@@ -268,7 +268,7 @@ def test_outputs_are_those_of_evaluation_and_leave_no_trace(
     assert {module.training for part in (method.student, method.projection) for module in part.modules()} == {training}
     after = method.state_dict()
     assert [name for name, value in before.items() if not torch.equal(value, after[name])] == []
-    truth = method.eval().projection(method.student(pixels(batch))).detach()
+    truth = method.projection(method.student(pixels(batch))).detach()
     torch.testing.assert_close(found, truth)
 
 

@@ -42,15 +42,15 @@ def together(method: str = "prokt", head: HeadRecipe = SOFTMAX, losses: Mapping[
              outputs: tuple[int, int] = (8, 8), **partner: Any) -> Together:
     """A student and a teacher with weights of their own; of faces, embeddings have ``outputs`` numbers."""
     mixed = mixture(method, {name: LossRecipe.model_validate(v) for name, v in (losses or {}).items()}, head.closed)
-    recipe = PartnerRecipe(**{"uniform": False, **partner})
+    recipe = PartnerRecipe(**{"uniform": False, **partner}).settled(method.partition(" ")[0])
     made = Together(network(1, outputs[0]), network(2, outputs[1]), mixed, recipe, head, LOADER)
     made.begin(Stage(1, (0,)))
     return made
 
 
-def outputs(network: nn.Module, batch: Batch, training: bool) -> Float64:
-    """What a float64 copy says; the network itself is not touched."""
-    copy = deepcopy(network).double().train(training)
+def outputs(network: nn.Module, batch: Batch) -> Float64:
+    """What a float64 copy in training says; the network itself is not touched."""
+    copy = deepcopy(network).double().train()
     pixels = batch.images.permute(0, 3, 1, 2).double().sub(127.5).div(127.5)
     return np.asarray(copy(pixels).detach().numpy())
 
@@ -97,9 +97,9 @@ def float64(values: Tensor) -> Float64:
 
 
 @pytest.mark.parametrize("pull", [0.0, 0.3, 0.4, 1.0])
-def test_prokts_teacher_is_drawn_to_the_student_as_in_evaluation(pull: float) -> None:
+def test_prokts_teacher_is_drawn_to_the_student(pull: float) -> None:
     method, batch = together(pull=pull), BATCHES[0]
-    there, here = outputs(method.student, batch, False), outputs(method.partner, batch, True)
+    there, here = outputs(method.student, batch), outputs(method.partner, batch)
     assert kl(there, here) > 0.01 and abs(kl(there, here) - kl(here, there)) > 1e-4
     found = values(method.turns(batch, 0.0)[0]())
     assert found == {"teacher.labels": pytest.approx((1 - pull) * entropy(here, batch), rel=1e-4),
@@ -111,7 +111,7 @@ def test_prokts_student_follows_the_teacher_as_its_step_left_it_and_sees_no_labe
     first, second = method.turns(batch, 0.0)
     backward(first())
     torch.optim.SGD(method.partner.parameters(), lr=0.5).step()
-    now, own = outputs(method.partner, batch, False), outputs(method.student, batch, True)
+    now, own = outputs(method.partner, batch), outputs(method.student, batch)
     assert values(second()) == {"kd": pytest.approx(kl(now, own), rel=1e-4)}
 
 
@@ -124,9 +124,9 @@ def train(method: Together, folder: Path, batches: int, **schedule: Any) -> list
 
 
 def test_a_batch_of_prokt_in_the_loop_is_the_one_written_out(tmp_path: Path) -> None:
-    method, batch = together(), BATCHES[0]
-    there, here = outputs(method.student, batch, False), outputs(method.partner, batch, True)
-    partner, student = deepcopy(method.partner).double(), outputs(method.student, batch, True)
+    method, batch = together(pace=0.5), BATCHES[0]
+    there, here = outputs(method.student, batch), outputs(method.partner, batch)
+    partner, student = deepcopy(method.partner).double(), outputs(method.student, batch)
     own = partner.train()(batch.images.permute(0, 3, 1, 2).double().sub(127.5).div(127.5))
     own_log, target = own.log_softmax(1), torch.from_numpy(there).log_softmax(1)
     drawn = (target.exp() * (target - own_log)).sum(1).mean()
@@ -134,18 +134,18 @@ def test_a_batch_of_prokt_in_the_loop_is_the_one_written_out(tmp_path: Path) -> 
     with torch.no_grad():
         for weight in partner.parameters():
             assert weight.grad is not None
-            weight.sub_(0.5 * (weight.grad + (0.01 * weight if weight.ndim > 1 else 0)))
+            weight.sub_(0.5 * 0.5 * (weight.grad + (0.01 * weight if weight.ndim > 1 else 0)))
     (line,) = train(method, tmp_path / "run", 1, weight_decay=0.01, clip=1e9)
     assert line["teacher.labels"] == pytest.approx(0.7 * entropy(here, batch), rel=1e-4)
     assert line["teacher.pull"] == pytest.approx(0.3 * kl(there, here), rel=1e-4)
-    assert line["kd"] == pytest.approx(kl(outputs(partner, batch, False), student), rel=1e-3)
+    assert line["kd"] == pytest.approx(kl(outputs(partner, batch), student), rel=1e-3)
     assert line["loss"] == line["kd"]  # what the student's step minimised
 
 
 @pytest.mark.parametrize("sizes", [(16, 16), (8, 16)])
 def test_a_teacher_of_faces_is_drawn_by_the_cosine(sizes: tuple[int, int]) -> None:
     method, batch = together(head=FACES, outputs=sizes), BATCHES[1]
-    there, here = outputs(method.student, batch, False), outputs(method.partner, batch, True)
+    there, here = outputs(method.student, batch), outputs(method.partner, batch)
     if sizes == (8, 16):
         there = there @ float64(method.state_dict()["projection.weight"]).T
     first, second = method.turns(batch, 0.0)
@@ -153,7 +153,7 @@ def test_a_teacher_of_faces_is_drawn_by_the_cosine(sizes: tuple[int, int]) -> No
         "teacher.labels": pytest.approx(arcface(here, float64(method.state_dict()["partner_head.weight"]), batch),
                                         rel=1e-4),
         "teacher.pull": pytest.approx(0.3 * apart(there, here), rel=1e-4)}
-    after, own = outputs(method.partner, batch, False), outputs(method.student, batch, True)
+    after, own = outputs(method.partner, batch), outputs(method.student, batch)
     if sizes == (8, 16):
         own = own @ float64(method.state_dict()["projection.weight"]).T
     assert values(second()) == {"cosine": pytest.approx(apart(own, after), rel=1e-4)}
@@ -187,7 +187,7 @@ def test_in_dual_mode_the_pull_follows_its_rule(slack: float, step: float) -> No
     method, beta = together(mode="dual", slack=slack, step=step), 1.0
     betas = []
     for batch in BATCHES[:3]:
-        there, here = outputs(method.student, batch, False), outputs(method.partner, batch, True)
+        there, here = outputs(method.student, batch), outputs(method.partner, batch)
         found = values(method.turns(batch, 0.0)[0]())
         assert found == {"teacher.labels": pytest.approx(entropy(here, batch), rel=1e-4),
                          "teacher.pull": pytest.approx(beta * (kl(there, here) - slack), rel=1e-3, abs=1e-6)}
@@ -206,16 +206,16 @@ def test_in_dual_mode_the_gradient_is_that_of_the_pull_before_it_moved() -> None
 
 
 def test_a_uniform_start_is_one_of_equal_probabilities_and_no_distance() -> None:
-    method, batch = together(uniform=True), BATCHES[0]
+    method, batch = together(uniform=True, fresh=True), BATCHES[0]
     for one in (method.student, method.partner):
-        assert {*outputs(one, batch, True).flatten(), *outputs(one, batch, False).flatten()} == {0.0}
+        assert {*outputs(one, batch).flatten()} == {0.0}
     turns = [values(turn()) for turn in method.turns(batch, 0.0)]
     assert turns == [{"teacher.labels": pytest.approx(0.7 * np.log(8)), "teacher.pull": 0.0}, {"kd": 0.0}]
 
 
 @pytest.mark.parametrize(("how", "head", "partner"), [
-    ("prokt", SOFTMAX, {"uniform": False}), ("prokt", SOFTMAX, {"uniform": True, "fresh": False}),
-    ("prokt", FACES, {"uniform": True}), ("dml", SOFTMAX, {"uniform": True})])
+    ("prokt", SOFTMAX, {"uniform": False, "fresh": True}), ("prokt", SOFTMAX, {"uniform": True}),
+    ("prokt", FACES, {"uniform": True, "fresh": True}), ("dml", SOFTMAX, {"uniform": True})])
 def test_elsewhere_last_layers_are_left_as_they_are(how: str, head: HeadRecipe, partner: dict[str, Any]) -> None:
     method = together(how, head, **partner)
     for one, seed in ((method.student, 1), (method.partner, 2)):
@@ -245,6 +245,15 @@ def test_pace_leaves_the_students_learning_rate_alone() -> None:
     assert {paces[id(p)] for p in method.partner.parameters()} == {0.25}
 
 
+@pytest.mark.parametrize(("method", "given", "fresh", "pace"), [
+    ("prokt", {}, False, 0.3), ("prokt", {"fresh": True}, True, 1.0), ("prokt", {"pace": 0.03}, False, 0.03),
+    ("dml", {}, True, 1.0), ("dml", {"fresh": False}, False, 0.3)])
+def test_what_the_recipe_leaves_open_is_settled_by_the_method(method: str, given: dict[str, Any], fresh: bool,
+                                                              pace: float) -> None:
+    settled = PartnerRecipe(**given).settled(method)
+    assert (settled.fresh, settled.pace) == (fresh, pace)
+
+
 def dml_by_hand(own: Float64, other: Float64, batch: Batch) -> float:
     """CE + KL(p_other || p_own), as the benchmark of methods has it."""
     return entropy(own, batch) + kl(other, own)
@@ -252,15 +261,14 @@ def dml_by_hand(own: Float64, other: Float64, batch: Batch) -> float:
 
 def test_dml_follows_its_formula() -> None:
     method, batch = together("dml"), BATCHES[0]
-    student, teacher = ({mode: outputs(one, batch, mode) for mode in (True, False)}
-                        for one in (method.student, method.partner))
+    student, teacher = outputs(method.student, batch), outputs(method.partner, batch)
     turns = method.turns(batch, 0.0)
     first = values(turns[0]())
     assert first.keys() == {"teacher.kd", "teacher.labels"}
-    assert sum(first.values()) == pytest.approx(dml_by_hand(teacher[True], student[False], batch), rel=1e-4)
-    later, second = outputs(method.partner, batch, False), values(turns[1]())
+    assert sum(first.values()) == pytest.approx(dml_by_hand(teacher, student, batch), rel=1e-4)
+    later, second = outputs(method.partner, batch), values(turns[1]())
     assert second.keys() == {"kd", "labels"}
-    assert sum(second.values()) == pytest.approx(dml_by_hand(student[True], later, batch), rel=1e-4)
+    assert sum(second.values()) == pytest.approx(dml_by_hand(student, later, batch), rel=1e-4)
 
 
 def still(method: Together) -> Together:
@@ -320,7 +328,7 @@ def test_lessons_are_about_the_other_on_both_sides_of_dml() -> None:
     labels = torch.from_numpy(LOADER.images.labels)
     order = torch.cat([batch.index for batch in BATCHES]).argsort()
     for part, other in (("distances", method.partner), ("returned", method.student)):
-        embeddings = np.concatenate([outputs(other, batch, False) for batch in BATCHES])[order.numpy()]
+        embeddings = np.concatenate([outputs(other, batch) for batch in BATCHES])[order.numpy()]
         units = torch.from_numpy(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))
         truth = torch.stack([units[labels == person].sum(0) for person in range(8)])
         (sums,) = (v for name, v in method.state_dict().items() if name.startswith(part) and name.endswith("sums"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +115,33 @@ def test_a_module_that_is_never_called_is_refused() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_an_answer_aside_is_that_of_evaluation_and_leaves_no_trace(training: bool) -> None:
-    network, images = small(), torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
-    truth = network(network.inputs(images))
-    network.train(training)
+def test_an_answer_aside_takes_the_batchs_statistics_as_training_does_and_leaves_no_trace(training: bool) -> None:
+    network, images = small().train(training), torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    truth = copy.deepcopy(network)(network.inputs(images))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     found = aside(network, Tapped(network), images)
     torch.testing.assert_close(found.outputs, truth, rtol=0, atol=0)
     assert not any(value.requires_grad for value in (found.outputs, *found.maps, found.features))
     assert {module.training for module in network.modules()} == {training}
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    network(network.inputs(images))
+    assert training is not torch.equal(network.state_dict()["bn1.running_mean"], before["bn1.running_mean"])
+
+
+def test_an_answer_aside_is_without_dropout() -> None:
+    network = create("iresnet10", size=32, outputs=8, width=0.25, dropout=0.5).train()
+    ask, images = Tapped(network), torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    first, second = (aside(network, ask, images).outputs for _ in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert not torch.equal(*(ask(network.inputs(images)).outputs for _ in range(2)))
+
+
+def test_an_answer_aside_leaves_frozen_statistics_frozen() -> None:
+    network, images = small().train(), torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    network.get_submodule("bn1").eval()
+    truth = copy.deepcopy(network)(network.inputs(images))
+    torch.testing.assert_close(aside(network, Tapped(network), images).outputs, truth, rtol=0, atol=0)
+    assert [name for name, module in network.named_modules() if not module.training] == ["bn1"]
 
 
 def test_blank_images_are_of_the_networks_size() -> None:
