@@ -51,7 +51,8 @@ class Machine:
         if self._checkpointing:
             recompute(network)
         if self._compile:
-            network.compile()
+            # On CPUs inductor leaves the layout of some networks alone, and copies for each depthwise gradient then.
+            network.compile(options={"force_layout_optimization": True} if self.device.type == "cpu" else None)
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context in which losses are computed."""

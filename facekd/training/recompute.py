@@ -48,6 +48,8 @@ def _recomputed(block: nn.Module, forward: Callable[..., Any]) -> Callable[..., 
     def computed(*inputs: torch.Tensor) -> Any:
         if not torch.is_grad_enabled():
             return forward(*inputs)
+        if torch.compiler.is_compiling():  # what is compiled is without side effects, and statistics leave it once
+            return checkpoint(forward, *inputs, use_reentrant=False)
         return checkpoint(forward, *inputs, use_reentrant=False, context_fn=contexts)
 
     return computed

@@ -32,6 +32,23 @@ def test_answers_gradients_and_statistics_are_the_same(name: str) -> None:
         assert weight.grad is None or torch.equal(weight.grad, other.grad), key  # type: ignore[arg-type]
 
 
+def test_a_compiled_network_counts_a_batch_once_too() -> None:
+    made = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        network = create("resnet8", size=32, outputs=8, width=0.5)
+        if compiled:
+            recompute(network)
+            # What machine.compile does, up to where C++ would be written.
+            network.compile(backend="aot_eager_decomp_partition")
+        network(torch.randn(4, 3, 32, 32)).square().mean().backward()  # type: ignore[no-untyped-call]
+        made.append(network)
+    for (key, value), other in zip(made[0].state_dict().items(), made[1].state_dict().values(), strict=True):
+        torch.testing.assert_close(other, value, msg=key)
+    for (key, weight), other in zip(made[0].named_parameters(), made[1].parameters(), strict=True):
+        torch.testing.assert_close(other.grad, weight.grad, msg=key, rtol=1e-4, atol=1e-6)
+
+
 def kept(name: str, checkpointed: bool) -> int:
     """Bytes that a forward pass keeps for the backward pass, counted by torch's own hook."""
     network, held = create(name, size=32, outputs=8), dict[int, int]()
