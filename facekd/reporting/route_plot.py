@@ -78,7 +78,7 @@ def students_picture(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         axes = figure.subplots()
         for (name, log), colour in zip(logs.items(), COLOURS * len(logs), strict=False):
             term = next(key for key in log[0] if key not in (*POSITION, "loss", "labels"))
-            by_epoch = {round(line["epoch"]): line[term] for line in log if line["epoch"] > 0.5}
+            by_epoch = {round(line["epoch"]): line[term] for line in log if line["epoch"] > 0.5 or line is log[-1]}
             axes.plot(list(by_epoch), list(by_epoch.values()), color=colour,
                       label=f"{name}: {list(by_epoch.values())[-1]:.3g}")
             axes.set(xlabel="epoch of the student", ylabel=f"{term} (weighted, training images)", yscale="log")

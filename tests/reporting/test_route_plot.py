@@ -31,3 +31,7 @@ def test_students_are_drawn_with_their_last_congruence_loss() -> None:
     picture = students_picture({"rco-seed0": log, "kd-seed0": log[:2]})
     assert "rco-seed0: 1" in picture and "kd-seed0: 2" in picture
     assert "kd (weighted" in picture and "labels" not in picture
+
+
+def test_a_student_of_less_than_half_an_epoch_is_drawn_too() -> None:
+    assert "kd-seed0: 3" in students_picture({"kd-seed0": [{"step": 5, "epoch": 0.25, "loss": 3.0, "kd": 3.0}]})
