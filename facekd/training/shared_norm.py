@@ -45,10 +45,11 @@ class _SharedNorm(nn.modules.batchnorm._BatchNorm):
         """Normalised by mean and biased variance of all processes' parts; in evaluation by the running ones."""
         if not self.training:
             return super().forward(input)
-        along = [axis for axis in range(input.ndim) if axis != 1]
-        count = input.numel() // input.shape[1] * place()[1]
-        mean = summed(input.sum(along)) / count
-        centred = input - _across(mean, input)
+        exact = input.to(torch.promote_types(input.dtype, torch.float32))  # as torch's own: sums of 16 bits are coarse
+        along = [axis for axis in range(exact.ndim) if axis != 1]
+        count = exact.numel() // exact.shape[1] * place()[1]
+        mean = summed(exact.sum(along)) / count
+        centred = exact - _across(mean, exact)
         variance = summed((centred * centred).sum(along)) / count
         if self.track_running_stats:
             assert self.running_mean is not None and self.running_var is not None
@@ -57,8 +58,10 @@ class _SharedNorm(nn.modules.batchnorm._BatchNorm):
             share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
             self.running_mean.lerp_(mean.detach(), share)
             self.running_var.lerp_(variance.detach() * (count / (count - 1)), share)
-        normal = centred * _across((variance + self.eps).rsqrt(), input)
-        return normal * _across(self.weight, input) + _across(self.bias, input) if self.affine else normal
+        normal = centred * _across((variance + self.eps).rsqrt(), exact)
+        if self.affine:
+            normal = normal * _across(self.weight, exact) + _across(self.bias, exact)
+        return normal.to(input.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any number of dimensions."""
