@@ -51,15 +51,15 @@ class Gates(nn.Module):
         out: Tensor = network.fc(torch.flatten(adaptive_avg_pool2d(x, 1), 1))
         return out
 
-    def vectors(self) -> list[tuple[nn.Parameter, Layout, int]]:
-        """Every vector of gates that can reach 0, the network less a channel, or block, of it, and the channels so."""
-        full, blocks = self.full.counts, len(self.inner)
-        found = [] if self.tied else [(self.stem, self._less({0: 1}), 1)]
-        found += [(gate, self._less({0: int(self.tied and place == 1), place: 1}), 1)
+    def vectors(self) -> list[tuple[nn.Parameter, Layout]]:
+        """Every vector of gates that can reach 0, and the network less a channel, or block, of it."""
+        full = self.full.counts
+        found = [] if self.tied else [(self.stem, self._less({0: 1}))]
+        found += [(gate, self._less({0: int(self.tied and place == 1), place: 1}))
                   for place, gate in enumerate(self.shared, 1)]
-        found += [(gate, self._less({place: 1}), 1) for place, gate in enumerate(self.inner, 4)]
-        return found + [(self.kept[block], self._less({4 + block: full[4 + block]}), full[4 + block])
-                        for block in range(blocks) if self.kept[block].requires_grad]
+        found += [(gate, self._less({place: 1})) for place, gate in enumerate(self.inner, 4)]
+        return found + [(gate, self._less({place: full[place]}))
+                        for place, gate in enumerate(self.kept, 4) if gate.requires_grad]
 
     def _less(self, taken: Mapping[int, int]) -> Layout:
         return self.full.like([count - taken.get(place, 0) for place, count in enumerate(self.full.counts)])
@@ -73,9 +73,14 @@ class Gates(nn.Module):
                 counts[4 + block] = 0
         return self.full.like(counts)
 
+    def widest(self) -> Layout:
+        """The network without the blocks that are closed, its layers at full width."""
+        return self.full.like([most if count else 0 for most, count in
+                               zip(self.full.counts, self.layout().counts, strict=True)])
+
     def thresholds(self) -> list[float]:
         """All that make a difference, rising."""
-        return sorted({0.0, *(value for gate, _, _ in self.vectors() for value in gate.tolist())})
+        return sorted({0.0, *(value for gate, _ in self.vectors() for value in gate.tolist())})
 
 
 def _gate(gate: Tensor, maps: Tensor) -> Tensor:

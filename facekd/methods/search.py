@@ -5,10 +5,9 @@ theta begin as the teacher's, gates g at 1; both minimise
 
     T^2 mean_i KL(softmax(t_i / T) || softmax(s_i(theta, g) / T)) + lambda sum_l w_l ||g_l||_1,    g >= 0
 
-(faces: 1 - cos of the embeddings in place of KL), with w_l the multiply-adds or parameters that go with one channel,
-their mean 1; a block's gate weighs as much as a channel of its branch, or blocks would go before all channels. The L1
-term is minimised by a proximal step, so that gates reach 0 exactly. Of the paper the abstract was read: an L1 norm
-selects a subgraph of the teacher by the KL to its outputs. The rest is our reading.
+(faces: 1 - cos of the embeddings in place of KL), with w_l the multiply-adds or parameters that go with one channel or
+one block, their mean 1. The L1 term is minimised by a proximal step, so that gates reach 0 exactly. Of the paper the
+abstract was read: an L1 norm selects a subgraph of the teacher by the KL to its outputs. The rest is our reading.
 """
 
 from __future__ import annotations
@@ -61,10 +60,10 @@ class Search(Method):
             if isinstance(module, nn.BatchNorm2d):
                 module.weight.requires_grad_(False)
         vectors = self.gates.vectors()
-        saved = [(budget.cost(self.gates.full) - budget.cost(less)) / parts for _, less, parts in vectors]
-        mean = sum(one * gate.numel() for one, (gate, _, _) in zip(saved, vectors, strict=True))
-        mean /= sum(gate.numel() for gate, _, _ in vectors)
-        self._gates = [(gate, one / mean) for one, (gate, _, _) in zip(saved, vectors, strict=True)]
+        saved = [budget.cost(self.gates.full) - budget.cost(less) for _, less in vectors]
+        mean = sum(one * gate.numel() for one, (gate, _) in zip(saved, vectors, strict=True))
+        mean /= sum(gate.numel() for gate, _ in vectors)
+        self._gates = [(gate, one / mean) for one, (gate, _) in zip(saved, vectors, strict=True)]
         self.register_buffer("sparsity", torch.tensor(sparsity))
         self.register_buffer("met", torch.tensor(0.0))
         self.register_buffer("history", torch.zeros(epochs, 2))
@@ -95,13 +94,19 @@ class Search(Method):
 
     @torch.no_grad()
     def shrink(self, rate: float) -> None:
-        """The proximal step: g <- max(0, g - rate lambda w); a layer's `LEAST` largest gates stay in any case."""
+        """The proximal step: g <- max(0, g - rate lambda w); a layer's `LEAST` largest gates stay in any case.
+
+        A block stays, too, where the network without it could not use up the budget even at full width.
+        """
         for gate, weight in self._gates:
-            less = gate - (rate * weight * self.sparsity).to(gate.dtype)
+            less = (gate - (rate * weight * self.sparsity).to(gate.dtype)).clamp(min=0)
             if gate.numel() > 1:
                 stay = gate.topk(LEAST).indices
                 less[stay] = gate[stay]
-            gate.copy_(less.clamp(min=0))
+            before = gate.clone()
+            gate.copy_(less)
+            if gate.numel() == 1 and before > gate == 0 and self.budget.holds(self.gates.widest()):
+                gate.copy_(before)
         self.met.fill_(self.budget.holds(self.gates.layout()))
 
     def epoch_ends(self, epoch: int) -> None:

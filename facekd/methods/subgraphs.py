@@ -55,8 +55,9 @@ def largest(layout: Callable[[float], Layout], levels: Sequence[float], budget: 
 
 
 def filled(found: Layout, full: Layout, budget: Budget) -> Layout:
-    """A subgraph with all widths times one factor, but none above the network's: blocks that went may leave room."""
-    return largest(lambda level: scaled(found, 2 - level, full), LEVELS, budget)[1]
+    """A subgraph with all widths times one factor, but none above the network's: the last to go may leave room."""
+    most = max(full.counts) / LEAST
+    return largest(lambda level: scaled(found, most ** (1 - level), full), LEVELS, budget)[1]
 
 
 def uniform(full: Layout, budget: Budget) -> Layout:

@@ -28,7 +28,7 @@ def images() -> Tensor:
 def close_some(gates: Gates) -> None:
     """Every third gate of every layer, and one block, are closed; the others are anything above 0."""
     torch.manual_seed(2)
-    for gate, _, _ in gates.vectors():
+    for gate, _ in gates.vectors():
         gate.data.uniform_(0.5, 2)
         if gate.numel() > 1:
             gate.data[::3] = 0
@@ -104,25 +104,24 @@ def test_the_layout_counts_open_gates_and_keeps_eight() -> None:
 def test_blocks_stay_where_they_are_told_to() -> None:
     gates = Gates(Layout.of(resnet()), blocks=False)
     assert str(gates.layout(9)) == "8/8:8,8/8:8,8/8:8,8"
-    assert {gate.numel() for gate, _, _ in gates.vectors()} == {16, 32, 64}
+    assert {gate.numel() for gate, _ in gates.vectors()} == {16, 32, 64}
 
 
 def test_every_gate_knows_the_network_without_it() -> None:
     gates = Gates(Layout.of(resnet("resnet8")))
     full = gates.full
     assert str(full) == "16/16:16/32:32/64:64"
-    assert [str(less) for _, less, _ in gates.vectors()] == [
+    assert [str(less) for _, less in gates.vectors()] == [
         "15/15:16/32:32/64:64", "16/16:16/31:32/64:64", "16/16:16/32:32/63:64",
         "16/16:15/32:32/64:64", "16/16:16/32:31/64:64", "16/16:16/32:32/64:63", "16/16:-/32:32/64:64",
     ]
-    assert [channels for _, _, channels in gates.vectors()] == [1] * 6 + [16]
 
 
 def test_every_gate_receives_a_gradient() -> None:
     network = resnet()
     gates = Gates(Layout.of(network))
     gates(network, images()).square().sum().backward()
-    assert all(gate.grad is not None and bool(gate.grad.any()) for gate, _, _ in gates.vectors())
+    assert all(gate.grad is not None and bool(gate.grad.any()) for gate, _ in gates.vectors())
 
 
 def test_a_found_network_can_be_searched_again() -> None:
@@ -132,3 +131,10 @@ def test_a_found_network_can_be_searched_again() -> None:
     gates = Gates(Layout.of(network))
     assert str(gates.layout(9)) == "8/8:-/8:8/8:8,-"
     torch.testing.assert_close(gates(network, images()), network(images()))
+
+
+def test_without_closed_blocks_the_others_are_at_full_width() -> None:
+    gates = Gates(Layout.of(resnet("resnet14")))
+    gates.inner[0].data[:4] = 0
+    gates.kept[3].data.zero_()
+    assert str(gates.widest()) == "16/16:16,16/32:32,-/64:64,64"
