@@ -28,24 +28,26 @@ from tests.methods.noise import noise
 STEPS, BATCH = 20, 12
 SCHEDULES: dict[str, dict[str, Any]] = {
     "frozen": {"ema": 0.9}, "shared": {"shared_norm": True}, "accumulated": {"accumulate": 2},
-    "own": {"learning_rate": 1e-12},
+    "own": {"learning_rate": 1e-12}, "single-frozen": {}, "single-shared": {"shared_norm": True},
 }
 """``frozen`` batch statistics stand still, and so they do where a step has parts; ``own`` are each process's, of
-a network that does not move."""
+a network that does not move. Float64, so that what differs is not rounding, which a young network multiplies;
+``single`` is float32."""
+FROZEN = ("frozen", "accumulated", "single-frozen")
 WORLDS = (2, 3, 4)
 
 
 class Tiny(Network):
-    """Both kinds of batch norm, in float64: so that what differs is not rounding, which a young network multiplies."""
+    """Both kinds of batch norm."""
 
     def __init__(self) -> None:
         super().__init__()
         self.spec = ModelSpec("tiny", 32, 16)
         self.layers = nn.Sequential(nn.Conv2d(3, 8, 5, 4, bias=False), nn.BatchNorm2d(8), nn.PReLU(8), nn.Flatten(),
-                                    nn.Linear(392, 16), nn.BatchNorm1d(16)).double()
+                                    nn.Linear(392, 16), nn.BatchNorm1d(16))
 
     def inputs(self, images: Tensor) -> Tensor:
-        return super().inputs(images).double()
+        return super().inputs(images).to(self.layers[0].weight.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)
@@ -55,11 +57,11 @@ class Tiny(Network):
 class Still(Labels):
     """Batch statistics stand still where asked."""
 
-    def __init__(self, frozen: bool, **head: Any) -> None:
+    def __init__(self, frozen: bool, dtype: torch.dtype, **head: Any) -> None:
         torch.manual_seed(0)
         super().__init__(Tiny(), HeadRecipe(scale=16, **head), 8)
         self.frozen = frozen
-        self.double()
+        self.to(dtype)
 
     def train(self, mode: bool = True) -> Still:
         super().train(mode)
@@ -75,7 +77,7 @@ def train(folder: Path, case: str, **head: Any) -> None:
     epochs = STEPS / loader.steps
     values = {"learning_rate": 0.02, "warmup": 0, **SCHEDULES[case]}
     schedule = ScheduleRecipe(epochs=epochs, batch=BATCH, **values)
-    method = Still(case in ("frozen", "accumulated"), **head)
+    method = Still(case in FROZEN, torch.float32 if case.startswith("single") else torch.float64, **head)
     machine = MachineRecipe(device="cpu", threads=1)
     Trainer(Run(folder), method, lambda number: Stage(epochs), loader, schedule, machine).fit()
 
@@ -143,6 +145,12 @@ def test_processes_have_the_losses_of_one(folder: Path, case: str, world: int) -
     one = losses(folder / f"{case}-1")
     assert len(one) == 20 and one[-1] < 0.8 * one[0]  # it is no standstill that is compared
     assert losses(folder / f"{case}-{world}") == pytest.approx(one, rel=1e-6)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("case", ["single-frozen", "single-shared"])
+def test_in_float32_the_losses_agree_to_a_hundred_thousandth(folder: Path, case: str, world: int) -> None:
+    assert losses(folder / f"{case}-{world}") == pytest.approx(losses(folder / f"{case}-1"), rel=1e-5)
 
 
 @pytest.mark.parametrize("world", WORLDS)
