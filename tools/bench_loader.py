@@ -33,8 +33,9 @@ import torch
 
 from facekd.data import ahead, cv2
 from facekd.data.augment import Flip
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
 from facekd.data.loader import Loader
+from facekd.data.opening import open_faces
 from facekd.files import write_json
 from facekd.models.inputs import to_input
 from facekd.progress import progress

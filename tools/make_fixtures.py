@@ -12,9 +12,9 @@ import numpy as np
 
 from facekd import files
 from facekd.data import cv2
-from facekd.data.faceset import open_faces
 from facekd.data.feature_files import write_features
 from facekd.data.featureset import ArrayFeatures
+from facekd.data.opening import open_faces
 from facekd.data.pack import pack
 from facekd.data.pair_bins import write_bin
 from facekd.data.pair_lists import read_csv

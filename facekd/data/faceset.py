@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -91,37 +90,3 @@ def number_people(faces: FaceSet) -> list[str]:
             f"{len(wrong)} of {len(faces)} images are like this: write the set anew"
         )
     return [str(label) for label in range(int(faces.labels.max()) + 1)]
-
-
-def open_faces(path: Path | str) -> FaceSet:
-    """Open a face set, whichever container it lies in; `docs/data.md` describes them.
-
-    Args:
-        path: an InsightFace RecordIO folder or its ``.rec``; an LMDB environment; WebDataset shards (a ``.tar`` or a
-            folder of such); a folder with one subfolder a person.
-
-    Raises:
-        DataError: nothing there, or nothing in it that is a face set.
-        SetupError: the container's package is not installed.
-    """
-    from facekd.data.folder import FolderFaces
-    from facekd.data.lmdb_faces import LmdbFaces, find_environment
-    from facekd.data.record_faces import RecordFaces, find_record_file
-    from facekd.data.webdataset import ShardFaces, find_shards
-
-    path = Path(path)
-    understood = (
-        "give a folder with one subfolder a person, a RecordIO folder holding a .rec file, an LMDB folder holding "
-        "data.mdb, or WebDataset shards (.tar)"
-    )
-    if not path.exists():
-        raise DataError(f"{path} does not exist; {understood}")
-    if record_file := find_record_file(path):
-        return RecordFaces(record_file)
-    if environment := find_environment(path):
-        return LmdbFaces(environment)
-    if shards := find_shards(path):
-        return ShardFaces(path, shards)
-    if path.is_file():
-        raise DataError(f"{path} is a file but no .rec, .lmdb or .tar; {understood}")
-    return FolderFaces(path)

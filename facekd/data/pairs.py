@@ -59,27 +59,6 @@ class PairSet:
         return f"{self.source}, pair {pair + 1}, {'first' if self.first[pair] == index else 'second'} image"
 
 
-def open_pairs(pairs: Path, images: Path | None) -> PairSet:
-    """Read a pair list, whichever of the three kinds it is.
-
-    Args:
-        pairs: a CSV file, LFW's pairs.txt, or an InsightFace .bin.
-        images: the folder that the paths or names of a text file start from; a .bin brings its images along.
-
-    Raises:
-        DataError: it is none of them, is damaged, or names images that do not exist.
-    """
-    from facekd.data.pair_bins import read_bin
-    from facekd.data.pair_lists import read_csv, read_lfw
-
-    content = content_of(pairs)
-    if pairs.suffix.lower() == ".bin" or content.startswith(b"\x80"):
-        return read_bin(pairs)
-    if images is None:
-        raise DataError(f"{pairs} names its images by path; say which folder the paths start from (images)")
-    return read_csv(pairs, images) if b"," in content.partition(b"\n")[0] else read_lfw(pairs, images)
-
-
 def paired(
     source: Path,
     first: Sequence[Path | bytes],

@@ -8,8 +8,8 @@ from pathlib import Path
 from facekd.config import DataRecipe, ViewsRecipe
 from facekd.data.augment import Augmentation, Centre, Crop, Flip, ResizedCrop
 from facekd.data.classset import first_classes, open_classes
-from facekd.data.faceset import open_faces
 from facekd.data.imageset import ImageSet, withhold
+from facekd.data.opening import open_faces
 from facekd.errors import DataError
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facekd import ranks
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
 from facekd.data.feature_files import open_features
 from facekd.data.featureset import ArrayFeatures, FeatureSet
 from facekd.data.int8_features import Int8Features
@@ -15,6 +15,7 @@ from facekd.data.kit_lists import TemplateList, distractor_list, read_distractor
 from facekd.data.kit_tree import ENDING
 from facekd.data.listed import ListedImages
 from facekd.data.noise_lists import Noise
+from facekd.data.opening import open_faces
 from facekd.evaluation.cleaning import WAYS, Cleaned, clean
 from facekd.evaluation.extraction import extract
 from facekd.evaluation.features import embed_images

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facekd.data.doctor import Diagnosis, examine, ranked
-from facekd.data.faceset import open_faces
+from facekd.data.opening import open_faces
 from facekd.errors import DataError
 from facekd.models.loading import load
 from facekd.preflight.checks import findings

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd.data.faceset import FaceSubset, open_faces
+from facekd.data.faceset import FaceSubset
 from facekd.data.featureset import Features
+from facekd.data.opening import open_faces
 from facekd.data.pack import pack, refuse_taken
 from facekd.data.training_set import open_training
 from facekd.errors import DataError

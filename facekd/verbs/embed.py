@@ -10,9 +10,9 @@ import numpy as np
 from facekd import files
 from facekd.data.align import warp
 from facekd.data.detect import Detector, open_detector
-from facekd.data.faceset import open_faces
 from facekd.data.kit_tree import ENDING, write_tree
 from facekd.data.listed import ListedImages, read_list
+from facekd.data.opening import open_faces
 from facekd.data.views import crop_of, decode
 from facekd.errors import DataError
 from facekd.evaluation.extraction import extract

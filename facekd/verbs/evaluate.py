@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from facekd import files
-from facekd.data.pairs import PairSet, open_pairs
+from facekd.data.opening import open_pairs
+from facekd.data.pairs import PairSet
 from facekd.data.views import crop_of
 from facekd.evaluation.protocols import evaluate_verification
 from facekd.evaluation.verification import VerificationResult, most_wrong

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from facekd import files
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
+from facekd.data.opening import open_faces, open_pairs
 from facekd.data.overlap import refuse_overlap
-from facekd.data.pairs import open_pairs
 from facekd.data.views import Crops, crop_of
 from facekd.errors import ExportError, ModelError
 from facekd.models.weights import load_model

@@ -9,7 +9,7 @@ from pathlib import Path
 from facekd.data.align import AlignSummary, align_folder
 from facekd.data.detect import open_detector
 from facekd.data.doctor import Diagnosis, examine
-from facekd.data.faceset import open_faces
+from facekd.data.opening import open_faces
 from facekd.data.pack import Packed
 from facekd.data.pack import pack as pack_faces
 from facekd.errors import DataError, SetupError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd.data.faceset import open_faces
 from facekd.data.feature_files import open_features
 from facekd.data.featureset import ArrayFeatures, FeatureSet
+from facekd.data.opening import open_faces
 from facekd.errors import DataError
 from facekd.evaluation.features import embed_images
 from facekd.evaluation.search import SearchResult

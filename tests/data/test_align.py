@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from facekd.data import align, cv2
 from facekd.data.detect import Detector, Face, open_detector
-from facekd.data.faceset import open_faces
 from facekd.data.folder import FolderFaces
+from facekd.data.opening import open_faces
 from facekd.data.synthetic import render_photo
 from facekd.data.views import decode
 from facekd.errors import DataError

@@ -10,8 +10,9 @@ import pytest
 
 from facekd.data import cv2
 from facekd.data.doctor import Diagnosis, examine
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
 from facekd.data.findings import Finding
+from facekd.data.opening import open_faces
 from facekd.data.pack import pack
 from facekd.data.recordio import Header, RecordWriter
 from facekd.data.views import Crops

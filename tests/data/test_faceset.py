@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from facekd.data import cv2
-from facekd.data.faceset import open_faces
 from facekd.data.feature_files import open_features
 from facekd.data.folder import FolderFaces
-from facekd.data.pairs import open_pairs
+from facekd.data.opening import open_faces, open_pairs
 from facekd.data.record_faces import RecordFaces
 from facekd.data.template import template, warp
 from facekd.data.views import decode

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from facekd.data.faceset import open_faces
 from facekd.data.folder import FolderFaces
+from facekd.data.opening import open_faces
 from facekd.errors import DataError
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
+from facekd.data.opening import open_faces
 from facekd.errors import DataError, SetupError
 
 lmdb = pytest.importorskip("lmdb")

@@ -10,8 +10,9 @@ from torch import Tensor
 from facekd.data import cv2
 from facekd.data.augment import Augmentation, Crop, Flip, ResizedCrop
 from facekd.data.bad_records import BadRecords
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
 from facekd.data.loader import Batch, Loader
+from facekd.data.opening import open_faces
 from facekd.data.synthetic import write_faces
 from facekd.data.views import crop_of
 from facekd.errors import DataError

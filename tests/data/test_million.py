@@ -19,8 +19,8 @@ import pytest
 from facekd.data import cv2
 from facekd.data.augment import Flip
 from facekd.data.doctor import examine
-from facekd.data.faceset import open_faces
 from facekd.data.loader import Loader
+from facekd.data.opening import open_faces
 from facekd.data.pack import pack
 from facekd.data.recordio import Header, RecordWriter
 

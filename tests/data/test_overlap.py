@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from facekd.data import cv2
-from facekd.data.faceset import open_faces
+from facekd.data.opening import open_faces, open_pairs
 from facekd.data.overlap import refuse_overlap
-from facekd.data.pairs import PairSet, open_pairs, paired
+from facekd.data.pairs import PairSet, paired
 from facekd.data.synthetic import write_faces
 from facekd.errors import DataError
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
 from facekd.data.folder import FolderFaces
+from facekd.data.opening import open_faces
 from facekd.data.pack import FILES, Packed, pack
 from facekd.data.record_faces import RecordFaces
 from facekd.errors import DataError

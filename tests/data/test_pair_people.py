@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from facekd.data.opening import open_pairs
 from facekd.data.pair_people import people_of
-from facekd.data.pairs import open_pairs, paired
+from facekd.data.pairs import paired
 
 
 def people(rows: list[tuple[str, str, bool]]) -> list[str] | None:

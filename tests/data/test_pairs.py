@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from facekd.data.opening import open_pairs
 from facekd.data.pair_bins import write_bin
-from facekd.data.pairs import open_pairs
 from facekd.errors import DataError
 
 

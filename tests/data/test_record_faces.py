@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facekd.data.faceset import open_faces
+from facekd.data.opening import open_faces
 from facekd.data.record_faces import RecordFaces, find_record_file
 from facekd.data.recordio import Header, RecordWriter
 from facekd.errors import DataError

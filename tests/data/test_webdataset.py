@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
+from facekd.data.opening import open_faces
 from facekd.errors import DataError
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
 from facekd.data.featureset import ArrayFeatures
 from facekd.data.imageset import ImageSet
 from facekd.data.imageset import Pixels as Image
-from facekd.data.pairs import PairSet, open_pairs
+from facekd.data.opening import open_faces, open_pairs
+from facekd.data.pairs import PairSet
 from facekd.data.views import centre
 from facekd.errors import DataError
 from facekd.evaluation.features import embed_images

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from facekd.answers import Answer
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, ScheduleRecipe
 from facekd.data.augment import Flip
-from facekd.data.faceset import open_faces
 from facekd.data.loader import Batch, Loader
+from facekd.data.opening import open_faces
 from facekd.errors import ModelError
 from facekd.methods.distillation import Distillation
 from facekd.methods.mixture import Mixture, mixture

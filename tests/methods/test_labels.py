@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from facekd.config import HeadRecipe
 from facekd.data.augment import Flip
-from facekd.data.faceset import open_faces
 from facekd.data.loader import Batch, Loader
+from facekd.data.opening import open_faces
 from facekd.errors import ModelError
 from facekd.methods.labels import Labels
 from facekd.models.registry import create

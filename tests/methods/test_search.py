@@ -11,8 +11,8 @@ from torch import Tensor
 
 from facekd.answers import Answer
 from facekd.data.augment import Flip
-from facekd.data.faceset import open_faces
 from facekd.data.loader import Batch, Loader
+from facekd.data.opening import open_faces
 from facekd.methods.search import Search
 from facekd.methods.subgraphs import Budget
 from facekd.models.registry import create

@@ -17,9 +17,9 @@ from torch import Tensor
 from facekd.answers import Answer
 from facekd.config import HeadRecipe, MachineRecipe, PartnerRecipe, ScheduleRecipe
 from facekd.data.augment import Augmentation
-from facekd.data.faceset import open_faces
 from facekd.data.imageset import ImageSet, Pixels, Subset
 from facekd.data.loader import Batch, Loader
+from facekd.data.opening import open_faces
 from facekd.losses import kind_of, names
 from facekd.methods.distillation import Distillation
 from facekd.methods.labels import Labels

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facekd.data.faceset import FaceSet, open_faces
+from facekd.data.faceset import FaceSet
+from facekd.data.opening import open_faces
 from facekd.data.synthetic import render, write_faces
 from facekd.errors import ExportError
 from facekd.models.registry import Network

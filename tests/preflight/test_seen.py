@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facekd.data.faceset import open_faces
+from facekd.data.opening import open_faces
 from facekd.preflight.seen import Review, look
 from tests.patterns import Painter, Patterns
 

@@ -10,9 +10,9 @@ import torch
 
 from facekd.answers import Answer
 from facekd.data.augment import Crop, Flip
-from facekd.data.faceset import open_faces
 from facekd.data.imageset import Fingerprint
 from facekd.data.loader import Batch, Loader
+from facekd.data.opening import open_faces
 from facekd.errors import RouteError, SetupError
 from facekd.route.cache import CachedTeacher, read_slot, slot_file, write_slot
 from facekd.route.teacher import LiveTeacher

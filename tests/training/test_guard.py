@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from facekd.data.augment import Flip
-from facekd.data.faceset import open_faces
 from facekd.data.loader import Loader
+from facekd.data.opening import open_faces
 from facekd.errors import FacekdError
 from facekd.runs import Run
 from facekd.training.guard import Done, Guard

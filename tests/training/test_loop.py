@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from facekd.config import MachineRecipe, ScheduleRecipe
 from facekd.data.augment import Flip
-from facekd.data.faceset import open_faces
 from facekd.data.loader import Batch, Loader
+from facekd.data.opening import open_faces
 from facekd.errors import FacekdError
 from facekd.runs import Run
 from facekd.training import checkpoint, loop

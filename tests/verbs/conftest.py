@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from facekd.config import TeachRecipe
+from facekd.data.synthetic import write_faces
 from facekd.models.registry import create
 from facekd.models.weights import save_model
 from facekd.recipes import load_recipe
@@ -24,6 +25,13 @@ def run(tmp_path: Path) -> Run:
     save_model(create("mobilenetv2", size=32, outputs=16, expansion=2, width=0.25), run.model)
     run.finish()
     return run
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Path:
+    """15 people with one image each, as distractors."""
+    write_faces(tmp_path / "strangers", range(100, 115), 1, size=32)
+    return tmp_path / "strangers"
 
 
 CLASSES = (

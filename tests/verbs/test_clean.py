@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facekd import files
-from facekd.data.faceset import open_faces
+from facekd.data.opening import open_faces
 from facekd.errors import DataError
 from facekd.models.embedder import directions
 from facekd.models.loading import load

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
 import facekd
-from facekd.data.faceset import open_faces
-from facekd.data.pairs import open_pairs
-from facekd.data.synthetic import write_faces
+from facekd.data.opening import open_faces, open_pairs
 from facekd.data.views import crop_of, decode
 from facekd.errors import DataError, ModelError
 from facekd.runs import Run
@@ -26,22 +25,6 @@ from facekd.verbs.evaluate import verify
 ROOT = Path(__file__).resolve().parents[2]
 VERIFY = {"accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar", "tar_interval"}
 MEGAFACE = {"rank1", "rank1_interval", "cmc", "pairs", "distractors", "tar", "tar_interval"}
-
-
-@pytest.fixture
-def strangers(tmp_path: Path) -> Path:
-    write_faces(tmp_path / "strangers", range(100, 115), 1, size=32)
-    return tmp_path / "strangers"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The command line, in this process."""
-    from facekd.cli import main
-
-    monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 def are_fractions(values: list[Any]) -> bool:
@@ -57,11 +40,11 @@ def scores_of(model: Path, pairs: Path, images: Path, flip: bool) -> tuple[NDArr
 
 
 def test_verify_writes_the_fixed_fields(
-    fixtures: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fixtures: Path, run: Run, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.json"
     words = ("--images", fixtures / "folder", "--pairs", fixtures / "pairs.csv", "--json", out)
-    assert call(monkeypatch, "eval", "verify", "--model", run.model, *words) == 0
+    assert call("eval", "verify", "--model", run.model, *words) == 0
     found = json.loads(out.read_text())
     assert found.keys() >= VERIFY
     assert are_fractions([found[name] for name in ("accuracy", "accuracy_std", "auc", "eer")])

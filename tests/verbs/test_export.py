@@ -14,7 +14,7 @@ import onnx
 import pytest
 from insightface.app import FaceAnalysis
 
-from facekd.data.faceset import open_faces
+from facekd.data.opening import open_faces
 from facekd.data.synthetic import render, write_faces, write_pairs
 from facekd.errors import DataError, ExportError, ModelError
 from facekd.models.loading import load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from facekd.data.feature_files import write_features
 from facekd.data.featureset import ArrayFeatures
 from facekd.data.kit_lists import distractor_list, read_distractor_list, read_probe_list
 from facekd.data.kit_tree import write_tree
-from facekd.data.synthetic import write_faces
 from facekd.errors import DataError
 from facekd.evaluation.identification_result import IdentificationResult
 from facekd.runs import Run
@@ -23,33 +23,17 @@ from facekd.verbs.megaface import compare_models, megaface
 MEGAFACE = {"rank1", "rank1_interval", "cmc", "pairs", "distractors", "tar", "tar_interval"}
 
 
-@pytest.fixture
-def strangers(tmp_path: Path) -> Path:
-    write_faces(tmp_path / "strangers", range(100, 115), 1, size=32)
-    return tmp_path / "strangers"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The command line, in this process."""
-    from facekd.cli import main
-
-    monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
 def are_fractions(values: list[Any]) -> bool:
     return all(isinstance(value, float) and 0 <= value <= 1 for value in values)
 
 
 def test_megaface_writes_the_fixed_fields(
-    fixtures: Path, run: Run, strangers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    fixtures: Path, run: Run, strangers: Path, tmp_path: Path, call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out.json"
     words = ("--probes", fixtures / "record", "--distractors", strangers, "--json", out)
-    assert call(monkeypatch, "eval", "megaface", "--model", run.path, *words) == 0
+    assert call("eval", "megaface", "--model", run.path, *words) == 0
     found = json.loads(out.read_text())
     assert found.keys() >= MEGAFACE
     assert are_fractions([found["rank1"], *found["rank1_interval"], *found["cmc"]])
@@ -143,11 +127,11 @@ def test_the_kits_trees_are_measured_at_every_size(kit: Path) -> None:
 
 
 def test_the_three_ways_of_cleaning_stand_side_by_side(
-    kit: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kit: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--probes", kit / "facescrub", "--distractors", kit / "megaface", "--lists", kit / "templatelists",
              "--ending", "_m.bin", "--sizes", 60, "--noise", kit / "noise")
-    assert call(monkeypatch, "eval", "megaface", *words) == 0
+    assert call("eval", "megaface", *words) == 0
     printed = capsys.readouterr().out
     assert all(f"megaface-{way}" in printed for way in ("raw", "compatible", "strict"))
     found = of_kit(kit, sizes=[60], noise=kit / "noise")
@@ -182,12 +166,12 @@ def test_int8_is_measured_beside_float(kit: Path) -> None:
 
 
 def test_two_models_are_compared_by_their_result_files(
-    kit: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kit: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     of_kit(kit, sizes=[60], noise=kit / "noise", json=kit / "a.json")
     raw, other = kit / "a-raw.json", kit / "b.json"
     of_kit(kit, sizes=[60], json=other)
-    assert call(monkeypatch, "eval", "megaface", "--compare", raw, other) == 0
+    assert call("eval", "megaface", "--compare", raw, other) == 0
     assert "+0.00 points [+0.00, +0.00], no clear difference" in capsys.readouterr().out
     with pytest.raises(DataError, match="the two results are of different tests"):
         compare_models(raw, kit / "a-strict.json")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from facekd.data.opening import open_pairs
 from facekd.data.pair_bins import write_bin
-from facekd.data.pairs import open_pairs
 from facekd.data.synthetic import write_faces
 from facekd.errors import DataError, ModelError, SetupError
 from facekd.evaluation.verification import VerificationResult
