@@ -22,6 +22,11 @@ def test_tables_are_what_their_result_files_give() -> None:
     assert check.returncode == 0, check.stderr
 
 
+def test_the_weeks_figures_are_what_its_tool_calculates(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "tools/week.py", tmp_path / "week.csv"], cwd=ROOT, check=True)
+    assert (tmp_path / "week.csv").read_text() == (ROOT / "docs" / "results" / "week.csv").read_text()
+
+
 def test_the_results_page_is_what_the_files_of_results_give() -> None:
     assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == results_page(ROOT / "results")
 
