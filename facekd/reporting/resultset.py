@@ -15,8 +15,8 @@ from facekd.reporting.rows import Row
 
 PUBLISHED = "published.csv"
 HEADLINE = {"accuracy": "accuracy", "tar@1e-2": "TAR@FAR 1e-2", "rank1": "rank 1", "top1": "top-1", "top5": "top-5",
-            "ece": "ECE", "agreement": "agreement"}
-JUDGED = ("accuracy", "rank1", "top1")
+            "ece": "ECE", "agreement": "agreement", "kl": "KL"}
+JUDGED = ("accuracy", "rank1", "top1", "kl")
 """The metrics whose difference to the baseline is shown."""
 
 ONE_CONDITION = ("model", "data_sha256", "epochs", "hardware", "strategy", "losses")
@@ -28,9 +28,9 @@ Written by `make results` from the files in [results](results), one CSV a set an
 The published figures are those of [results/published.csv](results/published.csv), each with its source.
 """
 LEGEND = """\
-Figures in percent: mean ± standard deviation over the seeds (n - 1); of one seed the figure [its 95 % bootstrap
-interval over the test data]. Differences are taken seed by seed, where both have been run: their mean ± its standard
-error.
+Figures in percent, KL from the teacher's outputs in hundredths of a nat: mean ± standard deviation over the seeds
+(n - 1); of one seed the figure [its 95 % bootstrap interval over the test data]. Differences are taken seed by seed,
+where both have been run: their mean ± its standard error.
 """
 
 Groups = Mapping[str, Sequence[Row]]

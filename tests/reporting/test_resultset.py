@@ -77,6 +77,12 @@ def test_faces_are_held_against_mimic(tmp_path: Path) -> None:
     assert found["minus mimic"] == "+1.00" and "published top-1" not in found
 
 
+def test_the_kl_from_the_teacher_is_judged_in_hundredths_of_a_nat(tmp_path: Path) -> None:
+    rows = [{**a_row(name, 0, None), "test.kl": kl} for name, kl in (("kd", 0.25), ("rco", 0.2))]
+    found = cells(a_set(tmp_path, rows))["rco"]
+    assert (found["test KL"], found["minus kd"]) == ("20.00", "-5.00")
+
+
 def test_another_baseline_can_be_named(tmp_path: Path) -> None:
     assert cells(a_set(tmp_path, ROWS, baseline="labels"))["rco"]["minus labels"] == "+3.20 (n = 1)"
 
