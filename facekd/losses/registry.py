@@ -31,6 +31,7 @@ class Loss(nn.Module, ABC):
         paper: authors, title or venue, year.
         equation: in plain text, as it is computed.
         weight: what the loss is usually multiplied with.
+        faces_weight: the same for face networks, where it is another there.
         origin: where that weight comes from.
         labels: the usual weight of the cross entropy on labels beside it.
         alone: whether a face network follows it without a term on labels.
@@ -48,6 +49,7 @@ class Loss(nn.Module, ABC):
     paper: ClassVar[str]
     equation: ClassVar[str]
     weight: ClassVar[float] = 1.0
+    faces_weight: ClassVar[float | None] = None
     origin: ClassVar[str]
     labels: ClassVar[float] = 1.0
     alone: ClassVar[bool] = False

@@ -73,7 +73,8 @@ def _loss(name: str) -> Entry:
     labels = "0 for faces" if kind.alone and kind.faces else f"{kind.labels:g}"
     if kind.alone and not kind.faces:
         labels += " for classes, 0 for faces"
-    weight = f"{kind.weight:g}, {kind.origin}; labels beside it: {labels}"
+    faces = f" ({kind.faces_weight:g} for faces)" if kind.faces_weight else ""
+    weight = f"{kind.weight:g}{faces}, {kind.origin}; labels beside it: {labels}"
     parameters = inspect.signature(kind).parameters.values()
     options = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     return Entry(name, family_of(name), kind.paper, _needs(kind), live, kind.equation, weight,

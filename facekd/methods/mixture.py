@@ -66,7 +66,7 @@ def mixture(method: str, losses: Mapping[str, LossRecipe], closed: bool) -> Mixt
     for name, recipe in losses.items():
         usual = terms.get(name, LossRecipe())
         terms[name] = usual.model_copy(update=recipe.model_dump(exclude_unset=True))
-    filled = {name: _filled(name, recipe) for name, recipe in terms.items() if recipe.weight != 0}
+    filled = {name: _filled(name, recipe, closed) for name, recipe in terms.items() if recipe.weight != 0}
     _demand_no_gap(filled)
     return Mixture(filled, partner)
 
@@ -78,16 +78,20 @@ def _usual(asked: list[str], partner: str | None, closed: bool) -> dict[str, Los
     begin = max([kind.first for kind in kinds.values()], default=0.0)
     labels = [0.0 if kind.alone and not closed else kind.labels for kind in kinds.values()]
     if partner:  # Zhang et al. (CVPR 2018) weigh both terms 1; ProKT's student sees no labels, unless kd brings them
-        terms = {"kd" if closed else "cosine": LossRecipe(weight=1, **({"temperature": 1.0} if closed else {}))} | terms
+        weight = None if partner == "prokt" and not closed else 1.0
+        pull = LossRecipe(weight=weight, **({"temperature": 1.0} if closed else {}))
+        terms = {"kd" if closed else "cosine": pull} | terms
         labels = [1.0 if partner == "dml" else kinds["kd"].labels if "kd" in kinds else 0.0]
     return {**terms, **({LABELS: LossRecipe(weight=min(labels), begin=begin)} if labels else {})}
 
 
-def _filled(name: str, recipe: LossRecipe) -> LossRecipe:
+def _filled(name: str, recipe: LossRecipe, closed: bool) -> LossRecipe:
     """With its weight; a weight left out is the usual one."""
     if recipe.weight is not None:
         return recipe
-    return recipe.model_copy(update={"weight": 1.0 if name == LABELS else kind_of(name).weight})
+    kind = None if name == LABELS else kind_of(name)
+    usual = 1.0 if kind is None else kind.weight if closed or kind.faces_weight is None else kind.faces_weight
+    return recipe.model_copy(update={"weight": usual})
 
 
 def _demand_no_gap(terms: Mapping[str, LossRecipe]) -> None:

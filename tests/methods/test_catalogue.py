@@ -49,7 +49,8 @@ def test_a_method_says_where_it_is_from_what_it_computes_and_how_to_ask_for_it(e
 def test_a_loss_says_where_its_weight_is_from(each: Entry) -> None:
     kind = kind_of(each.name)
     assert kind.origin.strip() and kind.equation.strip() and kind.paper.strip()
-    assert each.weight.startswith(f"{kind.weight:g}, {kind.origin}; labels beside it: ")
+    faces = {"l2": " (40 for faces)", "cosine": " (80 for faces)"}.get(each.name, "")
+    assert each.weight.startswith(f"{kind.weight:g}{faces}, {kind.origin}; labels beside it: ")
     assert each.text
 
 

@@ -246,7 +246,7 @@ def test_a_projection_is_there_only_where_sizes_differ() -> None:
 
 
 def test_a_projection_stands_before_the_teacher_and_not_before_the_labels(loader: Loader) -> None:
-    batch, method = next(loader.epoch(0)), make({"l2": {"normalize": False}, "labels": 1}, outputs=8)
+    batch, method = next(loader.epoch(0)), make({"l2": {"weight": 1, "normalize": False}, "labels": 1}, outputs=8)
     method.begin(Stage(1, (5,)))
     own, losses = float64(method.student(pixels(batch))), method.losses(batch, 0.0)
     projected = own @ float64(method.state_dict()["projection.weight"]).T
@@ -311,7 +311,7 @@ def test_a_hint_without_the_teachers_maps_is_refused() -> None:
 
 
 def test_one_anchor_is_plain_mimicking_bit_for_bit(loader: Loader, tmp_path: Path) -> None:
-    method = make({"l2": {"normalize": False}})  # unit length would be rounded in another order
+    method = make({"l2": {"weight": 1, "normalize": False}})  # unit length would be rounded in another order
     train(method, loader, tmp_path, epochs=1.5)
 
     plain = student().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

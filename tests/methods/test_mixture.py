@@ -24,7 +24,7 @@ def whole(**weights: float) -> Terms:
     return {name: (weight, 0.0, 1.0) for name, weight in weights.items()}
 
 
-@pytest.mark.parametrize(("closed", "expected"), [(True, whole(kd=0.9, labels=0.1)), (False, whole(l2=1))])
+@pytest.mark.parametrize(("closed", "expected"), [(True, whole(kd=0.9, labels=0.1)), (False, whole(l2=40))])
 @pytest.mark.parametrize("method", ["", "  "])
 def test_without_anything_it_is_the_usual(method: str, closed: bool, expected: Terms) -> None:
     assert terms(method, closed) == expected
@@ -39,9 +39,9 @@ def test_without_anything_it_is_the_usual(method: str, closed: bool, expected: T
     ("at+kd", True, whole(at=1000, kd=0.9, labels=0.1)),
     ("rkd + at", True, whole(rkd=1, at=1000, labels=1)),
     ("l2", True, whole(l2=1, labels=1)),
-    ("l2", False, whole(l2=1)),  # a face network follows it without labels
-    ("cosine", False, whole(cosine=1)),
-    ("l2 + rkd", False, whole(l2=1, rkd=1)),
+    ("l2", False, whole(l2=40)),  # a face network follows it without labels
+    ("cosine", False, whole(cosine=80)),
+    ("l2 + rkd", False, whole(l2=40, rkd=1)),
     ("rkd", False, whole(rkd=1, labels=1)),
     ("hint", False, whole(hint=100, labels=1)),
     ("proxyless-ours", False, {"proxyless-ours": (1, 0, 1)}),
@@ -68,7 +68,7 @@ def test_beside_a_first_stage_another_loss_counts_from_the_beginning() -> None:
     ("kd", {"kd": 0.5}, True, whole(kd=0.5, labels=0.1)),
     ("kd", {"rkd": {}}, True, whole(kd=0.9, labels=0.1, rkd=1)),
     ("kd", {"kd": {"begin": 0.5}}, True, {"kd": (0.9, 0.5, 1), "labels": (0.1, 0, 1)}),
-    ("l2", {"labels": 0.1}, False, whole(l2=1, labels=0.1)),
+    ("l2", {"labels": 0.1}, False, whole(l2=40, labels=0.1)),
     ("kd", {"labels": {"begin": 0.5}}, True, {"kd": (0.9, 0, 1), "labels": (0.1, 0.5, 1)}),
     ("ab", {"ab": 2}, True, {"ab": (2, 0, 0.125), "labels": (1, 0.125, 1)}),
     ("ab", {"ab": {"end": 1}}, True, {"ab": (1, 0, 1), "labels": (1, 0.125, 1)}),
@@ -101,7 +101,7 @@ def test_options_stay_beside_the_usual_weight() -> None:
 
 @pytest.mark.parametrize(("method", "closed", "expected"), [
     ("prokt", True, whole(kd=1)),  # the student sees no labels
-    ("prokt", False, whole(cosine=1)),
+    ("prokt", False, whole(cosine=80)),
     ("dml", True, whole(kd=1, labels=1)),
     ("dml", False, whole(cosine=1, labels=1)),
     ("dml + rkd", True, whole(kd=1, rkd=1, labels=1)),

@@ -156,7 +156,7 @@ def test_a_teacher_of_faces_is_drawn_by_the_cosine(sizes: tuple[int, int]) -> No
     after, own = outputs(method.partner, batch), outputs(method.student, batch)
     if sizes == (8, 16):
         own = own @ float64(method.state_dict()["projection.weight"]).T
-    assert values(second()) == {"cosine": pytest.approx(apart(own, after), rel=1e-4)}
+    assert values(second()) == {"cosine": pytest.approx(80 * apart(own, after), rel=1e-4)}
 
 
 @pytest.mark.parametrize("head", [FACES, SOFTMAX], ids=["faces", "classes"])
