@@ -13,6 +13,7 @@ Ranks are compared below 100: those of faiss's neighbours, their scores made exa
 """
 
 import argparse
+import sys
 import tempfile
 import threading
 import time
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import faiss
 import numpy as np
 import torch
 from feature_sets import SETS, make
@@ -36,6 +36,11 @@ from facekd.evaluation.identification_result import IdentificationResult
 from facekd.evaluation.mates import exact_scores
 from facekd.files import write_json
 from facekd.runs import hardware
+
+try:
+    import faiss
+except ImportError:
+    sys.exit("bench_identification.py compares with faiss: pip install 'facekd[bench]'")
 
 TOP = 100
 CHUNK = 8192
