@@ -25,7 +25,7 @@ def test_what_a_run_was(make_run: MakeRun) -> None:
         "name": "rco", "seed": 3, "verb": "distill", "model": "mobilenetv2 x0.5, 64 px, 128-d", "parameters": 849_000,
         "data": "faces/train", "data_sha256": "f00df00df00d", "images": 8395, "classes": 1554, "strategy": "equal",
         "stages": 4, "epochs": 20, "minutes": 60.0, "finished": "2026-01-02T04:04:05+0000", "hardware": "cpu2",
-        "torch": "2.13", "git": "abc1234", "losses": "l2 1",
+        "torch": "2.13", "git": "abc1234", "losses": "l2 40",
     }
     assert {key: found.get(key) for key in wanted} == wanted
 
