@@ -73,10 +73,11 @@ class Gates(nn.Module):
                 counts[4 + block] = 0
         return self.full.like(counts)
 
-    def widest(self) -> Layout:
-        """The network without the blocks that are closed, its layers at full width."""
-        return self.full.like([most if count else 0 for most, count in
-                               zip(self.full.counts, self.layout().counts, strict=True)])
+    def without(self, block: Tensor) -> Layout:
+        """The network at full width without the blocks that are closed, and without that of this gate."""
+        stays = [gate is not block and not (gate.requires_grad and gate.item() <= 0) for gate in self.kept]
+        return self.full.like([count if one else 0 for count, one in
+                               zip(self.full.counts, [True] * 4 + stays, strict=True)])
 
     def thresholds(self) -> list[float]:
         """All that make a difference, rising."""

@@ -99,14 +99,13 @@ class Search(Method):
         A block stays, too, where the network without it could not use up the budget even at full width.
         """
         for gate, weight in self._gates:
-            less = (gate - (rate * weight * self.sparsity).to(gate.dtype)).clamp(min=0)
+            less = gate - (rate * weight * self.sparsity).to(gate.dtype)
             if gate.numel() > 1:
                 stay = gate.topk(LEAST).indices
                 less[stay] = gate[stay]
-            before = gate.clone()
-            gate.copy_(less)
-            if gate.numel() == 1 and before > gate == 0 and self.budget.holds(self.gates.widest()):
-                gate.copy_(before)
+            elif less <= 0 < gate and self.budget.holds(self.gates.without(gate)):
+                continue
+            gate.copy_(less.clamp(min=0))
         self.met.fill_(self.budget.holds(self.gates.layout()))
 
     def epoch_ends(self, epoch: int) -> None:

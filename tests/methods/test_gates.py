@@ -133,8 +133,8 @@ def test_a_found_network_can_be_searched_again() -> None:
     torch.testing.assert_close(gates(network, images()), network(images()))
 
 
-def test_without_closed_blocks_the_others_are_at_full_width() -> None:
+def test_without_a_block_and_closed_ones_the_others_are_at_full_width() -> None:
     gates = Gates(Layout.of(resnet("resnet14")))
     gates.inner[0].data[:4] = 0
     gates.kept[3].data.zero_()
-    assert str(gates.widest()) == "16/16:16,16/32:32,-/64:64,64"
+    assert str(gates.without(gates.kept[5])) == "16/16:16,16/32:32,-/64:64,-"
