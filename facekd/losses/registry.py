@@ -65,6 +65,11 @@ class Loss(nn.Module, ABC):
         super().__init__()
         self.prepared = nn.ModuleDict().eval()
 
+    @classmethod
+    def usual_weight(cls, closed: bool) -> float:
+        """What the loss is usually multiplied with, for classes or for faces."""
+        return cls.weight if closed or cls.faces_weight is None else cls.faces_weight
+
     def train(self: L, mode: bool = True) -> L:
         """As of any module, but what is prepared stays in evaluation mode; lessons alone train it."""
         super().train(mode)

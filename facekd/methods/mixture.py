@@ -89,9 +89,7 @@ def _filled(name: str, recipe: LossRecipe, closed: bool) -> LossRecipe:
     """With its weight; a weight left out is the usual one."""
     if recipe.weight is not None:
         return recipe
-    kind = None if name == LABELS else kind_of(name)
-    usual = 1.0 if kind is None else kind.weight if closed or kind.faces_weight is None else kind.faces_weight
-    return recipe.model_copy(update={"weight": usual})
+    return recipe.model_copy(update={"weight": 1.0 if name == LABELS else kind_of(name).usual_weight(closed)})
 
 
 def _demand_no_gap(terms: Mapping[str, LossRecipe]) -> None:
