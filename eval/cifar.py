@@ -2,6 +2,6 @@
 
 import sys
 
-from facekd.cli import main
+from facekd.cli.main import main
 
 main(["eval", "cifar", *sys.argv[1:]])

@@ -19,12 +19,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "align": "verbs.prepare", "pack": "verbs.prepare", "doctor": "verbs.prepare", "clean": "verbs.clean",
-    "teach": "verbs.teach", "plan": "verbs.plan", "import_route": "route.importing", "distill": "verbs.distill",
-    "find": "verbs.find", "verify": "verbs.evaluate",
-    "megaface": "verbs.megaface", "compare_models": "verbs.megaface", "ijb": "verbs.ijb", "search": "verbs.search",
-    "evaluate_all": "verbs.suite", "classify": "verbs.classify", "export": "verbs.export", "bench": "verbs.bench",
-    "report": "verbs.report", "embed": "verbs.embed", "compare": "verbs.embed", "demo": "verbs.demo",
+    "align": "api.prepare", "pack": "api.prepare", "doctor": "api.prepare", "clean": "api.clean",
+    "teach": "api.train", "plan": "api.plan", "import_route": "route.import_checkpoints", "distill": "api.distill",
+    "find": "api.search", "verify": "api.evaluate.verify",
+    "megaface": "api.evaluate.megaface", "compare_models": "api.evaluate.megaface", "ijb": "api.evaluate.ijb",
+    "search": "api.evaluate.identify", "evaluate_all": "api.evaluate.evaluate_all",
+    "classify": "api.evaluate.classify", "export": "api.export", "bench": "api.bench",
+    "report": "api.report", "embed": "api.embed", "compare": "api.embed", "demo": "api.demo",
     "load": "models.loading",
 }
 __all__ = [*_WHERE, "__version__"]

@@ -1,5 +1,5 @@
 """``python -m facekd``."""
 
-from facekd.cli import main
+from facekd.cli.main import main
 
 main()

@@ -16,10 +16,11 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from facekd import cli, files
+from facekd.api.train import teach
+from facekd.cli import main as cli
 from facekd.data import cv2
-from facekd.data.synthetic import write_faces
-from facekd.verbs.teach import teach
+from facekd.data.synthetic.dataset import write_faces
+from facekd.utils import files
 
 ROOT = Path(__file__).resolve().parent.parent
 

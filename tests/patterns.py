@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd import files
 from facekd.data import cv2
 from facekd.models.embedder import Embedder
+from facekd.utils import files
 
 GRID = 8
 """Side of a pattern in pixels."""

@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from facekd.answers import Answer, Question, Size
+from facekd.api.methods import methods, show_method
 from facekd.config import HeadRecipe
-from facekd.data.loader import Batch
+from facekd.data.loading.loader import Batch
 from facekd.errors import ModelError
 from facekd.losses import create_loss, family_of, names, registry
 from facekd.methods.distillation import Distillation
-from facekd.methods.mixture import mixture
+from facekd.methods.objective import mixture
 from facekd.models.registry import create
 from facekd.route.teacher import Teacher
 from facekd.training.method import Stage
-from facekd.verbs.methods import methods, show_method
+from facekd.types import Answer, Question, Size
 from tests.methods.noise import noise
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "adding.md"

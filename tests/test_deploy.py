@@ -16,16 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from facekd.data import cv2
-from facekd.data.synthetic import render
-from facekd.data.template import TEMPLATE
+from facekd.data.alignment.landmarks import TEMPLATE
+from facekd.data.synthetic.dataset import render
+from facekd.deploy.export import wishes, write_package
+from facekd.deploy.package import Package
+from facekd.deploy.source import Form, freeze
+from facekd.deploy.targets.base import target_of
+from facekd.deploy.targets.coreml import read_spec
+from facekd.deploy.validation import Prover
 from facekd.errors import ExportError
-from facekd.packaging.package import Package
-from facekd.packaging.proof import Prover
-from facekd.packaging.source import Form, freeze
-from facekd.packaging.targets.coreml import read_spec
-from facekd.packaging.targets.target import target_of
-from facekd.packaging.write import wishes, write_package
-from tests.packaging.conftest import Tiny
+from tests.deploy.conftest import Tiny
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "deploy.md").read_text(encoding="utf-8")
 TARGETS = {"ONNX Runtime": "onnx", "InsightFace": "onnx", "ncnn": "ncnn", "ExecuTorch": "executorch",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from facekd.arguments import make_parser
+from facekd.cli.parser import make_parser
 from facekd.config import DistillRecipe
-from facekd.methods.mixture import mixture
+from facekd.config.loading import load_recipe
+from facekd.methods.objective import mixture
 from facekd.models.registry import create
-from facekd.recipes import load_recipe
-from facekd.reporting.resultset import results_page
+from facekd.reporting.results.result_set import results_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +24,7 @@ def test_tables_are_what_their_result_files_give() -> None:
 
 def test_the_weeks_figures_are_what_its_tool_calculates(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "tools/week.py", tmp_path / "week.csv"], cwd=ROOT, check=True)
-    assert (tmp_path / "week.csv").read_text() == (ROOT / "docs" / "results" / "week.csv").read_text()
+    assert (tmp_path / "week.csv").read_text() == (ROOT / "results" / "benchmarks" / "week.csv").read_text()
 
 
 def test_the_results_page_is_what_the_files_of_results_give() -> None:
@@ -32,7 +32,7 @@ def test_the_results_page_is_what_the_files_of_results_give() -> None:
 
 
 def test_published_figures_are_of_networks_that_can_be_made_here() -> None:
-    with (ROOT / "results" / "published.csv").open(encoding="utf-8", newline="") as handle:
+    with (ROOT / "results" / "published" / "classes.csv").open(encoding="utf-8", newline="") as handle:
         figures = list(csv.DictReader(handle))
     pairs = {(line["teacher"], line["student"]) for line in figures}
     assert len(pairs) == 13

@@ -48,7 +48,7 @@ def test_the_wheel_carries_the_licence_and_the_command(wheel: zipfile.ZipFile) -
     assert wheel.read(inside["licenses/LICENSE"]) == (ROOT / "LICENSE").read_bytes()
     entry_points = configparser.ConfigParser()
     entry_points.read_string(wheel.read(inside["entry_points.txt"]).decode())
-    assert dict(entry_points["console_scripts"]) == {"facekd": "facekd.cli:main"}
+    assert dict(entry_points["console_scripts"]) == {"facekd": "facekd.cli.main:main"}
 
 
 def test_the_version_is_the_same_everywhere(wheel: zipfile.ZipFile) -> None:

@@ -23,19 +23,19 @@ import numpy as np
 import torch
 
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, ScheduleRecipe
-from facekd.data.augment import Augmentation, Crop, Flip
-from facekd.data.imageset import ImageSet, Pixels
-from facekd.data.loader import Loader
+from facekd.data.image_set import ImageSet, Pixels
+from facekd.data.loading.augmentation import Augmentation, Crop, Flip
+from facekd.data.loading.loader import Loader
 from facekd.methods.distillation import Distillation
-from facekd.methods.labels import Labels
-from facekd.methods.mixture import mixture
+from facekd.methods.objective import mixture
+from facekd.methods.supervised import Labels
 from facekd.models.registry import Network, create
-from facekd.route.anchors import Anchors
 from facekd.route.route import Route
-from facekd.runs import Run, hardware
-from facekd.training.loop import Trainer
+from facekd.route.teachers import Anchors
+from facekd.run import Run, hardware
 from facekd.training.machine import Machine
 from facekd.training.method import Method, Stage
+from facekd.training.trainer import Trainer
 
 
 class Noise(ImageSet):

@@ -29,13 +29,13 @@ from feature_sets import SETS, make
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from facekd.data.featureset import ArrayFeatures, Features
-from facekd.evaluation.counting import Counter
-from facekd.evaluation.identification import identify
-from facekd.evaluation.identification_result import IdentificationResult
-from facekd.evaluation.mates import exact_scores
-from facekd.files import write_json
-from facekd.runs import hardware
+from facekd.data.feature_set import ArrayFeatures, Features
+from facekd.evaluation.identification.identify import identify
+from facekd.evaluation.identification.mates import exact_scores
+from facekd.evaluation.identification.rank_counter import Counter
+from facekd.evaluation.identification.result import IdentificationResult
+from facekd.run import hardware
+from facekd.utils.files import write_json
 
 try:
     import faiss
@@ -45,7 +45,7 @@ except ImportError:
 TOP = 100
 CHUNK = 8192
 TILE = 2048
-"""Distractors in a tile, as `facekd.evaluation.tiles` has them on a CPU."""
+"""Distractors in a tile, as `facekd.evaluation.identification.score_tiles` has them on a CPU."""
 
 
 def plain(probes: Features, distractors: Features) -> None:

@@ -31,15 +31,16 @@ from unittest import mock
 import numpy as np
 import torch
 
-from facekd.data import ahead, cv2
-from facekd.data.augment import Flip
-from facekd.data.faceset import FaceSet
-from facekd.data.loader import Loader
+from facekd.data import cv2
+from facekd.data import prefetch as ahead
+from facekd.data.face_set import FaceSet
+from facekd.data.loading.augmentation import Flip
+from facekd.data.loading.loader import Loader
 from facekd.data.opening import open_faces
-from facekd.files import write_json
-from facekd.models.inputs import to_input
-from facekd.progress import progress
-from facekd.runs import hardware
+from facekd.models.preprocessing import to_input
+from facekd.run import hardware
+from facekd.utils.files import write_json
+from facekd.utils.progress import progress
 
 Work = Callable[[], object]
 """Goes through all images once."""

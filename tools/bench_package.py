@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from facekd import files
+from facekd.api.bench import bench
+from facekd.deploy.package import Package, read_package
+from facekd.deploy.quiet import quiet
 from facekd.models.weights import load_model
-from facekd.packaging.package import Package, read_package
-from facekd.packaging.quiet import quiet
-from facekd.runs import Run
-from facekd.verbs.bench import bench
+from facekd.run import Run
+from facekd.utils import files
 
 HEAD = ["file", "MB", "of fp32", "cosine, mean", "least", "accuracy, %", "points lost [95 %]", "standing", "ms",
         "of the plain export [95 %]"]

@@ -29,12 +29,12 @@ from typing import Any
 
 import torch
 
-from facekd.files import write_json
+from facekd.distributed import gathered, part, place, wait
 from facekd.heads import HEADS
-from facekd.heads.centres import MarginHead
-from facekd.heads.sharded import ShardedHead
-from facekd.ranks import gathered, part, place, wait
-from facekd.runs import hardware
+from facekd.heads.margin_head import MarginHead
+from facekd.heads.partial_fc import ShardedHead
+from facekd.run import hardware
+from facekd.utils.files import write_json
 
 MIB = 2**20
 

@@ -28,14 +28,14 @@ import torch
 from torch import Tensor, nn
 
 from facekd.config import HeadRecipe, MachineRecipe, ScheduleRecipe
-from facekd.data.loader import Batch
-from facekd.files import write_json
-from facekd.methods.labels import Labels
-from facekd.models.count import macs
+from facekd.data.loading.loader import Batch
+from facekd.methods.supervised import Labels
+from facekd.models.complexity import macs
 from facekd.models.registry import create
-from facekd.runs import hardware
+from facekd.run import hardware
 from facekd.training.machine import Machine
-from facekd.training.steps import Stepper
+from facekd.training.train_step import Stepper
+from facekd.utils.files import write_json
 
 TOLERANCE = 1e-3
 RATE = 1e-3

@@ -1,6 +1,6 @@
 """How near students came to the anchors of a plan: their congruence loss, on images that nobody was trained on.
 
-    python tools/congruence.py runs/tiny20/plans/rco.json runs/tiny20/*-seed? > docs/results/tiny20-congruence-cpu2.txt
+    python tools/congruence.py runs/tiny20/plans/rco.json runs/tiny20/*-seed? > results/runs/tiny20-congruence-cpu2.txt
 
 A row a student, a column an anchor; the last row is the teacher's own distance from each anchor to its end. The
 lower-bound claim of Route Constrained Optimization (Jin et al., ICCV 2019) is in the diagonal: a student that followed
@@ -10,9 +10,9 @@ an early point alone ends nearer to it than one that followed the last point com
 import sys
 from pathlib import Path
 
+from facekd.api.plan import show
 from facekd.route.plan import Plan
-from facekd.runs import hardware
-from facekd.verbs.plan import show
+from facekd.run import hardware
 
 
 def main(plan: Path, students: list[Path]) -> None:

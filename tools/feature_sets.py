@@ -1,7 +1,8 @@
 """Made-up features for tools/bench_identification.py: 80 people to be found, as in MegaFace, among distractors.
 
 ``gaussian``: directions are all alike, so that no structure can be made use of. ``structured``: after what was measured
-of a trained model (tools/features-iresnet18.json, by tools/measure_features.py), its spectrum and the scores of mates;
+of a trained model (results/benchmarks/features-iresnet18.json, by tools/measure_features.py), its spectrum and the
+scores of mates;
 a model of 128 numbers, turned into a random subspace where more are asked for. In both 24 of 3,530 probes show somebody
 else, as MegaFace's do: such an image is a mate of forty others, behind a good part of all distractors.
 """
@@ -13,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.featureset import Features
+from facekd.data.feature_set import Features
 
 CHUNK = 8192
 PEOPLE = 80
 WRONG = 24 / 3530
-MEASURED = Path(__file__).with_name("features-iresnet18.json")
+MEASURED = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "features-iresnet18.json"
 Draw = Callable[[int], NDArray[np.float64]]
 
 

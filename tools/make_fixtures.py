@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd import files
 from facekd.data import cv2
-from facekd.data.feature_files import write_features
-from facekd.data.featureset import ArrayFeatures
+from facekd.data.containers.recordio_writer import pack
+from facekd.data.feature_set import ArrayFeatures
+from facekd.data.features.opening import write_features
 from facekd.data.opening import open_faces
-from facekd.data.pack import pack
-from facekd.data.pair_bins import write_bin
-from facekd.data.pair_lists import read_csv
-from facekd.data.synthetic import render, render_photo, write_faces, write_pairs
+from facekd.data.pairs.insightface_bin import write_bin
+from facekd.data.pairs.text_lists import read_csv
+from facekd.data.synthetic.dataset import render, render_photo, write_faces, write_pairs
+from facekd.utils import files
 
 PEOPLE, IMAGES = range(8), 4
 STRANGERS = range(100, 140)

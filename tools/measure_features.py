@@ -1,7 +1,8 @@
-"""What a model's features look like, without the features: what tools/bench_identification.py makes its set after.
+r"""What a model's features look like, without the features: what tools/bench_identification.py makes its set after.
 
     facekd embed faces/train train.npy --model runs/teacher
-    python tools/measure_features.py train.npy tools/features-iresnet18.json "iresnet18 on its 1,554 training people"
+    python tools/measure_features.py train.npy results/benchmarks/features-iresnet18.json \
+        "iresnet18 on its 1,554 training people"
 
 Writes the mean's length, the spectrum (eigenvalues of the covariance, falling), and 101 quantiles of the scores of
 impostors and of mates: of people with 50 images or more, as MegaFace's probes are, each counting as much as another.
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd.data.feature_files import open_features
-from facekd.files import write_json
+from facekd.data.features.opening import open_features
+from facekd.utils.files import write_json
 
 IMPOSTORS = 2_000_000
 IMAGES = 50

@@ -1,7 +1,7 @@
 """Write RESULTS.md, and the result tables of README.md and docs/, anew from the committed result files.
 
 A table stands between ``<!-- table: FILE -->`` and ``<!-- end -->``; FILE is a summary of ``facekd report`` (.json), a
-set of results/ (.csv), any other .csv, or what a benchmark printed (.txt). The word ``methods`` stands for all that
+set of results/runs (.csv), any other .csv, or what a benchmark printed (.txt). The word ``methods`` stands for all that
 ``facekd methods`` lists. Nobody types figures.
 
     python tools/tables.py           write them
@@ -13,10 +13,10 @@ import re
 import sys
 from pathlib import Path
 
-from facekd import files
 from facekd.methods.catalogue import LEFT_OUT, catalogue
-from facekd.reporting.resultset import results_page, section
-from facekd.reporting.table import Table
+from facekd.reporting.results.result_set import results_page, section
+from facekd.reporting.tables.table import Table
+from facekd.utils import files
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -51,7 +51,7 @@ def table(name: str) -> str:
         return methods_table()
     file = ROOT / name
     match file.suffix:
-        case ".csv" if file.parent.name == "results" and file.parent.parent == ROOT:
+        case ".csv" if file.parent == ROOT / "results" / "runs":
             return section(file)
         case ".csv":
             return plain_table(file)

@@ -1,9 +1,10 @@
 """What a teacher and a student at MS-Celeb size need, from recipes/ms1m: memory, disk, steps and hours.
 
-    python tools/week.py docs/results/week.csv
+    python tools/week.py results/benchmarks/week.csv
 
 Calculated: by what 'facekd doctor --recipe' calculates with, for a set of MS1MV2's size that need not be here.
-Measured: read from other result files of docs/results. Reported: images a second that others published of their own
+Measured: read from other result files of results/benchmarks. Reported: images a second that others published of
+their own
 programs on 8 cards; ours was not run there, so the hours made of these are a guess, and say so.
 """
 
@@ -15,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd import files
 from facekd.config import DistillRecipe, TeachRecipe
-from facekd.data.augment import Flip
-from facekd.data.imageset import ImageSet, Pixels
+from facekd.config.loading import load_recipe
+from facekd.data.image_set import ImageSet, Pixels
+from facekd.data.loading.augmentation import Flip
 from facekd.data.training_set import TrainingSet
 from facekd.preflight.disk import run_disk
 from facekd.preflight.job import Job
 from facekd.preflight.memory import memory
-from facekd.preflight.share import spoken, total
-from facekd.recipes import load_recipe
+from facekd.preflight.resources import spoken, total
+from facekd.utils import files
 
 ROOT = Path(__file__).resolve().parent.parent
 RANKS, ANCHORS = 8, 4
@@ -84,9 +85,9 @@ def training(stage: str, job: Job, speed: tuple[int, str]) -> list[Row]:
 
 def measured() -> list[Row]:
     """What other benchmarks measured."""
-    bench = files.read_json(ROOT / "docs/results/bench_identification-cpu2.json")
+    bench = files.read_json(ROOT / "results/benchmarks/bench_identification-cpu2.json")
     seconds = min(bench["structured"]["seconds"]["facekd"])
-    loader = files.read_json(ROOT / "docs/results/bench_loader-cpu2.json")
+    loader = files.read_json(ROOT / "results/benchmarks/bench_loader-cpu2.json")
     speed = loader["rates"]["2"]["facekd"]["core"]
     return [
         Row("data", "cores that decode as fast as 8 cards train", f"{IRESNET50[0] / speed:.1f}",

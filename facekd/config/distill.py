@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from facekd.config.parts import (
+from facekd.config.common import (
     DataRecipe,
     HeadRecipe,
     MachineRecipe,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from facekd.config.parts import MachineRecipe, Recipe, ScheduleRecipe
+from facekd.config.common import MachineRecipe, Recipe, ScheduleRecipe
 
 
 class SearchRecipe(Recipe):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facekd.data.faceset import FaceSet
-from facekd.data.folder import FolderFaces
-from facekd.data.lmdb_faces import LmdbFaces, find_environment
-from facekd.data.pair_bins import read_bin
-from facekd.data.pair_lists import read_csv, read_lfw
-from facekd.data.pairs import PairSet, content_of
-from facekd.data.record_faces import RecordFaces, find_record_file
-from facekd.data.webdataset import ShardFaces, find_shards
+from facekd.data.containers.image_folder import FolderFaces
+from facekd.data.containers.lmdb import LmdbFaces, find_environment
+from facekd.data.containers.recordio_faces import RecordFaces, find_record_file
+from facekd.data.containers.webdataset import ShardFaces, find_shards
+from facekd.data.face_set import FaceSet
+from facekd.data.pairs.insightface_bin import read_bin
+from facekd.data.pairs.pair_set import PairSet, content_of
+from facekd.data.pairs.text_lists import read_csv, read_lfw
 from facekd.errors import DataError
 
 

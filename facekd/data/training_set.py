@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facekd.config import DataRecipe, ViewsRecipe
-from facekd.data.augment import Augmentation, Centre, Crop, Flip, ResizedCrop
-from facekd.data.classset import first_classes, open_classes
-from facekd.data.imageset import ImageSet, withhold
+from facekd.data.containers.class_set import first_classes, open_classes
+from facekd.data.image_set import ImageSet, withhold
+from facekd.data.loading.augmentation import Augmentation, Centre, Crop, Flip, ResizedCrop
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.ahead import ahead
-from facekd.data.imageset import ImageSet
-from facekd.data.pairs import PairSet
-from facekd.data.views import Crops, centre
+from facekd.data.image_set import ImageSet
+from facekd.data.pairs.pair_set import PairSet
+from facekd.data.prefetch import ahead
+from facekd.data.transforms import Crops, centre
 from facekd.errors import DataError
-from facekd.evaluation.classification import ClassificationResult, classify
-from facekd.evaluation.features import embed_images
-from facekd.evaluation.verification import Floats, VerificationResult, verify
+from facekd.evaluation.classification.classify import ClassificationResult, classify
+from facekd.evaluation.embedding.embed import embed_images
+from facekd.evaluation.verification.verify import Floats, VerificationResult, verify
 from facekd.models.embedder import Embedder
-from facekd.progress import progress
+from facekd.utils.progress import progress
 
 BATCH = 64
 """Images a classifier sees at once."""

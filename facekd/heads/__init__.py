@@ -7,18 +7,17 @@ from typing import Any
 
 import torch
 
+from facekd.config.options import resolve
+from facekd.distributed import place
 from facekd.errors import ModelError, nearest
 from facekd.heads.adaface import AdaFace
-from facekd.heads.centres import MarginHead
+from facekd.heads.base import Head, Softmax
 from facekd.heads.curricularface import CurricularFace
-from facekd.heads.head import Head
 from facekd.heads.magface import MagFace
 from facekd.heads.margin import Margin
+from facekd.heads.margin_head import MarginHead
 from facekd.heads.margins import ArcFace, Combined, CosFace
-from facekd.heads.sharded import ShardedHead
-from facekd.heads.softmax import Softmax
-from facekd.options import resolve
-from facekd.ranks import place
+from facekd.heads.partial_fc import ShardedHead
 
 HEADS: dict[str, type[Margin]] = {
     "adaface": AdaFace, "arcface": ArcFace, "combined": Combined, "cosface": CosFace,

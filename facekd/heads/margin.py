@@ -16,7 +16,7 @@ class Margin(nn.Module, ABC):
 
     A head takes these steps with a batch of N embeddings:
 
-    1. ``cosines`` of the embeddings with the classes it holds, and their ``norms`` (`facekd.heads.centres`).
+    1. ``cosines`` of the embeddings with the classes it holds, and their ``norms`` (`facekd.heads.margin_head`).
     2. The target's cosine of every embedding, wherever that class lies. Of a class in another shard it is a number that
        was sent, without a gradient: the shard that holds the class sends the gradient.
     3. In training, and once a batch: ``observe`` the target's cosines and norms of the whole batch.

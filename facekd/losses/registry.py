@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Question, Size
+from facekd.config.options import resolve
 from facekd.errors import ModelError, nearest
-from facekd.options import resolve
+from facekd.types import Answer, Question, Size
 
 L = TypeVar("L", bound="Loss")
 

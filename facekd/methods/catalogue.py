@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from facekd.errors import ModelError, nearest
 from facekd.losses import Loss, family_of, kind_of, names
-from facekd.methods.together import Together
+from facekd.methods.joint import Together
 
 LEFT_OUT = {
     "refo": "no equation of ReFO+ (CVPR 2023) is known to us",

@@ -13,19 +13,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Question, Size
 from facekd.config import HeadRecipe, LossRecipe
-from facekd.data.loader import Batch, Loader
+from facekd.data.loading.loader import Batch, Loader
+from facekd.distributed import place
 from facekd.errors import ModelError
 from facekd.heads import create_head
 from facekd.losses import Loss, create_loss, kind_of
-from facekd.methods.lessons import give_lessons
-from facekd.methods.mixture import LABELS, Mixture
+from facekd.methods.objective import LABELS, Mixture
+from facekd.methods.pretraining import give_lessons
+from facekd.models.feature_extractor import Tapped, aside, blank
 from facekd.models.registry import Network
-from facekd.models.taps import Tapped, aside, blank
-from facekd.ranks import place
 from facekd.route.teacher import Teacher
 from facekd.training.method import Method, Stage
+from facekd.types import Answer, Question, Size
 
 
 class Distillation(Method):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.views import crop_of
+from facekd.data.transforms import crop_of
 
 
 def directions(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,8 +16,8 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from facekd.errors import ModelError
-from facekd.files import sha256
 from facekd.models.embedder import Embedder, pixels_of
+from facekd.utils.files import sha256
 
 WHY_NOT = (
     state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile,

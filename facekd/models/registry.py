@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from facekd.config.options import resolve
 from facekd.errors import ModelError, nearest
-from facekd.models.inputs import PIXELS, to_input
-from facekd.options import resolve
+from facekd.models.preprocessing import PIXELS, to_input
 
 STRIDE = 16
 """Sides are multiples of this; it is what the networks for faces divide them by."""
@@ -25,7 +25,7 @@ class ModelSpec:
         size: side in pixels of the square input.
         outputs: length of the output: of the embedding, or the number of classes.
         options: every option of the architecture, defaults included, so that a changed default cannot alter old runs.
-        pixels: how pixels are scaled for it, a key of `facekd.models.inputs.PIXELS`.
+        pixels: how pixels are scaled for it, a key of `facekd.models.preprocessing.PIXELS`.
     """
 
     name: str
@@ -102,10 +102,10 @@ def create(name: str, *, size: int = 112, outputs: int = 512, pixels: str = "uni
     """Make an architecture with fresh weights.
 
     Args:
-        name: one of ``names()``, or of another library as ``library/name``; see `facekd.models.zoo`.
+        name: one of ``names()``, or of another library as ``library/name``; see `facekd.models.architectures.zoo`.
         size: side in pixels of its input, a multiple of 16.
         outputs: length of its output.
-        pixels: how pixels are scaled for it, a key of `facekd.models.inputs.PIXELS`.
+        pixels: how pixels are scaled for it, a key of `facekd.models.preprocessing.PIXELS`.
         options: the architecture's own, e.g. ``width=0.5``.
 
     Returns:

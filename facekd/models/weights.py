@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from facekd import files
 from facekd.errors import ModelError
 from facekd.models.registry import ModelSpec, Network, build
+from facekd.utils import files
 
 VERSION = 1
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from facekd.data.findings import Finding
+from facekd.config.loading import differences
+from facekd.data.diagnosis.finding import Finding
 from facekd.errors import DataError
-from facekd.files import read_json
 from facekd.preflight.job import Job
-from facekd.preflight.share import Share, spoken, total
-from facekd.recipes import differences
-from facekd.runs import Run
+from facekd.preflight.resources import Share, spoken, total
+from facekd.run import Run
+from facekd.utils.files import read_json
 
 Findings = Iterator[Finding]
 RATE, IMAGES = 0.1, 512

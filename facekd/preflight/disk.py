@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from facekd.preflight.job import Job
-from facekd.preflight.live import trainable_bytes, weight_bytes
 from facekd.preflight.memory import states
-from facekd.preflight.share import Share
+from facekd.preflight.peak_memory import trainable_bytes, weight_bytes
+from facekd.preflight.resources import Share
 from facekd.route.teacher import live_teacher
-from facekd.training.schedule import drops
+from facekd.training.lr_schedule import drops
 
 
 def run_disk(job: Job) -> list[Share]:

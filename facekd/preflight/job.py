@@ -11,16 +11,16 @@ import torch
 import yaml
 
 from facekd.config import DistillRecipe, ModelRecipe, TeachRecipe
+from facekd.config.loading import load_recipe
 from facekd.data.training_set import TrainingSet, open_training
 from facekd.heads import create_head
-from facekd.heads.head import Head
-from facekd.methods.mixture import LABELS, Mixture, mixture
+from facekd.heads.base import Head
+from facekd.methods.objective import LABELS, Mixture, mixture
 from facekd.models.registry import Network
-from facekd.recipes import load_recipe
 from facekd.route.plan import Plan
 from facekd.route.route import Route
+from facekd.training.builders import network
 from facekd.training.machine import find_device
-from facekd.training.parts import network
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from functools import partial
 
 import torch
 
+from facekd.distributed import part
 from facekd.models.registry import Network, build
 from facekd.preflight.job import Job
-from facekd.preflight.live import head_peak, network_peak, trainable_bytes, weight_bytes
-from facekd.preflight.share import Share
-from facekd.ranks import part
+from facekd.preflight.peak_memory import head_peak, network_peak, trainable_bytes, weight_bytes
+from facekd.preflight.resources import Share
 from facekd.route.teacher import live_teacher
 
 LIBRARIES = 400 * 2**20

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facekd.data.doctor import Diagnosis, examine, ranked
+from facekd.data.diagnosis.diagnose import Diagnosis, examine, ranked
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
 from facekd.models.loading import load
@@ -15,8 +15,8 @@ from facekd.preflight.checks import findings
 from facekd.preflight.disk import cache_disk, run_disk
 from facekd.preflight.job import open_job
 from facekd.preflight.memory import memory
-from facekd.preflight.seen import Review, look
-from facekd.preflight.share import Share, spoken, total
+from facekd.preflight.resources import Share, spoken, total
+from facekd.preflight.review import Review, look
 from facekd.training.machine import find_device
 
 

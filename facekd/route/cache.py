@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facekd import files, ranks
-from facekd.answers import Answer
-from facekd.data.imageset import Fingerprint
-from facekd.data.loader import Batch, Loader
+from facekd import distributed as ranks
+from facekd.data.image_set import Fingerprint
+from facekd.data.loading.loader import Batch, Loader
+from facekd.distributed import part
 from facekd.errors import RouteError
-from facekd.progress import progress
-from facekd.ranks import part
 from facekd.route.teacher import LiveTeacher, Teacher
+from facekd.types import Answer
+from facekd.utils import files
+from facekd.utils.progress import progress
 
 Kind = Literal["float16", "float32"]
 Values = NDArray[np.floating]

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from facekd.config import MachineRecipe
-from facekd.data.augment import Augmentation
-from facekd.data.imageset import ImageSet
-from facekd.data.loader import Loader
+from facekd.data.image_set import ImageSet
+from facekd.data.loading.augmentation import Augmentation
+from facekd.data.loading.loader import Loader
 from facekd.losses.responses.embeddings import l2
 from facekd.losses.responses.kd import kl
-from facekd.route.anchors import Anchors
 from facekd.route.route import Route
+from facekd.route.teachers import Anchors
 from facekd.training.machine import Machine
 
 TEMPERATURE = 4.0

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facekd import files
 from facekd.errors import RouteError
 from facekd.route.route import Route
+from facekd.utils import files
 
 VERSION = 2
 """1: a leg had one point and a plan did not grow."""
@@ -36,7 +36,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class Growth:
-    """How a greedy plan goes on, see `facekd.route.walk`.
+    """How a greedy plan goes on, see `facekd.route.anchor_schedule`.
 
     Attributes:
         delta: in (0, 1], how far ahead of the student the next anchor may lie; 1 is nearest.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from facekd.distributed import leads
 from facekd.models.registry import Network
-from facekd.ranks import leads
 from facekd.route.route import Route
-from facekd.runs import Run
-from facekd.training.loop import Moment
+from facekd.run import Run
+from facekd.training.trainer import Moment
 
 
 class Recorder:

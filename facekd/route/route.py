@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facekd import files
 from facekd.errors import RouteError
 from facekd.models.registry import ModelSpec, Network
 from facekd.models.weights import save_model
+from facekd.utils import files
 
 VERSION = 1
 

@@ -21,7 +21,7 @@ def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[in
         strategy: a key of ``STRATEGIES``.
         anchors: number of stages; of anchors for ``mean``; for ``greedy`` the most stages there can be.
         points: for ``manual``.
-        delta: for ``greedy``, see `facekd.route.walk`.
+        delta: for ``greedy``, see `facekd.route.anchor_schedule`.
 
     Raises:
         RouteError: fewer points than anchors, points the route lacks, or an unknown strategy.

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from facekd.answers import Answer
-from facekd.data.loader import Batch
+from facekd.data.loading.loader import Batch
+from facekd.models.feature_extractor import Tapped
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.models.taps import Tapped
 from facekd.models.weights import load_model
+from facekd.types import Answer
 
 
 class Teacher(ABC):

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from facekd import files
 from facekd.errors import ModelError
 from facekd.models.weights import load_weights
-from facekd.progress import tell
-from facekd.training.shards import own_state
+from facekd.training.sharded_state import own_state
+from facekd.utils import files
+from facekd.utils.progress import tell
 
 VERSION = 2
 OWN = ("format", "version", "position", "method", "rng", "cuda_rng")

@@ -12,10 +12,10 @@ from typing import cast
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from facekd.distributed import leads
 from facekd.models.registry import Network
 from facekd.models.weights import save_model
-from facekd.ranks import leads
-from facekd.runs import Run
+from facekd.run import Run
 
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel | None:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from facekd.config import MachineRecipe
+from facekd.distributed import own_device, place
 from facekd.errors import SetupError
-from facekd.ranks import own_device, place
-from facekd.training.recompute import recompute
+from facekd.training.activation_checkpointing import recompute
 
 
 class Machine:

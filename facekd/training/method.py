@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from facekd.data.loader import Batch
+from facekd.data.loading.loader import Batch
 
 Turn = Callable[[], dict[str, Tensor]]
 """Computes named, weighted loss terms (scalars, float32)."""

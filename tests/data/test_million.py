@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from facekd.data import cv2
-from facekd.data.augment import Flip
-from facekd.data.doctor import examine
-from facekd.data.loader import Loader
+from facekd.data.containers.recordio import Header, RecordWriter
+from facekd.data.containers.recordio_writer import pack
+from facekd.data.diagnosis.diagnose import examine
+from facekd.data.loading.augmentation import Flip
+from facekd.data.loading.loader import Loader
 from facekd.data.opening import open_faces
-from facekd.data.pack import pack
-from facekd.data.recordio import Header, RecordWriter
 
 PEOPLE = 1500
 ALLOWED = 128

@@ -7,7 +7,7 @@ import pytest
 
 from facekd.config import DataRecipe
 from facekd.data import cv2
-from facekd.data.imageset import ImageSet
+from facekd.data.image_set import ImageSet
 from facekd.data.training_set import open_training
 from facekd.errors import DataError
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facekd.data.faceset import FaceSet
-from facekd.data.featureset import ArrayFeatures
-from facekd.data.imageset import ImageSet
-from facekd.data.imageset import Pixels as Image
+from facekd.data.face_set import FaceSet
+from facekd.data.feature_set import ArrayFeatures
+from facekd.data.image_set import ImageSet
+from facekd.data.image_set import Pixels as Image
 from facekd.data.opening import open_faces, open_pairs
-from facekd.data.pairs import PairSet
-from facekd.data.views import centre
+from facekd.data.pairs.pair_set import PairSet
+from facekd.data.transforms import centre
 from facekd.errors import DataError
-from facekd.evaluation.features import embed_images
-from facekd.evaluation.identification import identify
-from facekd.evaluation.identification_result import IdentificationResult
+from facekd.evaluation.embedding.embed import embed_images
+from facekd.evaluation.identification.identify import identify
+from facekd.evaluation.identification.result import IdentificationResult
 from facekd.evaluation.protocols import evaluate_classification, evaluate_verification
 from facekd.models.embedder import Embedder
 

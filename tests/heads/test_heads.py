@@ -15,8 +15,8 @@ from torch import Tensor
 from facekd.config import HeadRecipe
 from facekd.errors import ModelError
 from facekd.heads import HEADS, create_head
-from facekd.heads.centres import MarginHead, cosines, norms
-from facekd.heads.sharded import ShardedHead
+from facekd.heads.margin_head import MarginHead, cosines, norms
+from facekd.heads.partial_fc import ShardedHead
 
 Reals = NDArray[np.float64]
 CASES: dict[str, dict[str, Any]] = {

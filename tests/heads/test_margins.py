@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facekd.errors import ModelError
 from facekd.heads import create_head
-from facekd.heads.centres import MarginHead
+from facekd.heads.margin_head import MarginHead
 from facekd.heads.margins import ArcFace, CosFace, arcface_target, combined_target, cosface_target
 
 

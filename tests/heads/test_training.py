@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from facekd.heads import HEADS, create_head
-from facekd.heads.centres import MarginHead, cosines
+from facekd.heads.margin_head import MarginHead, cosines
 
 CASES = [(name, centres) for name in sorted(HEADS) for centres in (1, 3)]
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses import create_loss
+from facekd.types import Answer, Question, Size
 
 CLASSES = 10
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss, kind_of, names
+from facekd.types import Answer, Question, Size
 
 QUESTION = Question(torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([4, 0, 7, 1, 2, 5]), 0.5)
 SIZE = Size(images=8, classes=3)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd.data.augment import Flip
-from facekd.data.imageset import ImageSet, Pixels
-from facekd.data.loader import Loader
+from facekd.data.image_set import ImageSet, Pixels
+from facekd.data.loading.augmentation import Flip
+from facekd.data.loading.loader import Loader
 
 
 class Noise(ImageSet):

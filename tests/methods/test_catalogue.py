@@ -5,11 +5,11 @@ import re
 import pytest
 
 from facekd.config import DistillRecipe, PartnerRecipe
+from facekd.config.loading import load_recipe
 from facekd.errors import ModelError
 from facekd.losses import kind_of, names
 from facekd.methods.catalogue import LEFT_OUT, Entry, catalogue, entry
-from facekd.methods.mixture import PARTNERS, mixture
-from facekd.recipes import load_recipe
+from facekd.methods.objective import PARTNERS, mixture
 
 ENTRIES = catalogue()
 LOSSES = [each for each in ENTRIES if each.name in names()]

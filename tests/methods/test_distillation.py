@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facekd.answers import Answer
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, ScheduleRecipe
-from facekd.data.augment import Flip
-from facekd.data.loader import Batch, Loader
+from facekd.data.loading.augmentation import Flip
+from facekd.data.loading.loader import Batch, Loader
 from facekd.data.opening import open_faces
 from facekd.errors import ModelError
 from facekd.methods.distillation import Distillation
-from facekd.methods.mixture import Mixture, mixture
+from facekd.methods.objective import Mixture, mixture
+from facekd.models.architectures.resnet_cifar import ResNet
 from facekd.models.registry import Network, create
-from facekd.models.resnet_cifar import ResNet
 from facekd.models.weights import save_model
+from facekd.route.anchor_schedule import Walk
 from facekd.route.route import Point, Route
 from facekd.route.strategies import make_plan
 from facekd.route.teacher import LiveTeacher, Teacher, live_teacher
-from facekd.route.walk import Walk
-from facekd.runs import Run
-from facekd.training.loop import Trainer
+from facekd.run import Run
 from facekd.training.method import Stage
+from facekd.training.trainer import Trainer
+from facekd.types import Answer
 from tests.methods.noise import noise
 
 SOFTMAX = HeadRecipe(name="softmax")

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facekd.answers import Answer
 from facekd.config import HeadRecipe, LossRecipe, PartnerRecipe
-from facekd.data.loader import Batch
+from facekd.data.loading.loader import Batch
 from facekd.losses import kind_of, names
 from facekd.methods.distillation import Distillation
-from facekd.methods.labels import Labels
-from facekd.methods.mixture import mixture
-from facekd.methods.together import Together
+from facekd.methods.joint import Together
+from facekd.methods.objective import mixture
+from facekd.methods.supervised import Labels
 from facekd.models.registry import Network, create
 from facekd.route.teacher import Teacher
 from facekd.training.method import Method, Stage
+from facekd.types import Answer
 from tests.methods.noise import noise
 
 HEAD, SOFTMAX = HeadRecipe(scale=16), HeadRecipe(name="softmax")

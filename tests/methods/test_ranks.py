@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from facekd.config import MachineRecipe, ScheduleRecipe
+from facekd.distributed import gathered, place
 from facekd.errors import ModelError
-from facekd.ranks import gathered, place
 from facekd.training.machine import Machine
 from facekd.training.method import Method, Stage
-from facekd.training.shards import sharded
-from facekd.training.steps import Stepper
+from facekd.training.sharded_state import sharded
+from facekd.training.train_step import Stepper
 from tests.methods.noise import noise
 from tests.methods.test_methods import METHODS
 

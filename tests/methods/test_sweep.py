@@ -14,24 +14,24 @@ import torch
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 from torch import Tensor
 
-from facekd.answers import Answer
 from facekd.config import HeadRecipe, MachineRecipe, PartnerRecipe, ScheduleRecipe
-from facekd.data.augment import Augmentation
-from facekd.data.imageset import ImageSet, Pixels, Subset
-from facekd.data.loader import Batch, Loader
+from facekd.data.image_set import ImageSet, Pixels, Subset
+from facekd.data.loading.augmentation import Augmentation
+from facekd.data.loading.loader import Batch, Loader
 from facekd.data.opening import open_faces
 from facekd.losses import kind_of, names
 from facekd.methods.distillation import Distillation
-from facekd.methods.labels import Labels
-from facekd.methods.mixture import mixture
-from facekd.methods.together import Together
+from facekd.methods.joint import Together
+from facekd.methods.objective import mixture
+from facekd.methods.supervised import Labels
+from facekd.models.feature_extractor import Tapped, blank
 from facekd.models.registry import Network, create
-from facekd.models.taps import Tapped, blank
 from facekd.route.teacher import Teacher
-from facekd.runs import Run
+from facekd.run import Run
 from facekd.training import checkpoint
-from facekd.training.loop import Trainer
 from facekd.training.method import Method, Stage
+from facekd.training.trainer import Trainer
+from facekd.types import Answer
 
 SIZE, BATCH, STEPS = 32, 16, 18
 CLOSED = [*(name for name in names() if not kind_of(name).faces), "prokt", "dml", "dml + ie-kd", "kd + rkd"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from facekd.data.synthetic import render
+from facekd.data.synthetic.dataset import render
 from facekd.errors import ModelError
 from facekd.models.loading import load
 from facekd.models.torch_embedder import TorchEmbedder

@@ -12,18 +12,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from facekd.data.doctor import Diagnosis
+from facekd.api.distill import distill
+from facekd.api.plan import plan
+from facekd.api.prepare import doctor
+from facekd.data.diagnosis.diagnose import Diagnosis
 from facekd.errors import DataError, RecipeError
 from facekd.preflight import checks
 from facekd.preflight.disk import cache_disk, route_points, run_disk
 from facekd.preflight.job import Job, open_job
 from facekd.preflight.memory import memory
-from facekd.preflight.share import Share, total
+from facekd.preflight.resources import Share, total
 from facekd.route.route import Route
 from facekd.training import checkpoint
-from facekd.verbs.distill import distill
-from facekd.verbs.plan import plan
-from facekd.verbs.prepare import doctor
 
 
 @pytest.fixture

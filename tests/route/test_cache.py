@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from facekd.answers import Answer
-from facekd.data.augment import Crop, Flip
-from facekd.data.imageset import Fingerprint
-from facekd.data.loader import Batch, Loader
+from facekd.data.image_set import Fingerprint
+from facekd.data.loading.augmentation import Crop, Flip
+from facekd.data.loading.loader import Batch, Loader
 from facekd.data.opening import open_faces
 from facekd.errors import RouteError, SetupError
 from facekd.route.cache import CachedTeacher, read_slot, slot_file, write_slot
 from facekd.route.teacher import LiveTeacher
+from facekd.types import Answer
 
 CPU = torch.device("cpu")
 

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facekd.config import MachineRecipe
-from facekd.data.augment import Augmentation
-from facekd.data.classset import open_classes
-from facekd.data.loader import Loader
+from facekd.data.containers.class_set import open_classes
+from facekd.data.loading.augmentation import Augmentation
+from facekd.data.loading.loader import Loader
 from facekd.models.registry import create
 from facekd.models.weights import load_model
-from facekd.route.anchors import Anchors
 from facekd.route.cache import write_slot
 from facekd.route.congruence import Congruence
 from facekd.route.route import Route
+from facekd.route.teachers import Anchors
 from facekd.training.machine import Machine
 
 Floats = NDArray[np.float64]
@@ -100,7 +100,7 @@ def test_a_points_outputs_are_computed_once(anchors: Anchors, monkeypatch: pytes
         made.append(file)
         write_slot(teacher, loader, slot, file, *rest)
 
-    monkeypatch.setattr("facekd.route.anchors.write_slot", count)
+    monkeypatch.setattr("facekd.route.teachers.write_slot", count)
     congruence = Congruence(anchors, student, 4.0)
     once = congruence([0, 1])
     assert congruence([0, 1, 2])[:2] == once

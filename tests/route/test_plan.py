@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from facekd.api.plan import plan as plan_verb
 from facekd.errors import RouteError
 from facekd.route.plan import Growth, Leg, Plan
 from facekd.route.route import Route
-from facekd.verbs.plan import plan as plan_verb
 
 HALVES = [Leg((4,), "early", 0.5), Leg((9,), "late", 0.5)]
 

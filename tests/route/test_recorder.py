@@ -9,8 +9,8 @@ from facekd.models.registry import create
 from facekd.models.weights import load_model
 from facekd.route.recorder import Recorder
 from facekd.route.route import Route
-from facekd.runs import Run
-from facekd.training.loop import Moment
+from facekd.run import Run
+from facekd.training.trainer import Moment
 
 STEPS = 4
 """Of an epoch; the moments are those of six epochs with a drop within the third."""

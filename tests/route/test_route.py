@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from facekd import files
 from facekd.errors import RouteError
 from facekd.models.registry import Network, create
 from facekd.models.weights import load_model
 from facekd.route import route as module
 from facekd.route.route import Route
+from facekd.utils import files
 
 
 def network(seed: int) -> Network:

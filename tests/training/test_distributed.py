@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from facekd.config import HeadRecipe, MachineRecipe, ScheduleRecipe
-from facekd.methods.labels import Labels
+from facekd.distributed import place
+from facekd.methods.supervised import Labels
 from facekd.models.registry import ModelSpec, Network
-from facekd.ranks import place
-from facekd.runs import Run
-from facekd.training import checkpoint, loop
-from facekd.training.loop import Trainer
+from facekd.run import Run
+from facekd.training import checkpoint
+from facekd.training import trainer as loop
 from facekd.training.method import Stage
-from facekd.training.steps import Stepper
+from facekd.training.train_step import Stepper
+from facekd.training.trainer import Trainer
 from tests.methods.noise import noise
 
 STEPS, BATCH = 20, 12

@@ -6,7 +6,7 @@ import torch
 
 from facekd.models.registry import create
 from facekd.models.weights import load_model
-from facekd.runs import Run
+from facekd.run import Run
 from facekd.training.ema import averaged, save_student
 
 

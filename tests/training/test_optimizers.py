@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facekd.config import ScheduleRecipe
-from facekd.data.loader import Batch
+from facekd.data.loading.loader import Batch
 from facekd.training import optimizers
 from facekd.training.method import Method
 from facekd.training.optimizers import create_optimizer

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
 from facekd.losses.faces.margin import margin_cross_entropy, refuse_unusable
 from facekd.losses.registry import Loss, register
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 MARGINS = {"arcface": 0.45, "cosface": 0.35}
 """What the paper takes for each kind of margin."""

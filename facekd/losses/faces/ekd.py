@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
 from facekd.losses.faces.centres import cosines
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 ONE_IN = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """One pair of two people in so many is above a threshold: false positive rates of 1e-1 to 1e-6."""

@@ -6,13 +6,13 @@ import math
 
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable
 from facekd.losses.faces.centres import Centres
 from facekd.losses.faces.margin import margin_cross_entropy, refuse_unusable
 from facekd.losses.registry import Loss, register
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 
 @register

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import comparable
 from facekd.losses.faces.centres import Centres
 from facekd.losses.faces.margin import margin_cross_entropy, refuse_unusable
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 
 @register

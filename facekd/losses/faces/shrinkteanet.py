@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import comparable, exact
-from facekd.losses.maps.stages import level, paired
+from facekd.losses.feature_maps import level, paired
 from facekd.losses.registry import Loss, register
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 
 def angular(student: Tensor, teacher: Tensor) -> Tensor:

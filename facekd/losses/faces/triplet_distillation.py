@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable
 from facekd.losses.faces.centres import cosines
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 
 @register

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import comparable, exact
+from facekd.losses.feature_maps import level, paired
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 MARGIN = 1.0
 """How far on the teacher's side of 0 a response costs nothing; as in the paper."""

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
-from facekd.losses.maps.stages import level, paired
+from facekd.losses.feature_maps import level, paired
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 
 def attention(maps: Tensor, power: float = 2.0) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
+from facekd.losses.feature_maps import level, maps_of
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import level, maps_of
 from facekd.losses.registry import Loss
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 SLOPE = 0.1
 """Of the leaky ReLU, below 0."""

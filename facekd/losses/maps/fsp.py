@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
-from facekd.losses.maps.stages import paired
+from facekd.losses.feature_maps import paired
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 
 def flow(shallow: Tensor, deep: Tensor) -> Tensor:

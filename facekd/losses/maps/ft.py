@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import exact
+from facekd.losses.feature_maps import maps_of
 from facekd.losses.maps.factors import Coder, FactorLoss, distance, levelled
-from facekd.losses.maps.stages import maps_of
 from facekd.losses.registry import register
+from facekd.types import Answer, Question, Size
 
 
 @register

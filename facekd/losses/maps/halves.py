@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facekd.errors import ModelError
-from facekd.vectors import unit
+from facekd.utils.functional import unit
 
 
 class Halves(nn.Module):

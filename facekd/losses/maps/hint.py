@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
+from facekd.losses.feature_maps import level, maps_of
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import level, maps_of
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 MIDDLE = -1
 """As a stage: the middle one, and the shallower of two middle ones (the second of three, the second of four)."""

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import comparable
+from facekd.losses.feature_maps import level, paired
 from facekd.losses.maps.at import attention
 from facekd.losses.maps.halves import Halves, cosine
-from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 
 @register

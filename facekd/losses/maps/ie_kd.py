@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import exact
+from facekd.losses.feature_maps import maps_of
 from facekd.losses.maps.factors import Coder, FactorLoss, distance, levelled
 from facekd.losses.maps.halves import Halves, cosine, one_of
-from facekd.losses.maps.stages import maps_of
+from facekd.losses.pairwise import products
 from facekd.losses.registry import register
-from facekd.losses.relations.rows import products
+from facekd.types import Answer, Question, Size
 
 
 def cka(own: Tensor, target: Tensor) -> Tensor:

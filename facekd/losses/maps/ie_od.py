@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import comparable, exact
+from facekd.losses.feature_maps import level, maps_of
 from facekd.losses.maps.halves import Halves, cosine
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import level, maps_of
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 
 def partial(own: Tensor, target: Tensor) -> Tensor:

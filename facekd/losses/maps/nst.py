@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import promoted
-from facekd.losses.maps.stages import level, paired
+from facekd.losses.feature_maps import level, paired
 from facekd.losses.registry import Loss, register
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 
 @register

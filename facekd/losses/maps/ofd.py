@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
+from facekd.losses.feature_maps import demand_pairs, level, maps_of, paired
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import demand_pairs, level, maps_of, paired
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 
 @register

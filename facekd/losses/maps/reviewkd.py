@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import comparable, exact
+from facekd.losses.feature_maps import level, paired
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 WIDEST = 512
 """Channels of what is passed from stage to stage, where the student's deepest map has not fewer."""

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import comparable, exact
+from facekd.losses.feature_maps import level, paired
 from facekd.losses.maps.norm import Norm
-from facekd.losses.maps.stages import level, paired
 from facekd.losses.registry import Loss, register
+from facekd.types import Answer, Question, Size
 
 VARIANCE = 5.0
 """Of every channel, at the beginning."""

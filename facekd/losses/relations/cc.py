@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
+from facekd.losses.pairwise import products, relatable
 from facekd.losses.registry import Loss, register
-from facekd.losses.relations.rows import products, relatable
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 
 def correlations(features: Tensor, gamma: float, order: int) -> Tensor:

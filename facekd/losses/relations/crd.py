@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import exact
+from facekd.losses.pairwise import relatable
 from facekd.losses.registry import Loss, register
-from facekd.losses.relations.rows import relatable
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 
 def drawn(count: int, images: int, done: float) -> Tensor:

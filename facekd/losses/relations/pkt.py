@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from facekd.answers import Answer, Question
+from facekd.losses.pairwise import products, relatable
 from facekd.losses.registry import Loss, register
-from facekd.losses.relations.rows import products, relatable
-from facekd.vectors import unit
+from facekd.types import Answer, Question
+from facekd.utils.functional import unit
 
 LEAST = 1e-6
 """Added to every similarity (ours), so that the logarithm at opposite features is finite."""

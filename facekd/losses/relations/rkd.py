@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
+from facekd.losses.pairwise import products, relatable
 from facekd.losses.registry import Loss, register
-from facekd.losses.relations.rows import products, relatable
+from facekd.types import Answer, Question, Size
 
 
 def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
-from facekd.losses.maps.stages import paired
+from facekd.losses.feature_maps import paired
+from facekd.losses.pairwise import products, relatable
 from facekd.losses.registry import Loss, register
-from facekd.losses.relations.rows import products, relatable
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 
 def similarity_preserving(student: Tensor, teacher: Tensor) -> Tensor:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.comparable import exact
 from facekd.losses.registry import Loss, register
 from facekd.losses.responses.classes import same_classes
+from facekd.types import Answer, Question, Size
 
 
 @register

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.registry import Loss, register
 from facekd.losses.responses.classes import demand_temperature, same_classes
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 
 @register

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.registry import Loss, register
 from facekd.losses.responses.classes import demand_temperature, same_classes
 from facekd.losses.responses.kd import kl
+from facekd.types import Answer, Question, Size
 
 
 def apart(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.comparable import comparable
 from facekd.losses.registry import Loss, register
-from facekd.vectors import unit
+from facekd.types import Answer, Question, Size
+from facekd.utils.functional import unit
 
 REMEDY = "give both the same size, or the student a projection"
 

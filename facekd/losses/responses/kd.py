@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.registry import Loss, register
 from facekd.losses.responses.classes import demand_temperature, same_classes
+from facekd.types import Answer, Question, Size
 
 
 def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
+from facekd.losses.pairwise import products
 from facekd.losses.registry import Loss, register
-from facekd.losses.relations.rows import products
 from facekd.losses.responses.classes import same_classes
 from facekd.losses.responses.kd import kl
+from facekd.types import Answer, Question, Size
 
 
 @register

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.losses.registry import Loss, register
 from facekd.losses.responses.classes import demand_temperature, same_classes
 from facekd.losses.responses.dkd import apart, demand_others
+from facekd.types import Answer, Question, Size
 
 
 @register

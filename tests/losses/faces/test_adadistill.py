@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.faces.adadistill import AdaDistill
+from facekd.types import Answer, Question, Size
 
 LABELS = [2, 0, 2, 3, 2]
 QUESTION = Question(torch.tensor(LABELS), torch.arange(5))

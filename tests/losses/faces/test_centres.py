@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.faces.centres import Centres, class_sums, cosines
+from facekd.types import Answer, Question, Size
 
 LABELS = torch.tensor([0, 2, 2, 0, 2])
 

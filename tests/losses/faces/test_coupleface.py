@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.faces.coupleface import CoupleFace, mined, relations
+from facekd.types import Answer, Question, Size
 
 LABELS = [0, 1, 0, 2, 1, 3, 0]
 QUESTION = Question(torch.tensor(LABELS), torch.arange(7))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.faces.ekd import EKD, thresholds
+from facekd.types import Answer, Question, Size
 
 NAME = EKD.name
 LABELS = [0, 1, 1, 2, 0, 0, 3, 4]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.faces.margin_distillation import MarginDistillation
+from facekd.types import Answer, Question, Size
 
 NAME = MarginDistillation.name
 LABELS = torch.tensor([0, 1, 1, 2, 0, 3])

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.faces.proxyless import Proxyless
+from facekd.types import Answer, Question, Size
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
 SIZE = Size(images=8, classes=4)

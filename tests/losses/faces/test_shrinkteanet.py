@@ -5,10 +5,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.faces.shrinkteanet import ShrinkTeaNet
+from facekd.types import Answer, Question, Size
 
 NAME = ShrinkTeaNet.name
 QUESTION = Question(torch.arange(4), torch.arange(4))

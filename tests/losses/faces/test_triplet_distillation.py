@@ -5,10 +5,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.faces.triplet_distillation import TripletDistillation
+from facekd.types import Answer, Question, Size
 
 NAME = TripletDistillation.name
 SIZE = Size(9, 5)

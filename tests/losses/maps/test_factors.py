@@ -6,10 +6,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses.maps.factors import AutoEncoder, Coder, FactorLoss, distance
 from facekd.losses.maps.norm import Norm
+from facekd.types import Answer, Question, Size
 
 Array = NDArray[np.float64]
 

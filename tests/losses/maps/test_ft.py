@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.maps.ft import FactorTransfer
+from facekd.types import Answer, Question, Size
 
 QUESTION = Question(torch.zeros(5, dtype=torch.int64), torch.arange(5))
 SIZE = Size(5, 3)

@@ -6,9 +6,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
+from facekd.types import Answer, Question, Size
 
 QUESTION = Question(torch.zeros(5, dtype=torch.int64), torch.arange(5))
 SIZE = Size(5, 3)

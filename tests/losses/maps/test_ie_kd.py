@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.maps.ie_kd import InheritExplore, cka
+from facekd.types import Answer, Question, Size
 
 QUESTION = Question(torch.zeros(5, dtype=torch.int64), torch.arange(5))
 SIZE = Size(5, 3)

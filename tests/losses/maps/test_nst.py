@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer
 from facekd.errors import ModelError
+from facekd.types import Answer
 from tests.losses.samples import answer, maps, measured
 
 

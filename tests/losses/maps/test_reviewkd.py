@@ -5,10 +5,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.maps.reviewkd import context_loss
+from facekd.types import Answer, Question, Size
 
 Array = NDArray[np.float64]
 SIZE = Size(5, 3)

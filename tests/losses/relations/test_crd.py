@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.relations.crd import CRD, drawn
+from facekd.types import Answer, Question, Size
 
 SIZE = Size(20, 3)
 QUESTION = Question(torch.tensor([0, 1, 2, 0]), torch.tensor([4, 0, 7, 11]), 0.25)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer
 from facekd.losses.relations.pkt import neighbour_divergence
+from facekd.types import Answer
 from tests.losses.samples import features, measured
 
 

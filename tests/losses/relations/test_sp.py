@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer
 from facekd.errors import ModelError
 from facekd.losses.relations.sp import similarity_preserving
+from facekd.types import Answer
 from tests.losses.samples import features, measured
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.responses.ctkd import CTKD
+from facekd.types import Answer, Question, Size
 
 SIZE = Size(9, 9)
 

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.answers import Answer
 from facekd.errors import ModelError
 from facekd.losses.responses.dkd import apart
+from facekd.types import Answer
 from tests.losses import samples
 from tests.losses.samples import CLASSES, measured, of_logits, softmax
 

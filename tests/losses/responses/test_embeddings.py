@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.responses.embeddings import cosine, l2
+from facekd.types import Answer, Question, Size
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.answers import Answer, Question, Size
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.responses.mlld import MLLD
+from facekd.types import Answer, Question, Size
 
 SIZE = Size(9, 5)
 

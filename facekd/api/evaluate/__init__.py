@@ -1,0 +1,1 @@
+"""The functions behind ``facekd eval``, one a subcommand."""

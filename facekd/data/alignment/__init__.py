@@ -1,0 +1,1 @@
+"""Face alignment: detection, five landmarks, the ArcFace template."""

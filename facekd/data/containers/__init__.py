@@ -1,0 +1,1 @@
+"""Readers and writers of image containers; nothing read from disk can run code."""

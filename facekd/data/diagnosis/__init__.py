@@ -1,0 +1,1 @@
+"""Diagnosis of image sets: unreadable images, duplicates, label gaps, train-test leakage."""

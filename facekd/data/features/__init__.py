@@ -1,0 +1,1 @@
+"""Feature files: embeddings computed elsewhere."""

@@ -1,0 +1,1 @@
+"""The IJB protocol files, in NIST's and InsightFace's layouts."""

@@ -1,0 +1,1 @@
+"""Verification pairs and the formats they are published in."""

@@ -1,0 +1,1 @@
+"""Synthetic faces, drawn from a seed: the data of the demo and of the tests."""

@@ -1,0 +1,1 @@
+"""ONNX graphs: rewriting, cost, quantization and its error a layer."""

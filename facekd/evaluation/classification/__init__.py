@@ -1,0 +1,1 @@
+"""Closed-set evaluation: top-k accuracy, calibration, agreement with a teacher."""

@@ -1,0 +1,1 @@
+"""Label noise and near duplicates of a training set."""

@@ -1,0 +1,1 @@
+"""Embeddings of image sets, computed in batches and resumable."""

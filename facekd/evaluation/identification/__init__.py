@@ -1,0 +1,1 @@
+"""Exact 1:N identification among any number of distractors."""

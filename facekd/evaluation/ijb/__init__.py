@@ -1,0 +1,1 @@
+"""The IJB-B and IJB-C template protocols."""

@@ -1,0 +1,1 @@
+"""The MegaFace protocol: noise lists and the result files of its kit."""

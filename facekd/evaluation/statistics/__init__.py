@@ -1,0 +1,1 @@
+"""Intervals, false accept rates and paired differences."""

@@ -1,0 +1,1 @@
+"""Architecture search by channel and block gates inside a trained ResNet."""

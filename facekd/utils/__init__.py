@@ -1,0 +1,1 @@
+"""Files, progress, environment and array helpers that every package uses."""

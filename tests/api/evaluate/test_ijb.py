@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facekd.api.embed import embed
+from facekd.api.evaluate.ijb import ijb
+from facekd.data.features.opening import write_features
+from facekd.data.transforms import crop_of
+from facekd.errors import DataError
+from facekd.models.loading import load
+from facekd.models.torch_embedder import TorchEmbedder
+from facekd.models.weights import load_model
+from facekd.run import Run
+
+
+@pytest.fixture
+def meta(tmp_path: Path) -> Path:
+    """Ten people, an enrolled template and a probe of two images each, in InsightFace's form."""
+    folder = tmp_path / "meta"
+    folder.mkdir()
+    lines = [f"{image}.jpg {image // 2} {image}\n" for image in range(40)]
+    (folder / "ijbb_face_tid_mid.txt").write_text("".join(lines))
+    points = " ".join(["1.5"] * 10)
+    (folder / "ijbb_name_5pts_score.txt").write_text("".join(f"{image}.jpg {points} 0.9\n" for image in range(40)))
+    pairs = [f"{one} {10 + other} {int(one == other)}\n" for one in range(10) for other in range(10)]
+    (folder / "ijbb_template_pair_label.txt").write_text("".join(pairs))
+    return folder
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    people = np.tile(np.repeat(np.arange(10), 2), 2)
+    rows = generator.normal(size=(10, 32))[people] + 0.1 * generator.normal(size=(40, 32))
+    path = tmp_path / "features.npy"
+    write_features(path, rows.astype(np.float32))
+    return path
+
+
+def test_features_and_meta_files_give_a_result_file(features: Path, meta: Path, tmp_path: Path) -> None:
+    result = ijb(features, meta, json=tmp_path / "out.json")
+    assert result.verification is not None and result.verification.tar["1e-1"] == 1.0
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert (content["kind"], content["name"], content["use_detector_score"]) == ("ijb", "meta", True)
+    assert content["verification"]["genuine"] == 10
+
+
+@pytest.fixture
+def crops(fixtures: Path, tmp_path: Path) -> Path:
+    """The fixture's crops under the names of the protocol's images."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for image in range(40):
+        shutil.copy(fixtures / "folder" / f"id_{image // 2 % 8:05d}" / f"000{image % 2}.jpg", folder / f"{image}.jpg")
+    (tmp_path / "names.txt").write_text("".join(f"{image}.jpg\n" for image in range(40)))
+    return folder
+
+
+def test_what_embed_stores_is_pooled_with_the_lengths_the_model_gave(
+    run: Run, crops: Path, meta: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ijbb.npy"
+    embed(crops, out, run.path, listed=tmp_path / "names.txt", device="cpu")
+    result = ijb(out, meta, run.path)
+    assert not [note for note in result.notes if "length" in note]
+    assert result.verification is not None
+    images = [crop_of((crops / f"{image}.jpg").read_bytes(), 32, "") for image in range(40)]
+    rows = TorchEmbedder(load_model(run.model)).raw(np.stack(images)).astype(np.float64) * 0.9
+    templates = rows.reshape(20, 2, -1).sum(axis=1)
+    unit = templates / np.linalg.norm(templates, axis=1, keepdims=True)
+    impostors = [unit[one] @ unit[10 + other] for one in range(10) for other in range(10) if one != other]
+    assert result.verification.thresholds["1e-1"] == pytest.approx(sorted(impostors)[-10], abs=1e-5)
+
+
+def test_a_run_keeps_the_result_of_its_features(run: Run, crops: Path, meta: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ijbb.npy"
+    embed(crops, out, run.path, listed=tmp_path / "names.txt", device="cpu")
+    ijb(out, meta, run.path, json=tmp_path / "out.json")
+    kept = json.loads((run.results / "ijb-meta.json").read_text())
+    assert kept == json.loads((tmp_path / "out.json").read_text())
+    assert (kept["model"], kept["model_sha256"]) == (str(run.path), load(run.path).fingerprint)
+
+
+def test_features_of_another_model_are_not_kept_in_a_run(run: Run, features: Path, meta: Path) -> None:
+    with pytest.raises(DataError, match=r"features\.npy does not say that .*run made it"):
+        ijb(features, meta, run.path)
+    assert not run.results.exists()
+
+
+def test_images_that_were_not_embedded_are_named(features: Path, meta: Path) -> None:
+    features.with_suffix(".names.txt").write_text("".join(f"{image + 1}.jpg\n" for image in range(40)))
+    with pytest.raises(DataError, match=r"lacks 1 images .*: 0\.jpg"):
+        ijb(features, meta)

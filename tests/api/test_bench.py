@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from facekd.api import bench as verb
+from facekd.api.bench import bench
+from facekd.deploy.export import write_package
+from facekd.deploy.package import Package
+from facekd.deploy.source import Form, freeze
+from facekd.deploy.targets.base import _TARGETS
+from facekd.deploy.targets.onnx import OnnxTarget
+from facekd.deploy.validation import Prover
+from facekd.errors import ExportError, ModelError
+from tests.deploy.conftest import Elsewhere, Tiny
+
+ROUNDS: dict[str, Any] = {"repeats": 10, "warmup": 1}
+WEIGHT = 12_345_678
+PRINTED = "num_threads = 4\n  {}  min =    4.12  max =    5.50  avg =    4.30\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> Any:
+    """A target that is not here; a quiet machine of two cores; and no process a file, which its own test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_TARGETS, "elsewhere", Elsewhere)
+        patch.setattr(verb, "peak_memory", lambda opener, runtime: WEIGHT)
+        patch.setattr(verb, "hardware", lambda: {"cores": 2})
+        patch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+        yield
+
+
+@pytest.fixture(scope="module")
+def package(settled: None, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    torch.manual_seed(0)
+    source = freeze(Tiny(48), Form(), "tiny")
+    return write_package(source, tmp_path_factory.mktemp("p") / "phone",
+                         [("elsewhere", "fp32"), ("onnx", "fp16"), ("onnx", "fp32")], Prover(source), results={},
+                         provenance={})
+
+
+@pytest.fixture(scope="module")
+def result(package: Package, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    file = tmp_path_factory.mktemp("json") / "bench.json"
+    given = bench(package.path, threads=[1], **ROUNDS, json=file)
+    assert json.loads(file.read_text()) == json.loads(json.dumps(given))
+    return given
+
+
+def titles(result: dict[str, Any]) -> list[str]:
+    return [row["title"] for row in result["rows"]]
+
+
+def test_every_file_has_its_figures(result: dict[str, Any], package: Package) -> None:
+    assert titles(result) == ["onnx fp16", "onnx fp32"]
+    for row in result["rows"]:
+        (found,) = row["timed"]
+        low, high = found["quartiles_ms"]
+        assert 0 < low <= found["median_ms"] <= high <= found["p95_ms"]
+        assert found["images_per_second"] == pytest.approx(1000 / found["median_ms"])
+        assert found["ratio_interval"][0] <= found["ratio"] <= found["ratio_interval"][1]
+        assert (found["threads"], found["repeats"], row["peak_bytes"]) == (1, 10, WEIGHT)
+        assert row["bytes"] == package.metadata["files"][row["title"]]["bytes"]
+        assert (row["parameters"], row["macs"]) == (package.metadata["parameters"], package.metadata["macs"])
+
+
+def test_ratios_are_to_the_float32_onnx_file(result: dict[str, Any]) -> None:
+    assert result["reference"] == "onnx fp32"
+    assert [row["timed"][0]["ratio"] == 1 for row in result["rows"]] == [False, True]
+
+
+def test_what_does_not_run_is_named_with_the_reason(result: dict[str, Any]) -> None:
+    assert result["not_run"] == {"elsewhere fp32": "it runs elsewhere only"}
+
+
+def test_it_says_how_it_was_measured(result: dict[str, Any]) -> None:
+    assert result["load"] == {"average": 0.5, "cores": 2, "busy": False}
+    assert {"versions", "hardware", "command", "git"} <= set(result)
+    assert set(result["rows"][0]["versions"]) == {"onnx", "onnxscript", "onnxruntime"}
+
+
+@pytest.mark.parametrize(("cores", "threads", "timed"), [(2, (), [1, 2]), (1, (), [1]), (2, (3, 1, 3), [1, 3])])
+def test_threads_are_one_and_all_cores_or_those_given(
+    package: Package, monkeypatch: pytest.MonkeyPatch, cores: int, threads: Sequence[int], timed: list[int]
+) -> None:
+    monkeypatch.setattr(verb, "hardware", lambda: {"cores": cores})
+    row = bench(package.path, threads=threads, **ROUNDS)["rows"][0]
+    assert [found["threads"] for found in row["timed"]] == timed
+
+
+def test_a_file_of_anybody_becomes_the_reference(package: Package, tmp_path: Path) -> None:
+    shutil.copy(package.path / "tiny.onnx", tmp_path / "plain.onnx")
+    result = bench(package.path, tmp_path / "plain.onnx", [1], **ROUNDS)
+    assert (result["reference"], titles(result)) == ("plain.onnx", ["plain.onnx", "onnx fp16", "onnx fp32"])
+    assert result["rows"][0]["timed"][0]["ratio"] == 1
+
+
+def test_another_package_brings_all_its_files(package: Package, tmp_path: Path) -> None:
+    other = shutil.copytree(package.path, tmp_path / "old")
+    result = bench(package.path, other, [1], **ROUNDS)
+    assert titles(result) == ["old: onnx fp16", "old: onnx fp32", "onnx fp16", "onnx fp32"]
+    assert result["reference"] == "old: onnx fp32"
+    assert set(result["not_run"]) == {"elsewhere fp32", "old: elsewhere fp32"}
+
+
+def test_timings_of_a_phone_stand_beside_named_after_their_file(package: Package, tmp_path: Path) -> None:
+    phone = tmp_path / "pixel 8.txt"
+    phone.write_text(PRINTED.format("tiny.else") + PRINTED.format("other.param"))
+    result = bench(package.path, threads=[1], devices=[phone], **ROUNDS)
+    assert [(row["device"], row["file"], row["titles"], row["threads"]) for row in result["devices"]] == [
+        ("pixel 8", "tiny.else", ["elsewhere fp32"], 4), ("pixel 8", "other.param", [], 4)
+    ]
+    assert result["devices"][0]["mean_ms"] == 4.3
+
+
+def test_one_figure_of_a_tool_that_reads_no_weights_is_of_all_its_files(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxTarget, "weightless", True)
+    (tmp_path / "p.txt").write_text(PRINTED.format("tiny.fp16.onnx"))
+    (row,) = bench(package.path, threads=[1], devices=[tmp_path / "p.txt"], **ROUNDS)["devices"]
+    assert row["titles"] == ["onnx fp16", "onnx fp32"]
+
+
+def test_the_command_line_prints_one_table_and_what_it_means(
+    call: Callable[..., int], package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.0, 0.5, 0.5))
+    (tmp_path / "phone.txt").write_text(PRINTED.format("tiny.else"))
+    words = f"--threads 1 2 --repeats 10 --warmup 0 --device {tmp_path / 'phone.txt'} --json {tmp_path / 'b.json'}"
+    assert call("bench", package.path, *words.split()) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "threads", "ms", "quartiles", "p95", "images/s", "of", "reference", "[95", "%]",
+                            "MB", "peak", "MB"]
+    assert [line.split()[:3] for line in lines[:4]] == [
+        ["onnx", "fp16", "1"], ["onnx", "fp16", "2"], ["onnx", "fp32", "1"], ["onnx", "fp32", "2"]
+    ]
+    assert "1.00 [1.00, 1.00]" in lines[2] and lines[2].endswith(f" {WEIGHT / 1e6:.1f} ")
+    assert lines[4].split()[:6] == ["phone:", "elsewhere", "fp32", "4", "4.30", "4.12-5.50"]
+    assert lines[5] == "reference: onnx fp32"
+    assert "not run: elsewhere fp32 (it runs elsewhere only)" in lines
+    assert lines[-1].startswith("warning: the machine was busy (load 3.0 on 2 cores)")
+    assert json.loads((tmp_path / "b.json").read_text())["load"]["busy"]
+
+
+def test_a_package_of_which_nothing_runs_here_is_refused(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_TARGETS, "onnx", Elsewhere)
+    with pytest.raises(ExportError, match=r"no file of .* runs here: elsewhere fp32: it runs elsewhere only; onnx"):
+        bench(package.path, **ROUNDS)
+
+
+def test_a_changed_package_is_refused(package: Package, tmp_path: Path) -> None:
+    copy = shutil.copytree(package.path, tmp_path / "p")
+    (copy / "tiny.onnx").write_bytes(b"")
+    with pytest.raises(ExportError, match="is not what was exported"):
+        bench(copy)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ({"threads": [0]}, "threads .0., repeats 100 and warmup 10 cannot be"), ({"repeats": 9}, "10 rounds or more"),
+    ({"warmup": -1}, "warm-up of 0 or more"), ({"devices": ["absent.txt"]}, r"absent\.txt cannot be read"),
+    ({"devices": [__file__]}, "holds no line"),
+])
+def test_what_makes_no_sense_is_refused_before_anything_is_timed(
+    package: Package, monkeypatch: pytest.MonkeyPatch, words: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr(verb, "race", None)
+    with pytest.raises(ExportError, match=said):
+        bench(package.path, **words)
+
+
+def test_a_reference_that_is_no_model_is_refused(package: Package, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        bench(package.path, tmp_path / "x.onnx")

@@ -1,0 +1,196 @@
+"""``distill`` on a closed set, along every kind of plan."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from facekd.api.distill import distill
+from facekd.api.plan import plan
+from facekd.api.train import teach
+from facekd.data.loading.loader import Batch, Loader
+from facekd.errors import ModelError, RouteError
+from facekd.models.weights import load_model
+from facekd.route.plan import Plan
+from facekd.route.route import Route
+from facekd.run import Run
+
+Kill = Callable[[int], AbstractContextManager[None]]
+Distill = Callable[..., Path]
+STUDENT = "student={name: resnet8, size: 32}"
+
+
+@pytest.fixture
+def route(taught_classes: Path, tmp_path: Path) -> Path:
+    """The teacher's route of five points, without caches."""
+    shutil.copytree(taught_classes / "route", tmp_path / "route")
+    return tmp_path / "route"
+
+
+@pytest.fixture
+def along(small_classes: Path, classes_recipe: tuple[str, ...], route: Path, tmp_path: Path) -> Distill:
+    """``along("equal", "name", "seed=1", anchors=2)`` plans and distills for 3 epochs of 6 steps."""
+
+    def run(strategy: str, name: str, *values: str, anchors: int = 3, delta: float = 0.8) -> Path:
+        file = tmp_path / f"{strategy}-{anchors}.json"
+        if not file.exists():
+            plan(route, file, strategy, anchors, delta=delta)
+        common = (*classes_recipe, STUDENT, "schedule.epochs=3", *values)
+        return distill(small_classes, file, tmp_path / name, *common)
+
+    return run
+
+
+def weights(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def difference(one: Path, other: Path) -> float:
+    first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    return max(float((value.float() - second[name].float()).abs().max()) for name, value in first.items())
+
+
+def slots(route: Path) -> list[str]:
+    """The cache files by point, slot and kind: the data are the same."""
+    return sorted(f"{file.name[:4]} {file.name.split('-', 2)[2]}" for file in (route / "cache").glob("*.npy"))
+
+
+@pytest.mark.parametrize(("strategy", "anchors", "points"), [
+    ("equal", 2, ["2", "4"]), ("final", 3, ["4", "4", "4"]), ("mean", 2, ["2, 4"]), ("plateau", 4, ["1", "3", "4"]),
+])
+def test_a_student_goes_along_any_plan(along: Distill, strategy: str, anchors: int, points: list[str]) -> None:
+    run = along(strategy, "run", anchors=anchors)
+    info = Run(run).info()
+    assert (info["outcome"], info["strategy"], [leg["point"] for leg in info["walked"]]) == (
+        "finished", strategy, points)
+    assert load_model(run / "model.safetensors").spec.outputs == 4
+    lines = Run(run).read_log()
+    assert lines[-1]["step"] == 18
+    assert {line["stage"] for line in lines} == set(range(len(points)))
+    assert lines[0]["loss"] == pytest.approx(lines[0]["labels"] + lines[0]["kd"], rel=1e-5)
+
+
+def test_plans_lead_to_different_students(along: Distill) -> None:
+    strategies = ("equal", "final", "mean", "plateau")
+    runs = [along(strategy, strategy, "schedule.epochs=1", anchors=2) for strategy in strategies]
+    assert len({weights(run) for run in runs}) == 4
+
+
+def test_a_greedy_student_chooses_its_way_and_leaves_an_ordinary_plan(along: Distill, route: Path) -> None:
+    run = along("greedy", "run")
+    walked, opened = Plan.read(run / "plan.json")
+    points = [leg.points[0] for leg in walked.legs]
+    assert (walked.growth, points[0], points[-1]) == (None, 0, 4)
+    assert points == sorted(set(points))
+    assert sum(leg.share for leg in walked.legs) == pytest.approx(1)
+    info = Run(run).info()
+    assert [leg["point"] for leg in info["anchors"]] == ["0"]
+    assert [leg["point"] for leg in info["walked"]] == [str(point) for point in points]
+    assert opened.folder.resolve() == route.resolve()
+    (withheld,) = {np.load(file).shape for file in (route / "cache").glob("*-centre-000-float32.npy")}
+    assert withheld == (4, 4)
+
+
+@pytest.mark.parametrize(("delta", "step"), [(0.01, 16), (1.0, 9), (1.0, 16)])
+def test_a_greedy_student_killed_within_a_stage_chooses_and_learns_the_same(
+    along: Distill, route: Path, kill_at_step: Kill, delta: float, step: int
+) -> None:
+    whole = along("greedy", "whole", delta=delta)
+    shutil.rmtree(route / "cache")
+    with kill_at_step(step):
+        along("greedy", "killed", delta=delta)
+    continued = along("greedy", "killed", delta=delta)
+    assert weights(whole) == weights(continued)
+    assert (whole / "plan.json").read_bytes() == (continued / "plan.json").read_bytes()
+    assert Run(whole).info()["walked"] == Run(continued).info()["walked"]
+
+
+def test_what_a_greedy_student_walked_is_walked_again_by_a_fixed_plan(
+    along: Distill, small_classes: Path, classes_recipe: tuple[str, ...], tmp_path: Path
+) -> None:
+    greedy = along("greedy", "greedy")
+    values = (*classes_recipe, STUDENT, "schedule.epochs=3")
+    again = distill(small_classes, greedy / "plan.json", tmp_path / "again", *values)
+    assert weights(greedy) == weights(again)
+
+
+def test_greedy_without_withheld_images_is_told_what_to_set(along: Distill) -> None:
+    with pytest.raises(RouteError, match=r"images withheld from training: set data\.withhold=0\.05"):
+        along("greedy", "run", "data.withhold=0")
+
+
+def test_a_student_teaches_another(
+    along: Distill, small_classes: Path, classes_recipe: tuple[str, ...], tmp_path: Path
+) -> None:
+    assistant = along("final", "assistant", "route.every=1", anchors=1)
+    points = Route.open(assistant).points
+    assert [(p.step, p.reason) for p in points] == [(6, "epoch"), (12, "epoch"), (18, "last")]
+    assert (assistant / "route" / points[-1].file).read_bytes() == weights(assistant)
+    plan(assistant, tmp_path / "assistant.json", "equal", 3)
+    values = (*classes_recipe, STUDENT, "schedule.epochs=1")
+    student = distill(small_classes, tmp_path / "assistant.json", tmp_path / "student", *values)
+    assert [leg["file"] for leg in Run(student).info()["walked"]] == [point.file for point in points]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_another(along: Distill) -> None:
+    runs = [along("equal", name, f"seed={seed}", anchors=2) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+    assert weights(runs[0]) == weights(runs[1]) != weights(runs[2])
+
+
+def test_crops_are_replayed_from_the_cache(along: Distill, route: Path) -> None:
+    live = along("final", "live", "cache=off", anchors=1)
+    cached = along("final", "cached", "cache=float32", anchors=1)
+    assert difference(live, cached) < 1e-3
+    anchor = Route.open(route).points[-1].sha256[:4]
+    assert slots(route) == [f"{anchor} crop4-seed0-00{epoch}-float32.npy" for epoch in range(3)]
+
+
+def test_runs_of_several_seeds_and_losses_share_a_teachers_answers(along: Distill, route: Path) -> None:
+    along("final", "one", anchors=1)
+    before = {file: file.stat().st_mtime_ns for file in (route / "cache").iterdir()}
+    assert len(before) == 3
+    along("final", "two", "seed=5", "losses.kd={weight: 1, temperature: 2}", anchors=1)
+    assert {file: file.stat().st_mtime_ns for file in (route / "cache").iterdir()} == before
+    along("final", "three", "data.views.seed=1", anchors=1)
+    assert len(list((route / "cache").iterdir())) == 6
+
+
+def test_hints_are_taken_live(along: Distill, route: Path) -> None:
+    run = along("equal", "run", "losses={hint: 1, kd: 1}", anchors=2)
+    assert {"hint", "kd"} <= Run(run).read_log()[0].keys()
+    assert slots(route) == []
+    assert all(not name.startswith("regressor") for name in load_file(run / "model.safetensors"))
+
+
+def test_a_teacher_of_other_classes_is_refused(along: Distill) -> None:
+    with pytest.raises(ModelError, match="the teacher knows 4 classes and the data 3"):
+        along("final", "run", "data.classes=3", anchors=1)
+
+
+def test_all_methods_see_the_same_images_in_the_same_order(
+    along: Distill, small_classes: Path, classes_recipe: tuple[str, ...], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+    real = Loader.epoch
+
+    def epoch(self: Loader, number: int, first_step: int = 0) -> Iterator[Batch]:
+        for batch in real(self, number, first_step):
+            seen.append(batch.images.numpy().tobytes() + batch.labels.numpy().tobytes())
+            yield batch
+
+    monkeypatch.setattr(Loader, "epoch", epoch)
+    model = STUDENT.replace("student", "model")
+    teach(small_classes, tmp_path / "labels", *classes_recipe, model, "schedule.epochs=3", "seed=7")
+    labels, seen[:] = list(seen), []
+    assert len(set(labels)) == 18
+    for strategy in ("final", "equal", "greedy"):
+        along(strategy, strategy, "seed=7", anchors=2)
+        assert seen == labels
+        seen.clear()

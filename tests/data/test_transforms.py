@@ -1,0 +1,110 @@
+"""From encoded bytes to crops: colour order, sizes and what is refused."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from facekd.data.transforms import centre, crop_of, decode, resize
+from facekd.errors import DataError
+
+
+def encode(pixels: NDArray[np.uint8], kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+def noise(height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_pixels_come_out_as_another_program_wrote_them(kind: str) -> None:
+    np.testing.assert_array_equal(decode(encode(noise(5, 7), kind), ""), noise(5, 7))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_colours_are_rgb(kind: str) -> None:
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 200
+    assert np.abs(decode(encode(red, kind), "").mean(axis=(0, 1)) - [200, 0, 0]).max() < 4
+
+
+def test_grey_pictures_get_three_channels() -> None:
+    grey = noise(6, 6)[..., 0]
+    np.testing.assert_array_equal(decode(encode(grey), ""), np.repeat(grey[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", encode(noise(8, 8))[:40]])
+def test_bytes_that_are_no_image_are_refused_by_place(data: bytes) -> None:
+    with pytest.raises(DataError, match=r"^a/b\.jpg does not decode as an image; remove it or replace it"):
+        decode(data, "a/b.jpg")
+
+
+def test_shrinking_averages_areas() -> None:
+    pixels = noise(64, 64)
+    means = pixels.reshape(32, 2, 32, 2, 3).astype(np.float64).mean(axis=(1, 3))
+    assert np.abs(resize(pixels, 32) - means).max() <= 0.5
+
+
+def test_enlarging_stays_between_the_pixels() -> None:
+    pixels = np.array([[[0] * 3, [100] * 3], [[0] * 3, [100] * 3]], np.uint8)
+    large = resize(pixels, 8)[..., 0]
+    assert large.shape == (8, 8)
+    assert (np.diff(large[0].astype(int)) >= 0).all()
+
+
+def test_the_right_size_is_left_alone() -> None:
+    pixels = noise(8, 8)
+    assert resize(pixels, 8) is pixels
+
+
+def test_a_crop_is_brought_to_size() -> None:
+    np.testing.assert_array_equal(crop_of(encode(noise(64, 64)), 32, ""), resize(noise(64, 64), 32))
+
+
+def test_a_picture_that_is_not_square_is_no_crop() -> None:
+    with pytest.raises(DataError, match=r"^a\.jpg is 7x5, aligned crops are square; run 'facekd align'"):
+        crop_of(encode(noise(5, 7)), 4, "a.jpg")
+
+
+def test_the_centre_of_an_image_of_the_right_size_is_itself() -> None:
+    pixels = noise(32, 32)
+    assert centre(pixels, 32) is pixels
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 300), (300, 256), (256, 256), (256, 257)])
+def test_the_centre_is_cut_from_the_middle(height: int, width: int) -> None:
+    pixels = noise(height, width)  # the shorter side is 256 already: nothing is resized
+    top, left = (height - 224) // 2, (width - 224) // 2
+    np.testing.assert_array_equal(centre(pixels, 224), pixels[top : top + 224, left : left + 224])
+
+
+@pytest.mark.parametrize(("height", "width"), [(500, 375), (40, 90), (32, 33), (2, 50), (64, 64)])
+@pytest.mark.parametrize("size", [32, 112])
+def test_the_centre_has_its_size_whatever_the_image(height: int, width: int, size: int) -> None:
+    view = centre(noise(height, width), size)
+    assert view.shape == (size, size, 3) and view.dtype == np.uint8 and view.flags.c_contiguous
+
+
+def test_the_centre_keeps_the_aspect_and_shows_the_share_it_should() -> None:
+    """A ramp along each side: what the view shows of it begins and ends where 224 of 256 parts do."""
+    ramp = np.linspace(0, 255, 512)
+    tall = np.zeros((1024, 512, 3), np.uint8)
+    tall[..., 0] = np.round(ramp)[None]
+    tall[256:768, :, 1] = np.round(ramp)[:, None]
+    view = centre(tall, 224).astype(np.float64)
+    first, last = 255 * 16 / 256, 255 * 240 / 256
+    for across in (view[100, :, 0], view[:, 100, 1]):
+        assert across[0] == pytest.approx(first, abs=1.5) and across[-1] == pytest.approx(last, abs=1.5)
+
+
+def test_the_centre_of_a_larger_image_agrees_with_another_program() -> None:
+    whole = Image.fromarray(noise(512, 640)).resize((320, 256), Image.Resampling.BOX)
+    expected = np.asarray(whole.crop((48, 16, 272, 240)), np.float64)
+    assert np.abs(centre(noise(512, 640), 224) - expected).max() <= 1

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations, permutations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facekd.data.feature_set import ArrayFeatures
+from facekd.errors import DataError
+from facekd.evaluation.identification import identify as identification
+from facekd.evaluation.identification.result import IdentificationResult
+
+Features = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Faces = tuple[Features, Ints, Features]
+FARS = ("1e-1", "1e-2", "1e-3", "1e-6")
+
+
+def identify(probes: Features, labels: Ints, distractors: Features, fars: Sequence[str] = identification.FARS,
+             resamples: int = 5) -> IdentificationResult:
+    found = identification.identify(ArrayFeatures(probes, "probes", labels), ArrayFeatures(distractors, "distractors"),
+                                    fars, resamples=resamples)
+    assert found is not None
+    return found
+
+
+def random_faces(seed: int = 0) -> Faces:
+    """People in clusters, one of them with a single probe, in no order."""
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.repeat(np.arange(11) * 3, [5, 2, 9, 1, 4, 4, 6, 3, 7, 2, 5]))
+    centres = generator.normal(size=(31, 16))
+    probes = centres[labels] + generator.normal(size=(len(labels), 16))
+    distractors = generator.normal(size=(150, 16))
+    return unit(probes), labels, unit(distractors)
+
+
+def tied_faces(seed: int = 0) -> Faces:
+    """Rows of four halves with signs: every score is a multiple of 1/2, exact in any arithmetic, and ties abound."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(8), 4)
+    probes = generator.choice([-0.5, 0.5], (32, 4)).astype(np.float32)
+    return probes, labels, generator.choice([-0.5, 0.5], (30, 4)).astype(np.float32)
+
+
+def unit(rows: NDArray[np.float64]) -> Features:
+    scaled: Features = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def brute(probes: Features, labels: Ints, distractors: Features) -> tuple[list[float], dict[str, float]]:
+    """CMC and TAR by the words of the protocol, in float64, pair by pair."""
+    wide, far_away = probes.astype(np.float64), distractors.astype(np.float64)
+    ranks, genuine = [], []
+    for name in np.unique(labels):
+        members = np.flatnonzero(labels == name).tolist()
+        for probe, mate in permutations(members, 2):
+            ranks.append(1 + sum(wide[probe] @ other >= wide[probe] @ wide[mate] for other in far_away))
+        genuine += [wide[a] @ wide[b] for a, b in combinations(members, 2)]
+    impostor = np.array([probe @ other for probe in wide for other in far_away])
+    tar = {}
+    for far in FARS:
+        possible = [t for t in [-2.0, *impostor.tolist()] if (impostor > t).sum() <= float(far) * len(impostor) + 1e-9]
+        tar[far] = max(float(np.mean(np.array(genuine) > t)) for t in possible)
+    return [sum(rank <= r for rank in ranks) / len(ranks) for r in range(1, 101)], tar
+
+
+@pytest.fixture(scope="module", params=[random_faces, tied_faces], ids=["clusters", "ties"])
+def case(request: pytest.FixtureRequest) -> tuple[IdentificationResult, list[float], dict[str, float]]:
+    probes, labels, distractors = request.param()
+    cmc, tar = brute(probes, labels, distractors)
+    return identify(probes, labels, distractors, FARS, resamples=20), cmc, tar
+
+
+Case = tuple[IdentificationResult, list[float], dict[str, float]]
+
+
+def test_cmc_equals_brute_force(case: Case) -> None:
+    result, cmc, _ = case
+    assert result.cmc == pytest.approx(cmc, abs=1e-12)
+    assert result.rank1 == result.cmc[0]
+    assert 0 < result.rank1 < 1
+
+
+def test_tar_equals_brute_force(case: Case) -> None:
+    result, _, tar = case
+    assert [result.tar[far] for far in FARS[:2]] == pytest.approx([tar[far] for far in FARS[:2]], abs=1e-12)
+
+
+def test_a_far_below_one_impostor_pair_is_none_with_a_reason(case: Case) -> None:
+    result, _, _ = case
+    assert result.tar["1e-6"] is None
+    assert result.tar_interval["1e-6"] is None
+    assert any("FAR 1e-6" in note and "1,000,000 impostor pairs" in note for note in result.notes)
+
+
+def test_counts() -> None:
+    probes, labels, distractors = random_faces()
+    result = identify(probes, labels, distractors, resamples=5)
+    sizes = [5, 2, 9, 1, 4, 4, 6, 3, 7, 2, 5]
+    assert result.pairs == sum(n * (n - 1) for n in sizes)
+    assert (result.probes, result.identities, result.distractors) == (48, 11, 150)
+    assert result.notes[0].startswith("1 of 11 people have one probe")
+
+
+def test_a_distractor_equal_to_the_mate_is_ahead() -> None:
+    probes = np.array([[1, 0], [0, 1]], np.float32)
+    assert identify(probes, np.zeros(2, np.int64), np.array([[0, -1]], np.float32), resamples=2).rank1 == 0.5
+    assert identify(probes, np.zeros(2, np.int64), np.array([[-1, 0]], np.float32), resamples=2).rank1 == 0.5
+    assert identify(probes, np.zeros(2, np.int64), -probes.mean(axis=0, keepdims=True), resamples=2).rank1 == 1.0
+
+
+def test_features_of_any_length_are_normalised() -> None:
+    probes, labels, distractors = random_faces()
+    scaled = identify(probes * 7, labels, distractors * np.float32(0.2), resamples=5)
+    assert scaled.cmc == identify(probes, labels, distractors, resamples=5).cmc
+
+
+def test_intervals_equal_a_plain_bootstrap_over_people() -> None:
+    probes, labels, distractors = random_faces(3)
+    keep = labels != 9  # the person with one probe
+    probes, labels = probes[keep], labels[keep]
+    generator = np.random.default_rng(1)
+    rank1, tar = [], []
+    for _ in range(300):
+        drawn = generator.choice(np.unique(labels), len(np.unique(labels)))
+        rows = [np.flatnonzero(labels == name) for name in drawn]
+        names = np.repeat(np.arange(len(drawn)), [len(members) for members in rows])
+        result = identify(probes[np.concatenate(rows)], names, distractors, ("1e-2",), resamples=1)
+        rank1.append(result.rank1)
+        tar.append(result.tar["1e-2"] or 0.0)
+    result = identify(probes, labels, distractors, ("1e-2",), resamples=2000)
+    assert result.rank1_interval == pytest.approx(np.quantile(rank1, [0.025, 0.975]), abs=0.03)
+    assert result.tar_interval["1e-2"] == pytest.approx(np.quantile(tar, [0.025, 0.975]), abs=0.03)
+
+
+@pytest.mark.parametrize("faces", [random_faces, tied_faces], ids=["clusters", "ties"])
+def test_resamples_of_a_single_person_all_give_the_exact_figures(faces: Callable[[], Faces]) -> None:
+    probes, labels, distractors = faces()
+    result = identify(probes, np.zeros_like(labels), distractors, ("1e-1", "1e-2"), resamples=3)
+    assert result.rank1_interval == (result.rank1, result.rank1)
+    assert result.tar_interval == {far: (tar, tar) for far, tar in result.tar.items()}
+
+
+def test_people_with_one_probe_each_are_refused() -> None:
+    with pytest.raises(DataError, match="each of the 3 people has one probe"):
+        identify(np.eye(3, dtype=np.float32), np.arange(3), np.eye(3, dtype=np.float32))
+
+
+def test_features_of_two_models_are_refused() -> None:
+    with pytest.raises(DataError, match="features of one model"):
+        identify(np.eye(3, dtype=np.float32), np.zeros(3, np.int64), np.eye(4, dtype=np.float32))
+
+
+def test_probes_without_labels_are_refused() -> None:
+    both = ArrayFeatures(np.eye(3, dtype=np.float32), "these")
+    with pytest.raises(DataError, match="these does not say who is who"):
+        identification.identify(both, both)
+
+
+def test_a_zero_distractor_is_refused() -> None:
+    with pytest.raises(DataError, match="distractors: 1 of the rows 0 to 1 are zero"):
+        identify(np.eye(2, dtype=np.float32), np.zeros(2, np.int64), np.array([[1, 0], [0, 0]], np.float32))
+
+
+def test_the_curve_holds_the_exact_rates_and_rises(case: Case) -> None:
+    result, _, _ = case
+    curve = dict(zip(result.far.tolist(), result.roc.tolist(), strict=True))
+    assert curve[0.01] == result.tar["1e-2"]
+    assert (np.diff(result.far) > 0).all()
+    assert (np.diff(result.roc) >= -1e-12).all()
+
+
+def test_a_rate_that_would_fill_the_memory_is_none_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identification, "MOST", 50)
+    result = identify(*random_faces(), FARS, resamples=5)
+    assert result.tar["1e-1"] is None
+    assert any("FAR 1e-1 is not given: over 50" in note for note in result.notes)
+    assert result.tar["1e-3"] == identify(*random_faces(), ("1e-3",)).tar["1e-3"]
+
+
+def test_a_sample_that_misleads_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two sampled distractors are copies of a probe, so that the level lies above nearly all scores."""
+    probes, labels, distractors = random_faces()
+    distractors[[0, -1]] = probes[0]
+    monkeypatch.setattr(identification, "SAMPLE", 2)
+    monkeypatch.setattr(identification, "levels_of", lambda mates, sample, share: (0.999, 0.2))
+    result = identify(probes, labels, distractors, FARS)
+    assert result.tar["1e-1"] is None
+    assert any("FAR 1e-1 is not given: the 2 distractors that were sampled" in note for note in result.notes)
+    assert result.cmc == pytest.approx(brute(probes, labels, distractors)[0], abs=1e-12)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facekd.evaluation.statistics import bootstrap as module
+from facekd.evaluation.statistics.bootstrap import bootstrap
+
+VALUES = np.random.default_rng(1).normal(size=400)
+ONE_STRATUM = np.zeros(400, np.int64)
+
+
+def mean(weights: NDArray[np.int32]) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = (weights @ VALUES / weights.sum(axis=1))[:, None]
+    return means
+
+
+def test_interval_of_a_mean_is_the_normal_one() -> None:
+    low, high = bootstrap(mean, ONE_STRATUM, resamples=4000)[0]
+    half = 1.96 * VALUES.std() / np.sqrt(len(VALUES))
+    assert low == pytest.approx(VALUES.mean() - half, abs=0.15 * half)
+    assert high == pytest.approx(VALUES.mean() + half, abs=0.15 * half)
+
+
+def test_same_seed_same_interval() -> None:
+    assert np.array_equal(bootstrap(mean, ONE_STRATUM, 50, seed=3), bootstrap(mean, ONE_STRATUM, 50, seed=3))
+
+
+def test_another_seed_another_interval() -> None:
+    assert not np.array_equal(bootstrap(mean, ONE_STRATUM, 50, seed=3), bootstrap(mean, ONE_STRATUM, 50, seed=4))
+
+
+def test_batches_do_not_change_the_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bootstrap(mean, ONE_STRATUM, 50)
+    monkeypatch.setattr(module, "BATCH", 7 * 400)
+    assert bootstrap(mean, ONE_STRATUM, 50) == pytest.approx(whole, abs=1e-12)
+
+
+def test_strata_keep_their_size() -> None:
+    strata = np.array([5, 0, 5, 5, 0, 9])
+    seen: list[NDArray[np.int32]] = []
+
+    def keep(weights: NDArray[np.int32]) -> NDArray[np.float64]:
+        seen.append(weights)
+        return np.zeros((len(weights), 1))
+
+    bootstrap(keep, strata, 100)
+    weights = np.concatenate(seen)
+    sizes = np.stack([weights[:, strata == name].sum(axis=1) for name in (0, 5, 9)], axis=1)
+    assert (sizes == [2, 3, 1]).all()
+    assert weights[:, 0].std() > 0

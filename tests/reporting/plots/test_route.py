@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from facekd.reporting.plots.route import route_picture, route_table, students_picture
+from facekd.route.profile import Place
+from facekd.route.route import Point
+
+
+def places(count: int, **measured: float) -> list[Place]:
+    return [Place(i, Point(10 * i, i + 1.0, 0.1, "epoch", f"{i}.safetensors", "0" * 64, {"loss": 3.0 - i}), **measured)
+            for i in range(count)]
+
+
+def test_only_what_was_measured_is_drawn() -> None:
+    bare = route_picture(places(3), [1, 2], "teacher")
+    assert "training loss" in bare and "accuracy" not in bare and "congruence" not in bare
+    full = route_picture(places(3, accuracy=0.5, to_end=1.0, to_student=2.0), [1], "teacher")
+    assert "accuracy" in full and "training loss" not in full and full.count("congruence loss") == 2
+
+
+def test_a_picture_is_the_same_every_time() -> None:
+    assert route_picture(places(3), [1], "teacher") == route_picture(places(3), [1], "teacher")
+
+
+def test_the_table_has_a_line_a_point() -> None:
+    assert route_table(places(5, to_end=0.25)).row_count == 5
+
+
+def test_students_are_drawn_with_their_last_congruence_loss() -> None:
+    log = [{"step": e, "epoch": float(e), "stage": 0, "learning_rate": 0.1, "seconds_per_step": 1.0,
+            "loss": 9.0, "labels": 7.0, "kd": 4.0 / e} for e in (1, 2, 4)]
+    picture = students_picture({"rco-seed0": log, "kd-seed0": log[:2]})
+    assert "rco-seed0: 1" in picture and "kd-seed0: 2" in picture
+    assert "kd (weighted" in picture and "labels" not in picture
+
+
+def test_a_student_of_less_than_half_an_epoch_is_drawn_too() -> None:
+    assert "kd-seed0: 3" in students_picture({"kd-seed0": [{"step": 5, "epoch": 0.25, "loss": 3.0, "kd": 3.0}]})

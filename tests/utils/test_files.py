@@ -1,0 +1,153 @@
+"""Files are written whole or not at all, and read with their format checked."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facekd.errors import DataError, RouteError, SetupError
+from facekd.utils import files
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_written_and_its_folder_made(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "a" / "b" / "c.txt", "Zoë\n")
+    assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == "Zoë\n".encode()
+    assert names(tmp_path / "a" / "b") == ["c.txt"]
+
+
+@pytest.mark.parametrize("problem", [RuntimeError("stop"), KeyboardInterrupt()])
+def test_an_exception_leaves_the_old_file(tmp_path: Path, problem: BaseException) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(type(problem)), files.atomic(path) as temporary:
+        temporary.write_text("half of the n")
+        raise problem
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    code = (
+        "import os, pathlib, signal, sys; from facekd.utils.files import atomic\n"
+        "with atomic(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+def test_readers_never_see_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with files.atomic(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("problem", [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+])
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path, problem: Exception) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(SetupError, match=r"the disk is full: .*file could not be written.*free some space"), \
+            files.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise problem
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_disk_that_fills_at_the_last_flush_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SetupError, match="the disk is full"):
+        files.write_text(tmp_path / "file", "new")
+    assert names(tmp_path) == []
+
+
+def test_another_error_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), files.atomic(tmp_path / "file"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_sha256_equals_hashlib(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 5000  # more than one block
+    (tmp_path / "file").write_bytes(data)
+    assert files.sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+def test_json_keeps_order_and_letters(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"b": 1, "a": "Zoë"})
+    assert path.read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "Zoë"\n}\n'
+    assert files.read_json(path) == {"b": 1, "a": "Zoë"}
+
+
+def test_json_holds_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (None, "does not exist; check the path"),
+    (b'{"a": ', "cannot be read as JSON"),
+    (b"\xff\xfe", "cannot be read as JSON"),
+    (b"[1]", "holds a JSON list, an object is needed"),
+])
+def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "plan.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RouteError, match=rf"plan\.json {said}"):
+        files.read_json(path, RouteError)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_this_and_older_versions_are_read(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "plan.json"
+    files.write_versioned(path, "plan", version, {"legs": []})
+    assert files.read_versioned(path, "plan", 2, DataError) == {"format": "facekd.plan", "version": version, "legs": []}
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    files.write_versioned(path, "plan", 3, {})
+    with pytest.raises(RouteError, match=r"version 3 was written by a newer facekd \(this one reads up to 2\)"):
+        files.read_versioned(path, "plan", 2, RouteError)
+
+
+@pytest.mark.parametrize("version", [None, 0, "1", 1.5])
+def test_a_version_that_is_none_is_refused(tmp_path: Path, version: object) -> None:
+    path = tmp_path / "plan.json"
+    files.write_json(path, {"format": "facekd.plan", "version": version})
+    with pytest.raises(DataError, match="is not a positive whole number"):
+        files.read_versioned(path, "plan", 2, DataError)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "route.json"
+    files.write_versioned(path, "route", 1, {})
+    with pytest.raises(DataError, match=r"is not a plan file \(its format says 'facekd\.route'\)"):
+        files.read_versioned(path, "plan", 1, DataError)
