@@ -37,7 +37,7 @@ test: $(VENV)/installed-test
 # Apart, because these runtimes want one exact torch and older versions of other libraries.
 test-mobile:
 	@$(MAKE) --no-print-directory VENV=.venv-mobile .venv-mobile/installed-mobile
-	.venv-mobile/bin/python -m pytest tests/deploy tests/api/test_export.py tests/test_deploy.py
+	.venv-mobile/bin/python -m pytest tests/deploy tests/api/test_export.py
 
 soak: $(VENV)/installed-test
 	$(RUN) -m pytest -m soak

@@ -1,4 +1,4 @@
-"""Every evaluation set of a folder; ``python eval/all.py --help`` is ``facekd eval all --help``."""
+"""Every evaluation set of a folder: ``python eval/all.py ...`` is ``facekd eval all ...``."""
 
 import sys
 

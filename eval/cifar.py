@@ -1,4 +1,4 @@
-"""Classification of small images: ``python eval/cifar.py --model M --data PATH``; it is ``facekd eval cifar``."""
+"""Classification of small images: ``python eval/cifar.py ...`` is ``facekd eval cifar ...``."""
 
 import sys
 

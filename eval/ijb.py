@@ -1,4 +1,4 @@
-"""IJB-B and IJB-C templates; ``python eval/ijb.py --help`` is ``facekd eval ijb --help``."""
+"""IJB-B and IJB-C templates: ``python eval/ijb.py ...`` is ``facekd eval ijb ...``."""
 
 import sys
 

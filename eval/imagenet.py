@@ -1,4 +1,4 @@
-"""Classification of ImageNet folders; ``python eval/imagenet.py --help`` is ``facekd eval imagenet --help``."""
+"""Classification on ImageNet folders: ``python eval/imagenet.py ...`` is ``facekd eval imagenet ...``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Identification among distractors; ``python eval/megaface.py --help`` is ``facekd eval megaface --help``."""
+"""Identification among distractors: ``python eval/megaface.py ...`` is ``facekd eval megaface ...``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Verification on a pair list: ``python eval/verify.py --model M --pairs FILE``; it is ``facekd eval verify``."""
+"""Verification on a pair list: ``python eval/verify.py ...`` is ``facekd eval verify ...``."""
 
 import sys
 

@@ -1,14 +1,46 @@
-"""facekd: photographs in, a phone-ready student out.
+"""facekd: knowledge distillation of face recognition networks, from photographs to a package for the phone.
 
-The verbs of the command line as functions, imported when first used::
+The commands of the command line are functions of the same name, and are imported at their first use::
 
     import facekd
 
-    facekd.teach("faces/train", "runs/teacher", "model.name=iresnet50")
+    facekd.train("faces/train", "runs/teacher", "model.name=iresnet50")
     facekd.plan("runs/teacher", "plan.json", anchors=4)
     facekd.distill("faces/train", "plan.json", "runs/student", "student.name=mobilefacenet")
     model = facekd.load("runs/student")
     embeddings = model(["a.jpg", "b.jpg"])
+
+Data:
+    align: photographs to aligned crops.
+    pack: an image folder to InsightFace RecordIO.
+    doctor: a diagnosis of face sets, or of a planned training run.
+    clean: a face set without label noise.
+
+Training:
+    train: supervised training of a network, with its route.
+    plan: the anchors on a route that a student will follow.
+    import_route: a route of an existing teacher.
+    distill: training of a student along a plan.
+    search: a student that is a subgraph of its teacher.
+    list_methods, show_method: the losses and methods that can train a student.
+
+Evaluation:
+    verify: 1:1 verification on a pair list.
+    megaface: identification among distractors.
+    compare_models: the difference of two results of ``megaface``.
+    ijb: 1:1 and 1:N of IJB-B/C templates.
+    identify: open-set identification of probes in a gallery.
+    classify: accuracy and calibration of a classifier.
+    evaluate_all: every evaluation set of a folder.
+
+Deployment:
+    export: a package for the phone.
+    bench: latency and size of a package's files.
+    report: a report page per run, and a table of runs.
+    load: any model for inference.
+    embed: the embeddings of a face set in one file.
+    compare: whether two photographs show the same person.
+    demo: the complete workflow on synthetic faces.
 """
 
 from __future__ import annotations
@@ -18,23 +50,41 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_WHERE = {
-    "align": "api.prepare", "pack": "api.prepare", "doctor": "api.prepare", "clean": "api.clean",
-    "teach": "api.train", "plan": "api.plan", "import_route": "route.import_checkpoints", "distill": "api.distill",
-    "find": "api.search", "verify": "api.evaluate.verify",
-    "megaface": "api.evaluate.megaface", "compare_models": "api.evaluate.megaface", "ijb": "api.evaluate.ijb",
-    "search": "api.evaluate.identify", "evaluate_all": "api.evaluate.evaluate_all",
-    "classify": "api.evaluate.classify", "export": "api.export", "bench": "api.bench",
-    "report": "api.report", "embed": "api.embed", "compare": "api.embed", "demo": "api.demo",
+_MODULES = {
+    "align": "api.data.align",
+    "pack": "api.data.pack",
+    "doctor": "api.data.doctor",
+    "clean": "api.data.clean",
+    "train": "api.train",
+    "plan": "api.plan",
+    "import_route": "api.import_route",
+    "distill": "api.distill",
+    "search": "api.search",
+    "list_methods": "api.methods",
+    "show_method": "api.methods",
+    "verify": "api.evaluate.verify",
+    "megaface": "api.evaluate.megaface",
+    "compare_models": "api.evaluate.megaface",
+    "ijb": "api.evaluate.ijb",
+    "identify": "api.evaluate.identify",
+    "classify": "api.evaluate.classify",
+    "evaluate_all": "api.evaluate.evaluate_all",
+    "export": "api.export",
+    "bench": "api.bench",
+    "report": "api.report",
     "load": "models.loading",
+    "embed": "api.embed",
+    "compare": "api.compare",
+    "demo": "api.demo",
 }
-__all__ = [*_WHERE, "__version__"]
+"""The module of each public function, below ``facekd``."""
+__all__ = [*_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"facekd has no '{name}'; it has {', '.join(sorted(_WHERE))}")
-    return getattr(import_module(f"facekd.{_WHERE[name]}"), name)
+    if name not in _MODULES:
+        raise AttributeError(f"facekd has no '{name}'; it has {', '.join(sorted(_MODULES))}")
+    return getattr(import_module(f"facekd.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m facekd``."""
+"""``python -m facekd`` runs the command line."""
 
 from facekd.cli.main import main
 

@@ -1,4 +1,8 @@
-"""The processes that torchrun starts: which one is this, and what they tell each other."""
+"""Communication between the processes of one distributed run (torchrun).
+
+`init_distributed` joins the process group; it is the only function here that changes state. `get_rank` and
+`get_world_size` read ``torch.distributed``: before `init_distributed`, and without torchrun, a process is rank 0 of 1.
+"""
 
 from __future__ import annotations
 
@@ -12,80 +16,104 @@ from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from facekd.errors import SetupError
+
 T = TypeVar("T")
 
 
-def place() -> tuple[int, int]:
-    """This process's rank and the number of processes; (0, 1) where torchrun did not start it.
+def init_distributed() -> None:
+    """Join the process group if torchrun started this process; do nothing on later calls, and without torchrun.
 
-    The first call joins the others: over gloo, which any machine has, and for what lies on CUDA devices over NCCL.
+    The backend is gloo for tensors on a CPU and, where CUDA is available, NCCL for tensors on a GPU. With CUDA the
+    process also selects the GPU of its local rank. The group is destroyed at exit.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not distributed.is_initialized():
-        _join()
-    return (distributed.get_rank(), world) if world > 1 else (0, 1)
-
-
-def _join() -> None:
+    if distributed.is_initialized() or launched_processes() == 1:
+        return
     cuda = torch.cuda.is_available()
     if cuda:
-        torch.cuda.set_device(own_device(torch.device("cuda")))
-    store, rank, world = next(rendezvous("env://"))
-    # Restarted processes would find the addresses of those before them there (pytorch/pytorch#135712).
+        torch.cuda.set_device(local_device(torch.device("cuda")))
+    store, rank, world_size = next(rendezvous("env://"))
+    # Restarted processes would read the addresses of the previous attempt (pytorch/pytorch#135712).
     store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=world)
-    atexit.register(distributed.destroy_process_group)  # left open, it can abort the process at its very end
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size)
+    atexit.register(distributed.destroy_process_group)  # a group left open can abort the process at its very end
 
 
-def leads() -> bool:
-    """Whether this is the process that writes for all."""
-    return place()[0] == 0
+def check_initialized() -> None:
+    """Check that a process of a distributed run has joined the process group; otherwise it would work alone.
+
+    Raises:
+        SetupError: torchrun started several processes, and `init_distributed` was not called.
+    """
+    if launched_processes() > 1 and not distributed.is_initialized():
+        raise SetupError("torchrun started several processes, and this one has not joined the others; call "
+                         "facekd.distributed.init_distributed() first, or start it without torchrun")
 
 
-def own_device(device: torch.device) -> torch.device:
-    """The device of this process: of several CUDA devices the one with its local rank."""
+def launched_processes() -> int:
+    """Return the number of processes that torchrun started according to the environment, 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def get_rank() -> int:
+    """Return the rank of this process, 0 without a process group."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def get_world_size() -> int:
+    """Return the number of processes, 1 without a process group."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_main_process() -> bool:
+    """Return whether this is rank 0, the process that writes all files."""
+    return get_rank() == 0
+
+
+def local_device(device: torch.device) -> torch.device:
+    """Return the device of this process: for ``cuda`` without an index, the GPU of the local rank."""
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     return device
 
 
-def wait() -> None:
-    """Wait until all processes are here."""
-    if place()[1] > 1:
+def barrier() -> None:
+    """Wait until all processes have reached this call."""
+    if get_world_size() > 1:
         distributed.barrier()
 
 
-def told(work: Callable[[], T]) -> T:
-    """What the first process finds, for all of them; the others wait for it and do not work themselves.
+def run_on_main_and_broadcast(work: Callable[[], T]) -> T:
+    """Run ``work`` on rank 0 and return its result on all ranks.
 
-    What the first raises is raised there, and ends the others with it.
+    If it raises, rank 0 fails and the launcher stops the other processes, which wait for the result.
     """
-    rank, world = place()
-    found = [work() if rank == 0 else None]
-    if world > 1:
-        distributed.broadcast_object_list(found, 0, device=torch.device("cpu"))
-    return found[0]  # type: ignore[return-value]
+    result = [work() if is_main_process() else None]
+    if get_world_size() > 1:
+        distributed.broadcast_object_list(result, 0, device=torch.device("cpu"))
+    return result[0]  # type: ignore[return-value]
 
 
-def gathered(mine: T) -> list[T] | None:
-    """What every process brings, in order of rank, for the first process; None for the others."""
-    rank, world = place()
-    if world == 1:
-        return [mine]
-    everything: list[T] | None = [mine] * world if rank == 0 else None
-    distributed.gather_object(mine, everything)
-    return everything
+def gather_objects(item: T) -> list[T] | None:
+    """Return the items of all ranks, in order of rank, on rank 0, and None on the others."""
+    world_size = get_world_size()
+    if world_size == 1:
+        return [item]
+    items: list[T] | None = [item] * world_size if is_main_process() else None
+    distributed.gather_object(item, items)
+    return items
 
 
-def mean(value: Tensor) -> Tensor:
-    """The mean of what all processes bring, the same bits for each; any shape, in place."""
-    world = place()[1]
-    if world > 1:
+def all_reduce_mean(value: Tensor) -> Tensor:
+    """Replace ``value``, of any shape, by its mean over all ranks, in place; the bits are the same on every rank."""
+    world_size = get_world_size()
+    if world_size > 1:
         distributed.all_reduce(value)
-        value /= world
+        value /= world_size
     return value
 
 
-def part(count: int, rank: int, world: int) -> range:
-    """The things of ``count`` that a rank holds: contiguous, in order of ranks, and equally many but for one."""
-    return range(count * rank // world, count * (rank + 1) // world)
+def shard_range(count: int, rank: int, world_size: int) -> range:
+    """Return the contiguous index range of ``count`` items owned by ``rank``; shard sizes differ by at most one."""
+    return range(count * rank // world_size, count * (rank + 1) // world_size)

@@ -1,12 +1,13 @@
-"""The exception tree: every message says what was wrong, where, and what to do about it."""
+"""The exception tree; every message says what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 
 class FacekdError(Exception):
-    """Base of all errors meant for a person; the command line prints the message without a traceback."""
+    """Base of all errors that a user can mend; the command line prints the message without a traceback."""
 
 
 class DataError(FacekdError):
@@ -14,15 +15,19 @@ class DataError(FacekdError):
 
 
 class ModelError(FacekdError):
-    """An unknown architecture, or weights that do not belong to the model at hand."""
+    """An architecture is unknown, or weights do not belong to the model."""
+
+
+class OptionError(ModelError):
+    """An option of a network, head or loss is unknown or has a value that cannot be used."""
 
 
 class RouteError(FacekdError):
-    """A route, a plan or a teacher cache is damaged, or names what is not there."""
+    """A route, a plan or a teacher cache is damaged, or refers to a point that does not exist."""
 
 
 class ExportError(FacekdError):
-    """An exported file does not give the same answer as the model it came from."""
+    """An exported file does not give the same outputs as the model it was made from."""
 
 
 class SetupError(FacekdError):
@@ -30,30 +35,28 @@ class SetupError(FacekdError):
 
 
 class RecipeError(FacekdError):
-    """A recipe with one or more mistakes; all of them are listed at once.
+    """A recipe with one or more mistakes, all of which are listed at once.
 
     Args:
-        problems: one sentence each, naming the key, what is wrong with it and what would be right.
+        problems: one sentence for each mistake: the key, what is wrong with its value, and what would be right.
         source: the file or command line the recipe came from.
     """
 
     def __init__(self, problems: Sequence[str], source: str) -> None:
         self.problems = list(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n".join([f"{count} in {source}:", *(f"  - {p}" for p in self.problems)]))
+        super().__init__("\n".join([f"{count} in {source}:", *(f"  - {problem}" for problem in self.problems)]))
 
 
-def nearest(name: str, valid: Sequence[str]) -> str:
-    """A hint for a name that does not exist: the nearest valid one, or all of them.
+def did_you_mean(name: str, valid: Sequence[str]) -> str:
+    """Return a hint for an unknown name: the most similar valid name, or all of them.
 
     Args:
-        name: what the person wrote.
+        name: the unknown name.
         valid: the names that exist.
 
     Returns:
         ``"did you mean 'x'?"`` or ``"valid names: a, b, c"``.
     """
-    import difflib
-
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else f"valid names: {', '.join(sorted(valid))}"
+    matches = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
+    return f"did you mean '{matches[0]}'?" if matches else f"valid names: {', '.join(sorted(valid))}"

@@ -1,4 +1,4 @@
-"""What is asked of networks about a batch, and what they say; losses compare a student's answer with a teacher's."""
+"""Types exchanged between networks and losses: the model output, the batch context and the size of the dataset."""
 
 from __future__ import annotations
 
@@ -8,43 +8,48 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One network's answer.
+class ModelOutput:
+    """The output of one network for a batch of N images.
 
     Attributes:
         outputs: float [N, D], embeddings or logits.
-        maps: float [N, C, H, W] after each of the network's stages, shallow to deep; empty unless they were asked for.
-        read: float [N, F], what a classifier's last layer reads; None unless it was asked for.
+        feature_maps: float [N, C, H, W] after each network stage, shallow to deep; empty if they were not requested.
+        pre_logits: float [N, F], the input of a classifier's last layer; None if it was not requested.
     """
 
     outputs: Tensor
-    maps: tuple[Tensor, ...] = ()
-    read: Tensor | None = None
+    feature_maps: tuple[Tensor, ...] = ()
+    pre_logits: Tensor | None = None
 
     @property
     def features(self) -> Tensor:
-        """Float [N, F]: what a classifier's last layer reads; of a face network the embedding itself."""
-        return self.outputs if self.read is None else self.read
+        """Float [N, F]: the input of a classifier's last layer; for a face network the embedding itself."""
+        return self.outputs if self.pre_logits is None else self.pre_logits
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is known of the images of a batch and of the training they are shown in.
+class BatchContext:
+    """The facts about a batch of N images that losses may use.
 
     Attributes:
         labels: int64 [N], the true classes.
-        index: int64 [N], the images' places in the training set, on the CPU.
-        done: share of the training's steps that are done, from 0 to below 1.
+        index: int64 [N], the positions of the images in the training set, on the CPU.
+        progress: share of the training steps that are done, in [0, 1).
     """
 
     labels: Tensor
     index: Tensor
-    done: float = 0.0
+    progress: float = 0.0
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large the training set is, for losses that remember something of every image or class."""
+class DatasetSize:
+    """The size of the training set, for losses that store something for every image or class.
+
+    Attributes:
+        images: number of images.
+        classes: number of classes.
+    """
 
     images: int
     classes: int

@@ -1,56 +1,57 @@
 #!/usr/bin/env bash
-# A student found inside its teacher, against uniform width and random subgraphs at the same budget.
+# A student that is searched inside its teacher, compared with uniform width and random subgraphs at the same budget.
+# All students are trained alike, from random weights, by knowledge distillation from the trained teacher.
 #
 #   recipes/search.sh DATA OUT
 #
-# DATA  a class set: a CIFAR archive, Parquet, or a folder with train/ and val/ of one folder a class.
-# OUT   receives teacher, search, students and report pages; the same command continues after a kill.
-# Every student is trained alike from fresh weights, by knowledge distillation from the final teacher.
-# Environment: TEACHER (an architecture, default resnet20, or a finished run of it), BUDGET (keys of the search, default
-#   "share=0.5"; also "cost=parameters", "cost=latency runtime=torch"), SEEDS (of the students, default "0"), DRAWS (of
-#   random subgraphs, default 5), TEACHER_EPOCHS, SEARCH_EPOCHS and EPOCHS (default 30, 20, 30), CLASSES (only the first
-#   so many; default all), RESULTS (the CSV that receives a row as each run ends; default OUT/results-{hardware}.csv),
-#   JOBS (students trained side by side), OMP_NUM_THREADS (of each), FACEKD (the command).
+# DATA      a class set: a CIFAR archive, Parquet, or a folder with train/ and val/, one folder per class.
+# OUT       folder for the teacher, the search, the students and the report pages; the same command continues after a kill.
+#
+# Environment variables:
+# TEACHER   an architecture (default resnet20), or the finished run of one.
+# BUDGET    keys of the search, default "budget_fraction=0.5"; e.g. "cost=parameters", "cost=latency runtime=torch".
+# CONTROLS  number of random subgraphs, default 5.
+# SEEDS     seeds of the students, default "0".
+# TEACHER_EPOCHS, SEARCH_EPOCHS, EPOCHS  epochs of teacher, search and students, default 30, 20 and 30.
+# CLASSES   number of classes to use, the first ones; default all.
+# RESULTS   the CSV that receives one row per finished run; default OUT/results-{hardware}.csv.
+# JOBS      number of students that train at the same time; OMP_NUM_THREADS: the CPU threads of each.
+# FACEKD    the command, default facekd.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
-recipes=$(cd "$(dirname "$0")" && pwd)/classes/fast
-export facekd=${FACEKD:-facekd} data=$1 out=$2 recipes classes=${CLASSES:-0} epochs=${EPOCHS:-30}
+folder=$(cd "$(dirname "$0")" && pwd)
+. "$folder/common.sh"
+[ $# -ge 2 ] || { usage; exit 2; }
+recipes=$folder/classes/fast
+export data=$1 out=$2 recipes classes=${CLASSES:-0} epochs=${EPOCHS:-30}
 export results=${RESULTS:-$out/results-{hardware\}.csv}
-have_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
-jobs=${JOBS:-$(have_gpu && echo 2 || nproc)}
+jobs=${JOBS:-$(default_jobs)}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(threads_per_job "$jobs")}
+
+train_teacher() { # MODEL: train a teacher
+  $facekd train "$data" "$out/teacher" --recipe "$recipes/train.yaml" "model.name=$1" "data.classes=$classes" \
+    "training.epochs=${TEACHER_EPOCHS:-30}"
+}
+
+train_student() { # NAME PLAN SEED: train one student and measure it
+  local run="$out/$1-seed$3"
+  $facekd distill "$data" "$out/kd.json" "$run" --recipe "$recipes/distill.yaml" "student.name=resnet_pruned" \
+    "student.options.plan=$2" "data.classes=$classes" "training.epochs=$epochs" "seed=$3"
+  measure_classifier "$run" "$data" "$classes" "$teacher"
+}
+export -f train_student
 
 teacher=${TEACHER:-resnet20}
 if [ ! -d "$teacher" ]; then
-  $facekd teach "$data" "$out/teacher" --recipe "$recipes/teach.yaml" "model.name=$teacher" "data.classes=$classes" \
-    "schedule.epochs=${TEACHER_EPOCHS:-30}"
+  train_teacher "$teacher"
   teacher=$out/teacher
 fi
-export teacher OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(($(nproc) / jobs > 0 ? $(nproc) / jobs : 1))}
+export teacher
 
-measure() { # RUN: top-1 on the test images, agreement with the teacher; a row of the results
-  [ -f "$1/results/classify-test.json" ] ||
-    $facekd eval cifar --model "$1" --data "$data" --classes "$classes" --teacher "$teacher" --name test
-  $facekd report "$1" --results "$results"
-}
-
-students() { # name and plan of every student
-  python3 -c 'import json, sys; [print(name, student["plan"]) for name, student in
-    json.load(open(sys.argv[1]))["students"].items() if name != "teacher"]' "$out/search/search.json"
-}
-
-train() { # NAME SEED PLAN: train one student and measure it
-  local run="$out/$1-seed$2"
-  $facekd distill "$data" "$out/kd.json" "$run" --recipe "$recipes/distill.yaml" "student.name=resnet_found" \
-    "student.options.plan=$3" "data.classes=$classes" "schedule.epochs=$epochs" "seed=$2"
-  measure "$run"
-}
-export -f measure train
-
-# shellcheck disable=SC2086
-$facekd search "$teacher" "$out/search" ${BUDGET:-share=0.5} "random=${DRAWS:-5}" schedule.batch=64 \
-  schedule.learning_rate=0.05 "schedule.epochs=${SEARCH_EPOCHS:-20}" --show
+# shellcheck disable=SC2086  # several keys
+$facekd search "$teacher" "$out/search" ${BUDGET:-budget_fraction=0.5} "random_controls=${CONTROLS:-5}" \
+  training.batch_size=64 training.learning_rate=0.05 "training.epochs=${SEARCH_EPOCHS:-20}" --show
 $facekd plan "$teacher" "$out/kd.json" --strategy final --anchors 1
 for seed in ${SEEDS:-0}; do
-  while read -r name plan; do echo "$name $seed $plan"; done < <(students)
-done | xargs -P "$jobs" -L 1 bash -euo pipefail -c 'train "$@"' train
+  $facekd search "$out/search" --list-students | while read -r name plan; do echo "$name $plan $seed"; done
+done | run_jobs "$jobs" train_student
 $facekd report "$out"/*-seed? --out "$out"

@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures that the tests of several packages use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from facekd.api.train import teach
+from facekd.api.train import train
 from facekd.cli import main as cli
 from facekd.data import cv2
 from facekd.data.synthetic.dataset import write_faces
@@ -27,9 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real faces: ``$FACEKD_DATA`` or ``../shared/data`` beside the checkout.
+    """The folder of real faces: ``$FACEKD_DATA`` or ``../shared/data`` next to the checkout.
 
-    Absent, the test is skipped.
+    If it is absent, the test is skipped.
     """
     folder = Path(os.environ.get("FACEKD_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "faces" / "train" / "train.rec").is_file():
@@ -39,72 +39,72 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
-    """The committed synthetic faces, one small set in each format."""
+    """The committed synthetic faces: one small set in each format."""
     return ROOT / "tests" / "fixtures"
 
 
-SMALL = (
+TINY_TEACHER = (
     "model.name=iresnet10", "model.options={width: 0.25}", "model.size=32", "model.embedding=16", "head.scale=16",
-    "schedule.batch=4", "schedule.epochs=3", "schedule.learning_rate=0.02", "schedule.shape=step",
-    "schedule.milestones=[0.5, 0.8]", "machine.device=cpu", "machine.threads=1",
+    "training.batch_size=4", "training.epochs=3", "training.learning_rate=0.02", "training.lr_schedule=step",
+    "training.milestones=[0.5, 0.8]", "machine.device=cpu", "machine.threads=1",
 )
 """A teacher of 36 steps, 12 an epoch, whose rate drops at steps 18 and 29."""
 
 
 @pytest.fixture(scope="session")
 def small_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic faces: 8 people with 6 crops each, 32 px."""
+    """Synthetic faces: 8 identities with 6 crops each, 32 px."""
     folder = tmp_path_factory.mktemp("small_faces")
     write_faces(folder, range(8), 6, size=32)
     return folder
 
 
 @pytest.fixture(scope="session")
-def small() -> tuple[str, ...]:
-    """The overrides of the recipe behind `taught`."""
-    return SMALL
+def tiny_teacher_overrides() -> tuple[str, ...]:
+    """The overrides of the recipe behind `teacher_run`."""
+    return TINY_TEACHER
 
 
 @pytest.fixture(scope="session")
-def taught(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def teacher_run(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run of a tiny teacher with its route; tests must not change it."""
-    return teach(small_faces, tmp_path_factory.mktemp("taught") / "run", *SMALL)
+    return train(small_faces, tmp_path_factory.mktemp("taught") / "run", *TINY_TEACHER)
 
 
 @pytest.fixture(scope="session")
 def small_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A class set as ImageNet lies on disk: noise around 4 colours, 10 PNGs each in train and 3 in val, 32 px."""
+    """A class set in the folders of ImageNet: noise around 4 colors, 10 PNGs each in train and 3 in val, 32 px."""
     folder, rng = tmp_path_factory.mktemp("small_classes"), np.random.default_rng(0)
     for split, count in (("train", 10), ("val", 3)):
-        for label, colour in enumerate(rng.integers(60, 196, (4, 3))):
+        for label, color in enumerate(rng.integers(60, 196, (4, 3))):
             for number in range(count):
-                image = np.clip(rng.normal(colour, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
+                image = np.clip(rng.normal(color, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
                 data = cv2.imencode(".png", image)[1].tobytes()
                 files.write_bytes(folder / split / f"n{label}" / f"{number}.png", data)
     return folder
 
 
 class Killed(Exception):
-    """What ends a training in place of a kill."""
+    """Ends a training in place of a kill."""
 
 
 @pytest.fixture
 def kill_at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
-    """``with kill_at_step(7): train()`` ends a training within its seventh step from there on."""
+    """``with kill_at_step(7): train()`` ends a training within the seventh optimizer step from now on."""
 
     @contextmanager
     def kill(step: int) -> Iterator[None]:
-        real, taken = torch.optim.SGD.step, 0
+        original, steps = torch.optim.SGD.step, 0
 
-        def stumble(self: torch.optim.SGD, *arguments: Any) -> Any:
-            nonlocal taken
-            taken += 1
-            if taken == step:
+        def fail_at_step(self: torch.optim.SGD, *arguments: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == step:
                 raise Killed
-            return real(self, *arguments)
+            return original(self, *arguments)
 
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(torch.optim.SGD, "step", stumble)
+            patch.setattr(torch.optim.SGD, "step", fail_at_step)
             yield
 
     return kill
@@ -112,29 +112,29 @@ def kill_at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractCon
 
 @pytest.fixture(scope="session")
 def torchrun() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``torchrun(2, MODULE, *words)`` runs ``python -m MODULE`` in two processes and gives what became of them.
+    """``torchrun(2, MODULE, *arguments)`` runs ``python -m MODULE`` in two processes and returns the result.
 
-    Those that are started by a test import what it imports. A failure is one of the test, but with ``check=False``.
+    The processes have the import path of the test. The test fails if they fail, unless ``check=False``.
     """
 
-    def run(count: int, module: str, *words: object, check: bool = True, options: Sequence[str] = ()
+    def run(count: int, module: str, *arguments: object, check: bool = True, options: Sequence[str] = ()
             ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", *options,
-                   "-m", module, *map(str, words)]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=300)
-        assert not check or ended.returncode == 0, ended.stderr
-        return ended
+                   "-m", module, *map(str, arguments)]
+        completed = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=300)
+        assert not check or completed.returncode == 0, completed.stderr
+        return completed
 
     return run
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """The command line in this process; gives the exit code."""
+def run_cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``run_cli("eval", "verify", ...)`` runs the command line in this process and returns its exit status."""
 
-    def run(*words: object) -> int:
-        monkeypatch.setattr("sys.argv", ["facekd", *map(str, words)])
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["facekd", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         return int(ended.value.code or 0)
@@ -144,14 +144,14 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 def _write_scrfd(path: Path, points: Any = ((0, 0),) * 5, size: int | None = None,
                  values: tuple[int, ...] = (1, 4, 10), anchors: int = 2) -> Path:
-    """An ONNX file of SCRFD's form that sees a face wherever a whole cell of 8 pixels is red.
+    """Write an ONNX file with the outputs of SCRFD that detects a face wherever a whole cell of 8 pixels is red.
 
     Args:
-        path: of the file.
-        points: [5, 2], of each face around its place, in strides.
-        size: side of its pictures; None: any.
-        values: how many numbers each kind of output has.
-        anchors: a place.
+        path: the file.
+        points: [5, 2], the landmarks of each face relative to its cell, in strides.
+        size: side of the input images; None for any size.
+        values: number of values in each kind of output (score, box, landmarks).
+        anchors: number of anchors in a cell.
     """
     nodes, weights, outputs = [], [], []
     for kind, count in enumerate(values):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from facekd.cli.parser import make_parser
+from facekd.cli.main import make_parser
 from facekd.config import DistillRecipe
 from facekd.config.loading import load_recipe
-from facekd.methods.objective import mixture
+from facekd.methods.objective import parse_objective
 from facekd.models.registry import create
 from facekd.reporting.results.result_set import results_page
 
@@ -22,7 +22,7 @@ def test_tables_are_what_their_result_files_give() -> None:
     assert check.returncode == 0, check.stderr
 
 
-def test_the_weeks_figures_are_what_its_tool_calculates(tmp_path: Path) -> None:
+def test_the_figures_of_week_are_what_its_tool_calculates(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "tools/week.py", tmp_path / "week.csv"], cwd=ROOT, check=True)
     assert (tmp_path / "week.csv").read_text() == (ROOT / "results" / "benchmarks" / "week.csv").read_text()
 
@@ -42,30 +42,30 @@ def test_published_figures_are_of_networks_that_can_be_made_here() -> None:
 
 
 def commands(page: str) -> list[list[str]]:
-    """The words behind ``facekd`` of every line of a page's shell blocks that begins with it."""
+    """The arguments of every ``facekd`` command in the shell blocks of a page."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.replace("\\\n", "").splitlines()]
     return [words[1:] for words in lines if words[:1] == ["facekd"]]
 
 
-@pytest.mark.parametrize(("page", "least"), [
+@pytest.mark.parametrize(("page", "minimum"), [
     ("README.md", 10), ("docs/methods.md", 5), ("docs/deploy.md", 6), ("docs/preflight.md", 2), ("docs/cleaning.md", 2),
 ])
-def test_every_command_line_is_understood(page: str, least: int) -> None:
-    assert len(commands(page)) >= least
+def test_every_command_line_is_understood(page: str, minimum: int) -> None:
+    assert len(commands(page)) >= minimum
     for words in commands(page):
-        assert make_parser().parse_args(words).verb
+        assert make_parser().parse_args(words).command
 
 
 def test_every_recipe_line_about_methods_is_understood() -> None:
     lines = [words for words in commands("docs/methods.md") if words[0] == "distill"]
-    for faces, plan, out, *overrides in (words[1:] for words in lines):
-        recipe = load_recipe(DistillRecipe, None, overrides, {"faces": faces, "plan": plan, "out": out})
-        assert mixture(recipe.method, recipe.losses, recipe.head.closed).terms
+    for dataset, plan, out, *overrides in (words[1:] for words in lines):
+        recipe = load_recipe(DistillRecipe, None, overrides, {"dataset": dataset, "plan": plan, "out": out})
+        assert parse_objective(recipe.method, recipe.losses, recipe.head.closed_set).terms
     assert len(lines) >= 5
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_have_targets() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,4 +1,4 @@
-"""What a person downloads: the wheel, its version, and a top level that stays as small as it is."""
+"""What users download: the wheel and its version; and the files at the top of the repository."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOP_LEVEL = {
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """A wheel of this checkout, built from a copy so that nothing is left in the tree and nothing old gets in."""
+    """A wheel of this checkout, built from a copy so that no file is left in the tree and no old file is included."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT / "facekd", folder / "source" / "facekd", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
@@ -43,11 +43,11 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: zipfi
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} == files
 
 
-def test_the_wheel_carries_the_licence_and_the_command(wheel: zipfile.ZipFile) -> None:
-    inside = {name.split("/", 1)[1]: name for name in wheel.namelist() if ".dist-info/" in name}
-    assert wheel.read(inside["licenses/LICENSE"]) == (ROOT / "LICENSE").read_bytes()
+def test_the_wheel_contains_the_license_and_the_command(wheel: zipfile.ZipFile) -> None:
+    metadata_files = {name.split("/", 1)[1]: name for name in wheel.namelist() if ".dist-info/" in name}
+    assert wheel.read(metadata_files["licenses/LICENSE"]) == (ROOT / "LICENSE").read_bytes()
     entry_points = configparser.ConfigParser()
-    entry_points.read_string(wheel.read(inside["entry_points.txt"]).decode())
+    entry_points.read_string(wheel.read(metadata_files["entry_points.txt"]).decode())
     assert dict(entry_points["console_scripts"]) == {"facekd": "facekd.cli.main:main"}
 
 
@@ -55,8 +55,8 @@ def test_the_version_is_the_same_everywhere(wheel: zipfile.ZipFile) -> None:
     metadata = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     assert Parser().parsestr(wheel.read(metadata).decode())["Version"] == facekd.__version__
     for name, pattern in (("CITATION.cff", r"^version: (\S+)$"), ("CHANGELOG.md", r"^## \[?v?(\d[^\]\s]*)")):
-        found = re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
-        assert found and found[1] == facekd.__version__, name
+        match = re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+        assert match and match[1] == facekd.__version__, name
 
 
 def test_the_top_level_holds_what_it_should() -> None:
@@ -66,5 +66,5 @@ def test_the_top_level_holds_what_it_should() -> None:
 def test_the_top_level_holds_nothing_else() -> None:
     listing = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False)
     if listing.returncode != 0 or not listing.stdout:
-        pytest.skip("not a git checkout: nothing tells the project's files from others")
+        pytest.skip("not a git checkout: the files of the project are unknown")
     assert {name.split("/")[0] for name in listing.stdout.splitlines()} - TOP_LEVEL == set()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from pathlib import Path
 
 import pytest
 
-from facekd import run as runs
-from facekd.config import TeachRecipe
+from facekd.config import TrainRecipe
 from facekd.config.loading import load_recipe
 from facekd.errors import DataError, SetupError
-from facekd.run import Run, environment, hardware
+from facekd.run import VERSION, Run
+from facekd.utils import files
 
 
-def recipe(*overrides: str) -> TeachRecipe:
-    return load_recipe(TeachRecipe, None, ["faces=f", "out=o", *overrides])
+def recipe(*overrides: str) -> TrainRecipe:
+    return load_recipe(TrainRecipe, None, ["dataset=f", "out=o", *overrides])
 
 
 def reached_a_checkpoint(run: Run) -> None:
@@ -25,63 +22,65 @@ def reached_a_checkpoint(run: Run) -> None:
     (run.checkpoints / "step-00000001-0.pt").touch()
 
 
-def test_a_run_is_begun_then_continued_then_finished(tmp_path: Path) -> None:
+def test_a_run_is_started_then_continued_then_finished(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    assert run.begin("teach", recipe(), {"data": {"images": 3}}) is False
-    begun = run.info()
+    assert run.begin("train", recipe(), {"data": {"images": 3}}) is False
+    started = run.info()
     reached_a_checkpoint(run)
-    assert run.begin("teach", recipe(), {"data": {"images": 3}}) is True
-    assert run.info() == begun
-    assert (begun["verb"], begun["outcome"], begun["data"], run.finished) == ("teach", "running", {"images": 3}, False)
+    assert run.begin("train", recipe(), {"data": {"images": 3}}) is True
+    assert run.info() == started
+    assert (started["command"], started["outcome"], started["data"]) == ("train", "running", {"images": 3})
+    assert run.finished is False
     run.finish(steps=7)
     assert (run.info()["outcome"], run.info()["steps"], run.finished) == ("finished", 7, True)
-    assert run.info()["begun"] == begun["begun"]
+    assert run.info()["started"] == started["started"]
 
 
 def test_the_recipe_in_the_folder_makes_the_same_run(tmp_path: Path) -> None:
-    Run(tmp_path).begin("teach", recipe("seed=3"), {})
-    assert load_recipe(TeachRecipe, tmp_path / "recipe.yaml", []) == recipe("seed=3")
+    Run(tmp_path).begin("train", recipe("seed=3"), {})
+    assert load_recipe(TrainRecipe, tmp_path / "recipe.yaml", []) == recipe("seed=3")
 
 
 def test_a_run_of_another_recipe_is_refused_and_the_difference_named(tmp_path: Path) -> None:
-    Run(tmp_path).begin("teach", recipe(), {})
+    Run(tmp_path).begin("train", recipe(), {})
     reached_a_checkpoint(Run(tmp_path))
-    with pytest.raises(SetupError, match=r"holds a run of another recipe \(seed: 0; seed: 1\); choose another"):
-        Run(tmp_path).begin("teach", recipe("seed=1"), {})
+    with pytest.raises(SetupError, match=r"holds a run of another recipe \(seed was 0 and is 1\); choose another"):
+        Run(tmp_path).begin("train", recipe("seed=1"), {})
 
 
-def test_a_run_goes_on_where_its_recipe_is_older_than_a_key(tmp_path: Path) -> None:
+def test_a_run_is_continued_where_its_recipe_is_older_than_a_key(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    run.begin("teach", recipe(), {})
+    run.begin("train", recipe(), {})
     reached_a_checkpoint(run)
     file = tmp_path / "recipe.yaml"
-    file.write_text(file.read_text(encoding="utf-8").replace("  centres: 1\n  options: {}\n", "", 1), encoding="utf-8")
-    assert "centres" not in file.read_text(encoding="utf-8")
-    with pytest.raises(SetupError, match=r"another recipe \(centres: 1; centres: 3\)"):
-        run.begin("teach", recipe("head.centres=3"), {})
-    assert run.begin("teach", recipe(), {}) is True
+    text = file.read_text(encoding="utf-8").replace("  sub_centers: 1\n  options: {}\n", "", 1)
+    file.write_text(text, encoding="utf-8")
+    assert "sub_centers" not in file.read_text(encoding="utf-8")
+    with pytest.raises(SetupError, match=r"another recipe \(head.sub_centers was 1 and is 3\)"):
+        run.begin("train", recipe("head.sub_centers=3"), {})
+    assert run.begin("train", recipe(), {}) is True
 
 
-def test_a_run_goes_on_with_its_own_data_only(tmp_path: Path) -> None:
-    Run(tmp_path).begin("teach", recipe(), {"faces": {"images": 3}})
+def test_a_run_is_continued_with_its_own_data_only(tmp_path: Path) -> None:
+    Run(tmp_path).begin("train", recipe(), {"dataset": {"images": 3}})
     reached_a_checkpoint(Run(tmp_path))
-    with pytest.raises(SetupError, match=r"holds a run of another recipe \(other faces\)"):
-        Run(tmp_path).begin("teach", recipe(), {"faces": {"images": 4}})
+    with pytest.raises(SetupError, match=r"holds a run of another recipe \(other dataset\)"):
+        Run(tmp_path).begin("train", recipe(), {"dataset": {"images": 4}})
 
 
 def test_a_run_that_got_nowhere_gives_its_folder_to_a_corrected_recipe(tmp_path: Path) -> None:
-    Run(tmp_path).begin("teach", recipe(), {})
-    assert Run(tmp_path).begin("teach", recipe("seed=1"), {}) is False
-    assert load_recipe(TeachRecipe, tmp_path / "recipe.yaml", []).seed == 1
+    Run(tmp_path).begin("train", recipe(), {})
+    assert Run(tmp_path).begin("train", recipe("seed=1"), {}) is False
+    assert load_recipe(TrainRecipe, tmp_path / "recipe.yaml", []).seed == 1
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match=r"cannot be made .* choose another output folder"):
-        Run(tmp_path / "file" / "run").begin("teach", recipe(), {})
+        Run(tmp_path / "file" / "run").begin("train", recipe(), {})
 
 
-def test_a_folder_that_is_no_run_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     assert Run(tmp_path).finished is False
     with pytest.raises(DataError, match=r"run\.json does not exist"):
         Run(tmp_path).info()
@@ -94,36 +93,22 @@ def test_a_half_written_last_line_of_the_log_is_left_out(tmp_path: Path) -> None
     assert run.read_log() == [{"step": 1}, {"step": 2}]
 
 
-def test_the_log_is_trimmed_to_the_checkpoint(tmp_path: Path) -> None:
+def test_the_log_is_truncated_to_the_checkpoint(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.log_file.write_text("".join(f'{{"step": {step}}}\n' for step in range(5)) + '{"st')
-    run.trim_log(3)
+    run.truncate_log(3)
     assert run.log_file.read_text() == "".join(f'{{"step": {step}}}\n' for step in range(4))
 
 
-def test_the_places_lie_in_the_folder(tmp_path: Path) -> None:
+def test_the_files_are_in_the_folder(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    places = [run.log_file, run.checkpoints, run.model, run.plan, run.route, run.results]
-    names = ["log.jsonl", "checkpoints", "model.safetensors", "plan.json", "route", "results"]
-    assert [place.relative_to(tmp_path).as_posix() for place in places] == names
+    paths = [run.log_file, run.checkpoints, run.model, run.joint_teacher, run.plan, run.route, run.results]
+    names = ["log.jsonl", "checkpoints", "model.safetensors", "joint_teacher.safetensors", "plan.json", "route",
+             "results"]
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == names
 
 
-def test_the_environment_is_json_and_names_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["/usr/bin/facekd", "teach", "my faces", "out"])
-    facts = environment()
-    assert json.loads(json.dumps(facts)) == facts
-    assert facts["versions"]["python"] == platform.python_version()
-    assert facts["command"] == "facekd teach 'my faces' out"
-
-
-def test_outside_git_the_revision_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", os.devnull)
-    assert runs._git_revision() is None
-
-
-def test_the_label_counts_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert hardware()["label"] == f"cpu{hardware()['cores']}"
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: "NVIDIA H200")
-    assert hardware()["label"] == "h200x2"
+def test_a_run_of_an_older_version_is_refused(tmp_path: Path) -> None:
+    files.write_versioned(tmp_path / "run.json", "run", VERSION - 1, {"verb": "teach", "outcome": "finished"})
+    with pytest.raises(DataError, match=r"version 1 was written by an older facekd.*; train it again in a new folder"):
+        Run(tmp_path).info()

@@ -1,15 +1,15 @@
-"""Identification among distractors: facekd beside faiss's flat index and a plain blocked product, on the same features.
+"""Time identification among distractors: facekd, a flat index of faiss and a plain blocked product, on one set.
 
     python tools/bench_identification.py --probes 3530 --distractors 1000000 --dim 512 --json OUT.json > OUT.txt
 
-It wants faiss: pip install facekd[bench].
+It needs faiss: pip install facekd[bench].
 
-Two sets: ``gaussian`` and ``structured``, see tools/feature_sets.py. facekd answers every rank of every mate, the CMC,
-TAR at FAR down to 1e-6 and bootstrap intervals; the peers answer a top-100 search, nothing more. The distractors lie
-in a memory-mapped file; faiss needs its own copy of them in memory, whose making is not timed. The ways take turns,
-``--repeat`` times; the least time of each counts. Memory is what the process holds beside mapped files, at its peak.
+There are two sets, ``gaussian`` and ``structured``, see tools/feature_sets.py. facekd computes every rank of every
+mate, the CMC, TAR at FAR down to 1e-6 and bootstrap intervals; the peers compute a top-100 search only. The distractors
+are in a memory-mapped file; faiss needs a copy of them in memory, and the time of the copy is not counted. The variants
+take turns, ``--repeat`` times; the least time of each counts. Memory is the peak of the process without mapped files.
 
-Ranks are compared below 100: those of faiss's neighbours, their scores made exact, against facekd's.
+Ranks below 100 are compared: those of the neighbors that faiss finds, with exact scores, and those of facekd.
 """
 
 import argparse
@@ -25,16 +25,16 @@ from unittest import mock
 
 import numpy as np
 import torch
-from feature_sets import SETS, make
+from feature_sets import SETS, make_features
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from facekd.data.feature_set import ArrayFeatures, Features
 from facekd.evaluation.identification.identify import identify
 from facekd.evaluation.identification.mates import exact_scores
-from facekd.evaluation.identification.rank_counter import Counter
+from facekd.evaluation.identification.rank_counter import RankCounter
 from facekd.evaluation.identification.result import IdentificationResult
-from facekd.run import hardware
+from facekd.utils.environment import hardware
 from facekd.utils.files import write_json
 
 try:
@@ -45,103 +45,125 @@ except ImportError:
 TOP = 100
 CHUNK = 8192
 TILE = 2048
-"""Distractors in a tile, as `facekd.evaluation.identification.score_tiles` has them on a CPU."""
+"""Number of distractors in a tile, as in `facekd.evaluation.identification.streaming` on a CPU."""
 
 
 def plain(probes: Features, distractors: Features) -> None:
-    """Top-100 by a product of all probes with a block, and a merge."""
-    ours, best = torch.from_numpy(probes), torch.full((len(probes), TOP), -2.0)
+    """Compute the top 100 of every probe: products of all probes with blocks of distractors, merged."""
+    probe_rows = torch.from_numpy(probes)
+    best = torch.full((len(probes), TOP), -2.0)
     index = torch.zeros((len(probes), TOP), dtype=torch.int64)
     for start in range(0, len(distractors), CHUNK):
-        scores, found = (ours @ torch.from_numpy(np.array(distractors[start : start + CHUNK])).T).topk(TOP)
-        best, place = torch.cat([best, scores], 1).topk(TOP)
-        index = torch.cat([index, found + start], 1).gather(1, place)
+        scores, rows = (probe_rows @ torch.from_numpy(np.array(distractors[start : start + CHUNK])).T).topk(TOP)
+        best, columns = torch.cat([best, scores], 1).topk(TOP)
+        index = torch.cat([index, rows + start], 1).gather(1, columns)
 
 
-class Peak:
-    """The most memory beside mapped files that the process held, in GiB above what it held before."""
+class PeakMemory:
+    """Context manager that measures the peak memory of the process.
 
-    def __enter__(self) -> "Peak":
-        """Begin to look, a hundred times a second."""
-        self._before, self.most, self._end = _anonymous(), 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._look)
+    Attributes:
+        peak_gib: the peak without mapped files, in GiB above the memory at the beginning.
+    """
+
+    def __enter__(self) -> "PeakMemory":
+        """Start to sample the memory, a hundred times a second."""
+        self._initial_gib = _anonymous_gib()
+        self.peak_gib = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Look no more."""
-        self._end.set()
+        """Stop sampling."""
+        self._stop.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        while not self._end.wait(0.01):
-            self.most = max(self.most, _anonymous() - self._before)
+    def _sample(self) -> None:
+        while not self._stop.wait(0.01):
+            self.peak_gib = max(self.peak_gib, _anonymous_gib() - self._initial_gib)
 
 
-def _anonymous() -> float:
+def _anonymous_gib() -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**20
 
 
-def differing(result: IdentificationResult, probes: Features, distractors: Features, found: NDArray[np.int64]) -> int:
-    """Mates whose rank among a peer's neighbours, with exact scores, is not facekd's; it counts up to 100."""
-    mates, wrong = result.mates, 0
+def count_different_ranks(result: IdentificationResult, probes: Features, distractors: Features,
+                          neighbors: NDArray[np.int64]) -> int:
+    """Return the number of mates whose rank, up to 100, differs from that among the neighbors with exact scores.
+
+    Args:
+        result: the result of facekd.
+        probes: float32 [probes, dimension].
+        distractors: float32 [distractors, dimension].
+        neighbors: int64 [probes, 100], the nearest distractors of each probe by a peer.
+    """
+    mates = result.mates
+    different = 0
     for probe in range(len(probes)):
-        own = slice(*np.searchsorted(mates.probe, [probe, probe + 1]).tolist())
-        scores = exact_scores(probes, np.full(TOP, probe), np.asarray(distractors[found[probe]]), np.arange(TOP))
-        ahead = (scores[None] >= mates.score[own, None]).sum(axis=1)
-        wrong += int((np.minimum(ahead, TOP) != np.minimum(result.ahead[own], TOP)).sum())
-    return wrong
+        pairs = slice(*np.searchsorted(mates.probe, [probe, probe + 1]).tolist())
+        scores = exact_scores(probes, np.full(TOP, probe), np.asarray(distractors[neighbors[probe]]), np.arange(TOP))
+        ahead = (scores[None] >= mates.score[pairs, None]).sum(axis=1)
+        different += int((np.minimum(ahead, TOP) != np.minimum(result.distractors_ahead[pairs], TOP)).sum())
+    return different
 
 
-def bench(name: str, a: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Time one set."""
-    generator = np.random.default_rng(a.seed)
-    probes, labels, gallery = make(name, a.probes, a.distractors, a.dim, folder / f"{name}.npy", generator)
-    index = faiss.IndexFlatIP(a.dim)
+def bench(name: str, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Time all variants on one set, and return the figures."""
+    generator = np.random.default_rng(args.seed)
+    file = folder / f"{name}.npy"
+    probes, labels, gallery = make_features(name, args.probes, args.distractors, args.dim, file, generator)
+    index = faiss.IndexFlatIP(args.dim)
     for start in range(0, len(gallery), CHUNK):
         index.add(np.array(gallery[start : start + CHUNK]))
     seconds: dict[str, list[float]] = {"facekd": [], "without bound": [], "faiss": [], "plain": []}
-    peak = 0.0
-    result, found = None, np.empty(0, np.int64)
-    for _ in range(a.repeat):
-        with Peak() as memory:
-            begun = time.perf_counter()
+    peak_gib = 0.0
+    result = None
+    neighbors = np.empty(0, np.int64)
+    for _ in range(args.repeat):
+        with PeakMemory() as memory:
+            start_time = time.perf_counter()
             result = identify(ArrayFeatures(probes, "probes", labels), ArrayFeatures(gallery, "gallery"))
-            seconds["facekd"].append(time.perf_counter() - begun)
-        peak = max(peak, memory.most)
-        with mock.patch.object(Counter, "bound", lambda counter, sample: None):
-            begun = time.perf_counter()
+            seconds["facekd"].append(time.perf_counter() - start_time)
+        peak_gib = max(peak_gib, memory.peak_gib)
+        with mock.patch.object(RankCounter, "use_score_bound", lambda counter, sample: None):
+            start_time = time.perf_counter()
             identify(ArrayFeatures(probes, "probes", labels), ArrayFeatures(gallery, "gallery"))
-            seconds["without bound"].append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-        _, found = index.search(probes, TOP)
-        seconds["faiss"].append(time.perf_counter() - begun)
-        begun = time.perf_counter()
+            seconds["without bound"].append(time.perf_counter() - start_time)
+        start_time = time.perf_counter()
+        _, neighbors = index.search(probes, TOP)
+        seconds["faiss"].append(time.perf_counter() - start_time)
+        start_time = time.perf_counter()
         plain(probes, gallery)
-        seconds["plain"].append(time.perf_counter() - begun)
+        seconds["plain"].append(time.perf_counter() - start_time)
     assert result is not None
-    least = {way: min(times) for way, times in seconds.items()}
+    least = {variant: min(times) for variant, times in seconds.items()}
     return {
         "ratio_to_faiss": round(least["facekd"] / least["faiss"], 3),
         "ratio_to_plain": round(least["facekd"] / least["plain"], 3),
         "ratio_without_bound": round(least["facekd"] / least["without bound"], 3),
-        "seconds": {way: [round(value, 2) for value in times] for way, times in seconds.items()},
-        "peak_gib": round(peak, 3), "different_ranks": differing(result, probes, gallery, found),
+        "seconds": {variant: [round(value, 2) for value in times] for variant, times in seconds.items()},
+        "peak_gib": round(peak_gib, 3), "different_ranks": count_different_ranks(result, probes, gallery, neighbors),
         "pairs": result.pairs, "rank1": round(result.rank1, 4), "tar": result.tar,
     }
 
 
 def products(dimension: int, probes: int) -> dict[str, float]:
-    """GFLOP/s of the float32 product alone, by library and shape, all threads; the best of three."""
-    generator, threads, width = np.random.default_rng(0), torch.get_num_threads(), 32768
-    ours, others = (generator.standard_normal((rows, dimension), np.float32) for rows in (probes, width))
-    first, second = torch.from_numpy(ours), torch.from_numpy(others)
+    """Return the GFLOP/s of the float32 product alone, by library and shape, with all threads; the best of three."""
+    generator = np.random.default_rng(0)
+    threads = torch.get_num_threads()
+    width = 32768
+    left = generator.standard_normal((probes, dimension), np.float32)
+    right = generator.standard_normal((width, dimension), np.float32)
+    left_tensor = torch.from_numpy(left)
+    right_tensor = torch.from_numpy(right)
     scores = np.empty((probes, TILE), np.float32)
 
     def tile(start: int) -> None:
         for row in range(0, probes, 1200):
-            np.matmul(ours[row : row + 1200], others[start : start + TILE].T)
+            np.matmul(left[row : row + 1200], right[start : start + TILE].T)
 
     def in_tiles() -> None:
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
@@ -149,37 +171,37 @@ def products(dimension: int, probes: int) -> dict[str, float]:
 
     def by_numpy() -> None:
         for start in range(0, width, TILE):
-            np.matmul(ours, others[start : start + TILE].T, out=scores)
+            np.matmul(left, right[start : start + TILE].T, out=scores)
 
     def by_torch() -> None:
         for start in range(0, width, TILE):
-            torch.mm(first, second[start : start + TILE].T, out=torch.from_numpy(scores))
+            torch.mm(left_tensor, right_tensor[start : start + TILE].T, out=torch.from_numpy(scores))
 
-    ways = {"numpy, tiles of 1,200 x 2,048, a thread each": in_tiles, "torch, all probes x 2,048": by_torch,
-            "numpy, all probes x 2,048": by_numpy}
-    return {name: round(2e-9 * probes * width * dimension / min(timeit.repeat(way, number=1, repeat=3)), 1)
-            for name, way in ways.items()}
+    variants = {"numpy, tiles of 1,200 x 2,048, a thread each": in_tiles, "torch, all probes x 2,048": by_torch,
+                "numpy, all probes x 2,048": by_numpy}
+    return {name: round(2e-9 * probes * width * dimension / min(timeit.repeat(multiply, number=1, repeat=3)), 1)
+            for name, multiply in variants.items()}
 
 
 def describe(report: dict[str, Any], sets: list[str]) -> str:
-    """The figures as lines to read."""
+    """Return the figures as text."""
     work = 2e-9 * report["probes"] * report["distractors"] * report["dim"]
     lines = [f"{report['probes']:,} probes, {report['distractors']:,} distractors, {report['dim']} numbers a row, "
              f"{report['hardware']}, torch {report['torch']}, faiss {report['faiss']}", ""]
     for name in sets:
-        found = report[name]
-        times = "  ".join(f"{way} {min(values):.1f} s" for way, values in found["seconds"].items())
-        lines += [f"{name:<11} {times}; facekd / faiss {found['ratio_to_faiss']:.2f}",
-                  f"{'':<11} rank-1 {found['rank1']:.1%}, {found['different_ranks']} of {found['pairs']:,} ranks "
-                  f"differ, memory beside mapped files {found['peak_gib']:.2f} GiB",
-                  f"{'':<11} faiss multiplies and searches at {work / min(found['seconds']['faiss']):.0f} GFLOP/s"]
+        figures = report[name]
+        times = "  ".join(f"{variant} {min(values):.1f} s" for variant, values in figures["seconds"].items())
+        lines += [f"{name:<11} {times}; facekd / faiss {figures['ratio_to_faiss']:.2f}",
+                  f"{'':<11} rank-1 {figures['rank1']:.1%}, {figures['different_ranks']} of {figures['pairs']:,} ranks "
+                  f"differ, memory without mapped files {figures['peak_gib']:.2f} GiB",
+                  f"{'':<11} faiss multiplies and searches at {work / min(figures['seconds']['faiss']):.0f} GFLOP/s"]
     rates = [f"  {name:<45}{rate:6.0f}" for name, rate in report["products"].items()]
     lines += ["", "the product alone, GFLOP/s:", *rates]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--probes", type=int, default=3530)
     parser.add_argument("--distractors", type=int, default=1_000_000)
@@ -189,19 +211,19 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--folder", help="where the distractors are written (default: a temporary one)")
     parser.add_argument("--json", help="write the figures to this file")
-    a = parser.parse_args()
+    args = parser.parse_args()
     faiss.omp_set_num_threads(torch.get_num_threads())
     report: dict[str, Any] = {"hardware": hardware()["label"], "threads": torch.get_num_threads(),
-                              "faiss": faiss.__version__, "torch": torch.__version__, "probes": a.probes,
-                              "distractors": a.distractors, "dim": a.dim, "top": TOP}
-    report["products"] = products(a.dim, a.probes)
-    with tempfile.TemporaryDirectory(dir=a.folder) as folder:
-        for name in a.sets:
-            report[name] = bench(name, a, Path(folder))
+                              "faiss": faiss.__version__, "torch": torch.__version__, "probes": args.probes,
+                              "distractors": args.distractors, "dim": args.dim, "top": TOP}
+    report["products"] = products(args.dim, args.probes)
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        for name in args.sets:
+            report[name] = bench(name, args, Path(folder))
             (Path(folder) / f"{name}.npy").unlink()
-            if a.json:
-                write_json(Path(a.json), report)
-    print(describe(report, a.sets))
+            if args.json:
+                write_json(Path(args.json), report)
+    print(describe(report, args.sets))
 
 
 if __name__ == "__main__":

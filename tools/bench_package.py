@@ -1,11 +1,11 @@
-"""A package's files beside the plain ONNX export of the same network: size, cosine, accuracy lost, time.
+"""Compare the files of a package with the plain ONNX export of the network: size, cosine, accuracy lost, latency.
 
     python tools/bench_package.py RUN PACKAGE OUT.csv [--rounds 200]
 
-RUN is what was exported to PACKAGE: a run folder or a .safetensors file. The plain export is what
-``torch.onnx.export(network)`` writes by itself, opened as facekd opens every ONNX file. All files that run here are
-timed in the same rounds on one thread, one image at a time; sizes, cosines and what is lost are those the package was
-exported with. Ratios of sizes are to its float32 ONNX file, ratios of times to the plain export.
+RUN is the run folder or .safetensors file that was exported to PACKAGE. The plain export is the file that
+``torch.onnx.export(network)`` writes, opened as facekd opens every ONNX file. All files that run on this machine are
+timed in the same rounds on one thread, one image at a time; sizes, cosines and accuracies are those recorded in the
+package. Sizes are relative to the float32 ONNX file of the package, times to the plain export.
 """
 
 import argparse
@@ -20,71 +20,84 @@ import torch
 
 from facekd.api.bench import bench
 from facekd.deploy.package import Package, read_package
-from facekd.deploy.quiet import quiet
+from facekd.deploy.suppress_output import suppress_output
 from facekd.models.weights import load_model
 from facekd.run import Run
 from facekd.utils import files
 
-HEAD = ["file", "MB", "of fp32", "cosine, mean", "least", "accuracy, %", "points lost [95 %]", "standing", "ms",
-        "of the plain export [95 %]"]
+HEADER = ["file", "MB", "of fp32", "cosine, mean", "least", "accuracy, %", "points lost [95 %]", "status", "ms",
+          "of the plain export [95 %]"]
 
 
 def plain_export(model: Path, out: Path) -> None:
-    """What torch writes of the network as it stands."""
+    """Write the ONNX export of torch without any option of facekd."""
     network = load_model(Run(model).model if model.is_dir() else model).eval()
     size = network.spec.size
-    with quiet():
+    with suppress_output():
         torch.onnx.export(network, (torch.zeros(2, 3, size, size),), out, dynamo=True, external_data=False,
                           input_names=["input"], dynamic_shapes=({0: torch.export.Dim("batch")},))
 
 
-def cells(title: str, entry: Mapping[str, Any], whole: int, row: Mapping[str, Any] | None) -> list[str]:
-    """A line of the table; ``row`` is None where the file does not run here."""
-    proof = entry["proof"]
-    line = [title, f"{entry['bytes'] / 1e6:.2f}", f"{entry['bytes'] / whole:.2f}"]
+def format_row(title: str, entry: Mapping[str, Any], float_bytes: int, row: Mapping[str, Any] | None) -> list[str]:
+    """Return a row of the table.
+
+    Args:
+        title: the title of the file in the package.
+        entry: the metadata of the file.
+        float_bytes: the size of the float32 ONNX file.
+        row: the timings of the file; None if it does not run on this machine.
+    """
+    validation = entry["validation"]
+    line = [title, f"{entry['bytes'] / 1e6:.2f}", f"{entry['bytes'] / float_bytes:.2f}"]
     if row is None:
-        return [*line, *["not run"] * (len(HEAD) - len(line))]
-    near, tested = proof["cosine"]["crops"]["1"], proof["verification"]
-    low, high = tested["drop"]["accuracy"]["interval"]
-    lost = f"{tested['drop']['accuracy']['points']:+.2f} [{low:+.2f}, {high:+.2f}]"
-    (timed,) = row["timed"]
-    left, right = timed["ratio_interval"]
-    return [*line, f"{near['mean']:.4f}", f"{near['minimum']:.4f}", f"{100 * tested['file']['accuracy']:.2f}", lost,
-            proof["standing"], f"{timed['median_ms']:.2f}", f"{timed['ratio']:.2f} [{left:.2f}, {right:.2f}]"]
+        return [*line, *["not run"] * (len(HEADER) - len(line))]
+    cosine = validation["cosine"]["crops"]["1"]
+    verification = validation["verification"]
+    drop = verification["drop"]["accuracy"]
+    low, high = drop["interval"]
+    (timing,) = row["timed"]
+    ratio_low, ratio_high = timing["ratio_interval"]
+    return [*line, f"{cosine['mean']:.4f}", f"{cosine['minimum']:.4f}",
+            f"{100 * verification['file']['accuracy']:.2f}", f"{drop['points']:+.2f} [{low:+.2f}, {high:+.2f}]",
+            validation["status"], f"{timing['median_ms']:.2f}",
+            f"{timing['ratio']:.2f} [{ratio_low:.2f}, {ratio_high:.2f}]"]
 
 
-def table(package: Package, timed: Mapping[str, Any], reference: str) -> str:
-    """The table as CSV."""
-    rows = {row["title"]: row for row in timed["rows"]}
-    (base,) = rows[reference]["timed"]
+def table(package: Package, benchmark: Mapping[str, Any]) -> str:
+    """Return the table as CSV."""
+    rows = {row["title"]: row for row in benchmark["rows"]}
+    reference = benchmark["reference"]
+    (timing,) = rows[reference]["timed"]
     entries = package.metadata["files"]
-    whole = entries["onnx fp32"]["bytes"]
+    float_bytes = entries["onnx fp32"]["bytes"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEAD)
-    writer.writerow(["plain export", f"{rows[reference]['bytes'] / 1e6:.2f}",
-                     f"{rows[reference]['bytes'] / whole:.2f}", "", "", "", "", "", f"{base['median_ms']:.2f}", "1"])
-    writer.writerows(cells(title, entry, whole, rows.get(title)) for title, entry in entries.items())
+    writer.writerow(HEADER)
+    size = rows[reference]["bytes"]
+    not_measured = [""] * 5
+    writer.writerow(["plain export", f"{size / 1e6:.2f}", f"{size / float_bytes:.2f}", *not_measured,
+                     f"{timing['median_ms']:.2f}", "1"])
+    writer.writerows(format_row(title, entry, float_bytes, rows.get(title)) for title, entry in entries.items())
     return text.getvalue()
 
 
 def main() -> None:
-    """Time, print and write."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("package", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
-    a = parser.parse_args()
-    package = read_package(a.package)
+    args = parser.parse_args()
+    package = read_package(args.package)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plain.onnx"
-        plain_export(a.run, file)
-        timed = bench(a.package, file, [1], a.rounds)
-    text = table(package, timed, timed["reference"])
-    files.write_text(a.out, text)
+        plain_export(args.run, file)
+        benchmark = bench(args.package, file, threads=[1], repeats=args.rounds)
+    text = table(package, benchmark)
+    files.write_text(args.out, text)
     print(text)
-    print(f"load {timed['load']['average']:.1f} on {timed['load']['cores']} cores")
+    print(f"load {benchmark['load']['average']:.1f} on {benchmark['load']['cores']} cores")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Write RESULTS.md, and the result tables of README.md and docs/, anew from the committed result files.
+"""Generate RESULTS.md and the result tables of README.md and docs/ from the committed result files.
 
-A table stands between ``<!-- table: FILE -->`` and ``<!-- end -->``; FILE is a summary of ``facekd report`` (.json), a
-set of results/runs (.csv), any other .csv, or what a benchmark printed (.txt). The word ``methods`` stands for all that
-``facekd methods`` lists. Nobody types figures.
+The mark ``<!-- table: FILE -->`` begins a table, and ``<!-- end -->`` ends it. FILE is a summary of ``facekd report``
+(.json), a result set of results/runs (.csv), any other .csv, or the output of a benchmark (.txt). ``methods`` in place
+of a file is the list of ``facekd methods``. Nobody types figures.
 
-    python tools/tables.py           write them
-    python tools/tables.py --check   exit with 1 where a page is not what its files give
+    python tools/tables.py           write the pages
+    python tools/tables.py --check   exit with 1 if a page differs from what its files give
 """
 
 import csv
@@ -13,67 +13,67 @@ import re
 import sys
 from pathlib import Path
 
-from facekd.methods.catalogue import LEFT_OUT, catalogue
-from facekd.reporting.results.result_set import results_page, section
+from facekd.methods.catalogue import EXCLUDED_METHODS, list_entries
+from facekd.reporting.results.result_set import result_section, results_page
 from facekd.reporting.tables.table import Table
 from facekd.utils import files
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-MARKS = {"ours": "ours?", "from memory": "from memory"}
-"""What is looked for in the text of a method."""
+LABELS = {"ours": "ours?", "from memory": "from memory"}
+"""The labels of methods, and the pattern in the text of a method that gives the label."""
 
 
 def methods_table() -> str:
-    """Every method in a line, marked where its text calls something in it ours or from memory; and who is left out."""
-    lines = ["| method | family | needs | teacher | usual weight, and where it is from | labels | marks | paper |"]
+    """Return all methods as Markdown, with the labels of their texts, and the methods that are left out."""
+    lines = ["| method | family | needs | teacher | default weight and its source | labels | marks | paper |"]
     lines.append("|" + " --- |" * 8)
-    for one in catalogue():
-        weight, _, labels = one.weight.partition("; labels beside it: ")
-        said = f"{one.name} {weight} {one.paper} {one.text}".lower()
-        marks = ", ".join(mark for mark, word in MARKS.items() if re.search(rf"\b{word}\b", said))
-        cells = [f"`{one.name}`", one.family, one.needs, one.teacher, weight, labels, marks, one.paper]
+    for entry in list_entries():
+        weight, _, label_weight = entry.weight.partition("; weight of labels: ")
+        text = f"{entry.name} {weight} {entry.paper} {entry.description}".lower()
+        labels = ", ".join(label for label, pattern in LABELS.items() if re.search(rf"\b{pattern}\b", text))
+        cells = [f"`{entry.name}`", entry.family, entry.needs, entry.teacher, weight, label_weight, labels, entry.paper]
         lines.append("| " + " | ".join(cells) + " |")
-    left = "; ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items())
-    return "\n".join([*lines, "", f"Left out: {left}.", ""])
+    excluded = "; ".join(f"`{name}` ({reason})" for name, reason in EXCLUDED_METHODS.items())
+    return "\n".join([*lines, "", f"Left out: {excluded}.", ""])
 
 
-def plain_table(file: Path) -> str:
-    """A CSV as it is."""
+def csv_table(file: Path) -> str:
+    """Return a CSV file as a Markdown table."""
     with file.open(encoding="utf-8", newline="") as lines:
-        head, *rows = csv.reader(lines)
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]) + "\n"
+        header, *rows = csv.reader(lines)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows]) + "\n"
 
 
 def table(name: str) -> str:
-    """The table that belongs to a mark."""
+    """Return the table of a mark: of a file relative to the repository, or of ``methods``."""
     if name == "methods":
         return methods_table()
     file = ROOT / name
     match file.suffix:
         case ".csv" if file.parent == ROOT / "results" / "runs":
-            return section(file)
+            return result_section(file)
         case ".csv":
-            return plain_table(file)
+            return csv_table(file)
         case ".txt":
             return f"```\n{file.read_text(encoding='utf-8').strip()}\n```\n"
     return Table(files.read_json(file)).to_markdown()
 
 
-def rendered(page: str) -> str:
-    """The page with all of its tables made anew."""
-    return MARK.sub(lambda m: f"{m[1]}{table(m[2])}{m[3]}", page)
+def render(page: str) -> str:
+    """Return the text of a page with all of its tables generated again."""
+    return MARK.sub(lambda match: f"{match[1]}{table(match[2])}{match[3]}", page)
 
 
 def main() -> int:
-    """Write or check every page; gives the exit status."""
+    """Write or check every page, and return the exit status."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    wanted = {page: rendered(page.read_text(encoding="utf-8")) for page in pages}
+    wanted = {page: render(page.read_text(encoding="utf-8")) for page in pages}
     wanted[ROOT / "RESULTS.md"] = results_page(ROOT / "results")
     stale = [page for page in wanted if not page.exists() or page.read_text(encoding="utf-8") != wanted[page]]
     for page in stale:
         if "--check" in sys.argv:
-            sys.stderr.write(f"{page.relative_to(ROOT)} is not what its result files give; run 'make results'\n")
+            sys.stderr.write(f"{page.relative_to(ROOT)} differs from what its result files give; run 'make results'\n")
         else:
             files.write_text(page, wanted[page])
     return int(bool(stale) and "--check" in sys.argv)

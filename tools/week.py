@@ -1,11 +1,10 @@
-"""What a teacher and a student at MS-Celeb size need, from recipes/ms1m: memory, disk, steps and hours.
+"""Estimate memory, disk, steps and hours of a teacher and a student at the size of MS-Celeb, for recipes/ms1m.
 
     python tools/week.py results/benchmarks/week.csv
 
-Calculated: by what 'facekd doctor --recipe' calculates with, for a set of MS1MV2's size that need not be here.
-Measured: read from other result files of results/benchmarks. Reported: images a second that others published of
-their own
-programs on 8 cards; ours was not run there, so the hours made of these are a guess, and say so.
+Calculated figures come from the functions of 'facekd doctor --recipe', for a set of the size of MS1MV2, which is not
+needed. Measured figures come from other files of results/benchmarks. Hours are guesses: they are calculated from images
+per second that others published for their programs on 8 GPUs; facekd was not run there.
 """
 
 import argparse
@@ -16,49 +15,54 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd.config import DistillRecipe, TeachRecipe
+from facekd.config import DistillRecipe, TrainRecipe
 from facekd.config.loading import load_recipe
 from facekd.data.image_set import ImageSet, Pixels
 from facekd.data.loading.augmentation import Flip
 from facekd.data.training_set import TrainingSet
-from facekd.preflight.disk import run_disk
+from facekd.preflight.disk import run_disk_use
 from facekd.preflight.job import Job
-from facekd.preflight.memory import memory
-from facekd.preflight.resources import spoken, total
+from facekd.preflight.memory import memory_use
+from facekd.preflight.resources import format_bytes, total_bytes
 from facekd.utils import files
 
 ROOT = Path(__file__).resolve().parent.parent
-RANKS, ANCHORS = 8, 4
-IMAGES, PEOPLE, BYTES = 5_822_653, 85_742, 4_300
-"""Of MS1MV2, as InsightFace's model zoo says; and of a 112 px JPEG, the mean of another set of aligned crops."""
+RANKS = 8
+ANCHORS = 4
+IMAGES = 5_822_653
+IDENTITIES = 85_742
+"""Images and identities of MS1MV2, from the model zoo of InsightFace."""
+BYTES_PER_IMAGE = 4_300
+"""Size of a JPEG of 112 px, the mean of another set of aligned crops."""
 IRESNET50 = 5_400, "8 A100, batch 1,024, fp16, reported of arcface_torch"
 MOBILEFACENET = 4_300, "8 V100, reported of cavaface"
-GALLERY = 1_000_000
+DISTRACTORS = 1_000_000
 
 
-class Sized(ImageSet):
-    """A set that is not here, of which number of images and of people are known."""
+class AbsentSet(ImageSet):
+    """A set of known size without any images."""
 
     def __init__(self) -> None:
-        self.path, self.labels = Path("faces"), np.arange(IMAGES) % PEOPLE
-        self.names = [str(person) for person in range(PEOPLE)]
+        self.path = Path("faces")
+        self.labels = np.arange(IMAGES) % IDENTITIES
+        self.class_names = [str(identity) for identity in range(IDENTITIES)]
 
     def pixels(self, index: int) -> Pixels:
-        """There are none."""
+        """Not available."""
         raise NotImplementedError
 
-    def content(self, index: int) -> bytes:
-        """There is none."""
+    def stored_bytes(self, index: int) -> bytes:
+        """Not available."""
         raise NotImplementedError
 
-    def where(self, index: int) -> str:
-        """Its number."""
+    def location(self, index: int) -> str:
+        """Return the number of the image."""
         return f"image {index}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table."""
+    """A row of the table."""
 
     stage: str
     what: str
@@ -67,24 +71,24 @@ class Row:
 
 
 def training(stage: str, job: Job, speed: tuple[int, str]) -> list[Row]:
-    """What one training needs."""
-    steps = round(job.recipe.schedule.epochs * job.epoch_steps)
-    shares = memory(job)
+    """Return the rows of one training; ``speed`` is images per second and their source."""
+    steps = round(job.recipe.training.epochs * job.steps_per_epoch)
+    shares = memory_use(job)
     largest = max(shares, key=lambda share: share.size)
     rate, source = speed
-    hours = steps * job.step_images / rate / 3600
-    disk = " + ".join(f"{spoken(share.size)} {share.what}" for share in run_disk(job))
+    hours = steps * job.images_per_step / rate / 3600
+    disk = " + ".join(f"{format_bytes(share.size)} {share.name}" for share in run_disk_use(job))
     return [
-        Row(stage, "steps of the optimiser", f"{steps:,}", f"calculated: {job.recipe.schedule.epochs:g} epochs"),
-        Row(stage, f"memory of each of {RANKS} cards", spoken(total(shares)),
-            f"calculated; the most of it: {largest.what}, {spoken(largest.size)}"),
-        Row(stage, "disk", spoken(total(run_disk(job))), f"calculated: {disk}"),
+        Row(stage, "optimizer steps", f"{steps:,}", f"calculated: {job.recipe.training.epochs:g} epochs"),
+        Row(stage, f"memory of each of {RANKS} cards", format_bytes(total_bytes(shares)),
+            f"calculated; the most of it: {largest.name}, {format_bytes(largest.size)}"),
+        Row(stage, "disk", format_bytes(total_bytes(run_disk_use(job))), f"calculated: {disk}"),
         Row(stage, "hours", f"{hours:.1f}", f"a guess from {rate:,} img/s ({source})"),
     ]
 
 
 def measured() -> list[Row]:
-    """What other benchmarks measured."""
+    """Return the rows with figures of other benchmarks."""
     bench = files.read_json(ROOT / "results/benchmarks/bench_identification-cpu2.json")
     seconds = min(bench["structured"]["seconds"]["facekd"])
     loader = files.read_json(ROOT / "results/benchmarks/bench_loader-cpu2.json")
@@ -92,40 +96,41 @@ def measured() -> list[Row]:
     return [
         Row("data", "cores that decode as fast as 8 cards train", f"{IRESNET50[0] / speed:.1f}",
             f"calculated from {speed:,.0f} img/s a core, measured (bench_loader-cpu2.json)"),
-        Row("measure", f"seconds, 3,530 probes among {GALLERY:,} distractors, 2 cores", f"{seconds:.0f}",
+        Row("measure", f"seconds, 3,530 probes among {DISTRACTORS:,} distractors, 2 cores", f"{seconds:.0f}",
             "measured (bench_identification-cpu2.json), structured features of 512"),
     ]
 
 
 def rows() -> list[Row]:
-    """The whole table."""
-    data = TrainingSet(Sized(), None, Flip(), Flip())
-    folder, places = ROOT / "recipes/ms1m", ("faces=faces", "out=out")
-    first, teacher = (Job(load_recipe(TeachRecipe, folder / f"{name}.yaml", places), data, RANKS, None)
-                      for name in ("sub-centres", "teacher"))
-    student = Job(load_recipe(DistillRecipe, folder / "distill.yaml", (*places, "plan=plan")), data, RANKS, None)
-    cache = 2 * IMAGES * student.wanted.embedding * 2
+    """Return all rows of the table."""
+    data = TrainingSet(AbsentSet(), None, Flip(), Flip())
+    folder = ROOT / "recipes/ms1m"
+    overrides = ("dataset=faces", "out=out")
+    first, teacher = (Job(load_recipe(TrainRecipe, folder / f"{name}.yaml", overrides), data, RANKS, None)
+                      for name in ("sub-centers", "teacher"))
+    student = Job(load_recipe(DistillRecipe, folder / "distill.yaml", (*overrides, "plan=plan")), data, RANKS, None)
+    cache = 2 * IMAGES * student.model_recipe.embedding * 2
     return [
-        Row("data", "face set on disk", spoken(IMAGES * BYTES),
-            f"calculated: {IMAGES:,} images of {BYTES:,} bytes, the mean of another set's crops"),
+        Row("data", "face set on disk", format_bytes(IMAGES * BYTES_PER_IMAGE),
+            f"calculated: {IMAGES:,} images of {BYTES_PER_IMAGE:,} bytes, the mean of another set's crops"),
         *measured()[:1],
-        *training("sub-centres", first, IRESNET50), *training("teacher", teacher, IRESNET50),
-        Row("student", "teacher cache", spoken(ANCHORS * cache),
-            f"calculated: {ANCHORS} anchors, images and their mirrors, float16; {spoken(cache)} an anchor"),
+        *training("sub-centers", first, IRESNET50), *training("teacher", teacher, IRESNET50),
+        Row("student", "teacher cache", format_bytes(ANCHORS * cache),
+            f"calculated: {ANCHORS} anchors, images and their mirrors, float16; {format_bytes(cache)} an anchor"),
         *training("student", student, MOBILEFACENET), *measured()[1:],
     ]
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    a = parser.parse_args()
+    args = parser.parse_args()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["stage", "what", "figure", "basis"])
     writer.writerows([row.stage, row.what, row.figure, row.basis] for row in rows())
-    files.write_text(a.out, text.getvalue())
+    files.write_text(args.out, text.getvalue())
 
 
 if __name__ == "__main__":

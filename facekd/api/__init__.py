@@ -1,1 +1,1 @@
-"""The verbs: what the command line and ``import facekd`` offer, one function each."""
+"""The Python API: one module per command, with a function of the same name."""

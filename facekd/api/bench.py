@@ -1,4 +1,4 @@
-"""``facekd bench``: how fast the files of a package are here, beside a model you know, and on your phone."""
+"""``facekd bench``: latency and size of a package's files, relative to a reference, and timings from phones."""
 
 from __future__ import annotations
 
@@ -9,118 +9,129 @@ from pathlib import Path
 from typing import Any
 
 from facekd.deploy.benchmark.memory import peak_memory
-from facekd.deploy.benchmark.phone_logs import read_device
-from facekd.deploy.benchmark.race import Contender, contenders, foreign, race
+from facekd.deploy.benchmark.phone_logs import parse_phone_log
+from facekd.deploy.benchmark.rounds import Candidate, benchmark_rounds, onnx_candidate, package_candidates
 from facekd.deploy.package import Package, read_package
-from facekd.deploy.targets import target_of
-from facekd.deploy.targets.base import NotRunnable
+from facekd.deploy.targets import get_target
 from facekd.errors import ExportError, FacekdError
-from facekd.run import environment, hardware
 from facekd.utils import files
-from facekd.utils.progress import progress
+from facekd.utils.environment import environment, hardware
+from facekd.utils.progress import progress_bar
 
-LEAST = 10
-"""Rounds below which a 95th percentile and an interval say nothing."""
+MIN_ROUNDS = 10
+"""The minimum number of rounds: with fewer, a 95th percentile and an interval are meaningless."""
 
 
-def bench(package: Path | str, against: Path | str | None = None, threads: Sequence[int] = (), repeats: int = 100,
-          warmup: int = 10, devices: Sequence[Path | str] = (), json: Path | str | None = None) -> dict[str, Any]:
-    """Time every file of a package that runs on this machine, all in the same rounds, and weigh it.
+def bench(package: Path | str, against: Path | str | None = None, *, threads: Sequence[int] = (), repeats: int = 100,
+          warmup: int = 10, phone_logs: Sequence[Path | str] = (), json: Path | str | None = None) -> dict[str, Any]:
+    """Measure latency, size and memory of every file of a package that runs on this machine, in interleaved rounds.
 
     Args:
         package: a folder that export wrote.
-        against: what ratios are to: an ONNX file of anybody, or another package. By default the package's own float32
+        against: the reference of the ratios: any ONNX file, or another package. By default the package's own float32
             ONNX file, or its first that runs.
-        threads: numbers of threads; by default one, and as many as there are cores.
+        threads: numbers of threads; by default 1 and the number of cores.
         repeats: timed rounds.
         warmup: untimed rounds before them.
-        devices: what benchncnn or benchmark_model printed on phones, each saved in a file.
+        phone_logs: files with the output of benchncnn or benchmark_model on phones.
         json: a file to write.
 
     Returns:
-        What ``json`` receives: a row a file in ``rows``, what was not run and why in ``not_run``, timings of phones in
-        ``devices``, and how it was measured. Times in milliseconds, sizes in bytes.
+        the content of ``json``: one row per file in ``rows``, files that do not run with the reason in ``not_run``,
+        timings of phones in ``devices``, and the conditions of the measurement. Times are in milliseconds, sizes in
+        bytes.
 
     Raises:
-        ExportError: the package cannot be read or was changed, nothing in it runs here, or an argument makes no sense.
+        ExportError: the package is damaged or was changed, none of its files runs here, or an argument is not valid.
         ModelError: ``against`` is no face model.
     """
     cores = hardware()["cores"]
-    counts = sorted(set(threads)) if threads else sorted({1, cores})
-    if counts[0] < 1 or repeats < LEAST or warmup < 0:
-        raise ExportError(f"threads {counts}, repeats {repeats} and warmup {warmup} cannot be: give 1 thread or more, "
-                          f"{LEAST} rounds or more, and a warm-up of 0 or more")
+    thread_counts = sorted(set(threads)) if threads else sorted({1, cores})
+    if thread_counts[0] < 1 or repeats < MIN_ROUNDS or warmup < 0:
+        raise ExportError(f"threads {thread_counts}, repeats {repeats} and warmup {warmup} are not valid: give 1 "
+                          f"thread or more, {MIN_ROUNDS} rounds or more, and a warm-up of 0 or more")
     load = os.getloadavg()[0]
-    ours = read_package(Path(package))
-    told = [row for device in devices for row in _device(ours, Path(device))]
-    field, absent = _runnable(contenders(ours))
-    if not field:
-        raise ExportError(f"no file of {package} runs here: " + "; ".join(f"{t}: {why}" for t, why in absent.items()))
-    theirs, missing = _others(against)
-    reference = _reference(theirs or field)
-    field = [*theirs, *field]
-    timed = race(field, reference, counts, repeats, warmup)
-    weighed = _weigh(field)
-    rows = [{"title": model.title, "model": model.model, "bytes": model.bytes, "parameters": model.parameters,
-             "macs": model.macs, "peak_bytes": weighed[model.title], "versions": model.versions(),
-             "timed": [found.to_dict() for found in timed[model.title]]} for model in field]
+    opened_package = read_package(Path(package))
+    devices = [row for log in phone_logs for row in _parse_log(opened_package, Path(log))]
+    candidates, not_run = _split_runnable(package_candidates(opened_package))
+    if not candidates:
+        reasons = "; ".join(f"{title}: {reason}" for title, reason in not_run.items())
+        raise ExportError(f"no file of {package} runs here: {reasons}")
+    reference_candidates, reference_not_run = _open_reference(against)
+    reference = _choose_reference(reference_candidates or candidates)
+    candidates = [*reference_candidates, *candidates]
+    latencies = benchmark_rounds(candidates, reference, thread_counts, repeats, warmup)
+    peak_bytes = _measure_memory(candidates)
+    rows = [
+        {"title": candidate.title, "model": candidate.model, "bytes": candidate.bytes,
+         "parameters": candidate.parameters, "macs": candidate.macs, "peak_bytes": peak_bytes[candidate.title],
+         "versions": candidate.versions(), "timed": [latency.to_dict() for latency in latencies[candidate.title]]}
+        for candidate in candidates
+    ]
     result = {"kind": "bench", "package": str(package), "reference": reference, "batch": 1, "repeats": repeats,
               "warmup": warmup, "load": {"average": load, "cores": cores, "busy": load > cores}, "rows": rows,
-              "not_run": {**missing, **absent}, "devices": told, **environment()}
+              "not_run": {**reference_not_run, **not_run}, "devices": devices, **environment()}
     if json:
         files.write_json(Path(json), result)
     return result
 
 
-def _others(against: Path | str | None) -> tuple[list[Contender], dict[str, str]]:
-    """The files of what the package is compared with, and which of them do not run."""
+def _open_reference(against: Path | str | None) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the candidates of the reference, and its files that do not run with the reason."""
     if against is None:
         return [], {}
     if not Path(against).is_dir():
-        return [foreign(Path(against))], {}
-    field, absent = _runnable(contenders(read_package(Path(against)), f"{Path(against).name}: "))
-    if not field:
+        return [onnx_candidate(Path(against))], {}
+    candidates, not_run = _split_runnable(package_candidates(read_package(Path(against)), f"{Path(against).name}: "))
+    if not candidates:
         raise ExportError(f"no file of {against} runs here; compare with an ONNX file")
-    return field, absent
+    return candidates, not_run
 
 
-def _runnable(field: Sequence[Contender]) -> tuple[list[Contender], dict[str, str]]:
-    """Those that run on this machine, and by title why others do not."""
-    good, absent = [], {}
-    for model in field:
+def _split_runnable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the candidates that run on this machine, and the titles of the others with the reason."""
+    runnable, not_run = [], {}
+    for candidate in candidates:
         try:
-            model.open(1)
-            good.append(model)
-        except (NotRunnable, FacekdError) as reason:
-            absent[model.title] = str(reason)
-    return good, absent
+            candidate.open(1)
+            runnable.append(candidate)
+        except FacekdError as reason:
+            not_run[candidate.title] = str(reason)
+    return runnable, not_run
 
 
-def _reference(field: Sequence[Contender]) -> str:
-    return next((model.title for model in field if model.title.endswith("onnx fp32")), field[0].title)
+def _choose_reference(candidates: Sequence[Candidate]) -> str:
+    float_onnx = (candidate.title for candidate in candidates if candidate.title.endswith("onnx fp32"))
+    return next(float_onnx, candidates[0].title)
 
 
-def _weigh(field: Sequence[Contender]) -> dict[str, int | None]:
-    with progress("memory", len(field), "files") as advance:
-        weighed = {}
-        for model in field:
-            weighed[model.title] = peak_memory(model.open, model.runtime)
-            advance(1, model.title)
-    return weighed
+def _measure_memory(candidates: Sequence[Candidate]) -> dict[str, int | None]:
+    peak_bytes = {}
+    with progress_bar("memory", len(candidates), "files") as advance:
+        for candidate in candidates:
+            peak_bytes[candidate.title] = peak_memory(candidate.open, candidate.runtime)
+            advance(1, candidate.title)
+    return peak_bytes
 
 
-def _device(package: Package, path: Path) -> list[dict[str, Any]]:
-    """The timings of one phone, each with the files of the package it is of."""
+def _parse_log(package: Package, path: Path) -> list[dict[str, Any]]:
+    """Return the timings of one phone, each with the titles of the package's files that it applies to."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ExportError(f"{path} cannot be read ({error.strerror}); give what the device's tool printed") from error
+        raise ExportError(f"{path} cannot be read ({error.strerror}); give the output of the phone's tool") from error
+    return [{"device": path.stem, "titles": _matching_titles(package, latency.file), **asdict(latency)}
+            for latency in parse_phone_log(text, str(path))]
+
+
+def _matching_titles(package: Package, file: str) -> list[str]:
+    """Return the titles of the package's files whose latency the timing of ``file`` gives."""
     entries = package.metadata["files"]
-    rows = []
-    for timing in read_device(text, str(path)):
-        own = next((title for title, entry in entries.items() if timing.file in entry["files"]), None)
-        target = entries[own]["target"] if own else ""
-        same = [title for title, entry in entries.items() if entry["target"] == target]
-        titles = same if own and target_of(target).weightless else [own] if own else []
-        rows.append({"device": path.stem, "titles": titles, **asdict(timing)})
-    return rows
+    title = next((title for title, entry in entries.items() if file in entry["files"]), None)
+    if title is None:
+        return []
+    target = entries[title]["target"]
+    if not get_target(target).times_graph_only:
+        return [title]
+    # benchncnn times a graph without its weights, so the timing of one file applies to all files of the target.
+    return [title for title, entry in entries.items() if entry["target"] == target]

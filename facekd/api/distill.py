@@ -1,8 +1,7 @@
-"""``facekd distill``: a plan in, a student out."""
+"""``facekd distill``: training of a student along the anchors of a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,149 +9,160 @@ from typing import Any
 
 import torch
 
-from facekd.config import DistillRecipe, PartnerRecipe, TapsRecipe
+from facekd.config import DistillRecipe, FeatureLayersRecipe, JointTeacherRecipe
 from facekd.config.loading import load_recipe
 from facekd.data.loading.loader import Loader
-from facekd.data.training_set import TrainingSet, open_training
-from facekd.distributed import leads, told
+from facekd.data.training_set import TrainingSet, open_training_set
+from facekd.distributed import init_distributed, is_main_process, run_on_main_and_broadcast
 from facekd.errors import ModelError, RouteError
-from facekd.methods.distillation import Distillation
-from facekd.methods.joint import Together
-from facekd.methods.objective import Mixture, mixture
-from facekd.models.complexity import parameters
+from facekd.methods.distillation import Distillation, build_distillation
+from facekd.methods.objective import Objective, parse_objective
+from facekd.methods.online import OnlineDistillation, build_online_distillation
+from facekd.methods.online_registry import ONLINE_METHODS
+from facekd.models.complexity import count_parameters
 from facekd.models.registry import Network
 from facekd.models.weights import save_model
-from facekd.route.anchor_schedule import Distances, Walk
-from facekd.route.congruence import TEMPERATURE, congruence_on
-from facekd.route.plan import Leg, Plan
-from facekd.route.recorder import Recorder
+from facekd.route.anchor_schedule import AnchorSchedule
+from facekd.route.congruence import TEMPERATURE, Congruence, create_congruence
+from facekd.route.plan import Plan, PlanStage
+from facekd.route.recorder import RouteRecorder
 from facekd.route.route import Route
-from facekd.route.teachers import Anchors
+from facekd.route.teachers import AnchorTeachers
 from facekd.run import Run
-from facekd.training.builders import network, training_loader
+from facekd.training.builders import build_loader, build_network
 from facekd.training.ema import save_student
 from facekd.training.machine import Machine
 from facekd.training.trainer import Trainer
 
 
-def distill(faces: Path | str | None = None, plan: Path | str | None = None, out: Path | str | None = None,
+def distill(dataset: Path | str | None = None, plan: Path | str | None = None, out: Path | str | None = None,
             *overrides: str, recipe: Path | str | None = None) -> Path:
-    """Train a student along the anchors of a plan (RCO), or after one teacher where the plan has one anchor.
+    """Train a student along the anchors of a plan (RCO), or on one teacher if the plan has one anchor.
+
+    The same call continues a run that was killed. Processes that torchrun started train together, see
+    `facekd.api.train`.
 
     Args:
-        faces: the training set: of faces, or with ``head.name=softmax`` of classes (recipe key ``faces``).
+        dataset: the training set: faces, or classes for ``head.name=softmax`` (recipe key ``dataset``).
         plan: ``plan.json`` (recipe key ``plan``).
         out: the run folder (recipe key ``out``).
-        overrides: ``key=value`` of `facekd.config.DistillRecipe`, e.g. ``"student.name=mobilefacenet"``.
+        overrides: ``key=value`` strings for `facekd.config.DistillRecipe`, e.g. ``"student.name=mobilefacenet"``.
         recipe: a YAML recipe.
 
-    Processes that torchrun started do this together, see `facekd.api.train`.
-
     Returns:
-        the run folder, with ``model.safetensors`` and the ``plan.json`` that was walked; with ``partner.safetensors``
-        where a teacher was trained beside the student, and ``model.ema.safetensors`` where ``schedule.ema`` asks for
-        it, see `facekd.training.ema`.
+        the run folder, with ``model.safetensors`` and the ``plan.json`` that was followed; with
+        ``joint_teacher.safetensors`` for an online method, and with ``model.ema.safetensors`` if
+        ``training.ema_decay`` is set, see `facekd.training.ema`.
 
     Raises:
-        RecipeError: mistakes in the recipe.
-        RouteError: the plan or the route is damaged.
+        RecipeError: the recipe has mistakes.
+        RouteError: the plan or the route is damaged, or the plan does not fit the method.
+        ModelError: the terms of the objective do not fit the networks, or a key of the recipe has no effect.
         DataError: the training set cannot be used.
-        SetupError: the folder holds another run, the disk is full, the device is absent.
+        SetupError: the folder contains another run, the disk is full, or the device does not exist.
     """
-    given = {"faces": faces, "plan": plan, "out": out}
-    resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, given)
+    init_distributed()
+    paths = {"dataset": dataset, "plan": plan, "out": out}
+    resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, paths)
+    training = resolved.training
+    closed_set = resolved.head.closed_set
     run = Run(Path(resolved.out))
-    schedule, closed = resolved.schedule, resolved.head.closed
-    mixed = mixture(resolved.method, resolved.losses, closed)
-    data = open_training(resolved.faces, resolved.data, closed)
-    followed, route = Plan.read(resolved.plan)
+    objective = parse_objective(resolved.method, resolved.losses, closed_set)
+    data = open_training_set(resolved.dataset, resolved.data, closed_set)
+    given_plan, route = Plan.read(resolved.plan)
     torch.manual_seed(resolved.seed)
-    student = network(resolved.student, resolved.head, data.images.classes)
-    fingerprint = told(data.images.fingerprint)
-    facts = {"faces": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": parameters(student),
-             "strategy": followed.strategy, "anchors": [_anchor(leg, route) for leg in followed.legs]}
+    student = build_network(resolved.student, resolved.head, data.images.num_classes)
+    fingerprint = run_on_main_and_broadcast(data.images.fingerprint)
+    facts = {
+        "dataset": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": count_parameters(student),
+        "losses": objective.describe(), "strategy": given_plan.strategy,
+        "anchors": [_describe_stage(stage, route) for stage in given_plan.stages],
+    }
     if Path(resolved.plan).resolve() == run.plan.resolve():
-        raise RouteError(f"{run.plan} is where this run keeps the plan it walks; keep yours outside of {run.path}")
+        raise RouteError(f"{run.plan} is the file in which this run records its plan; keep yours outside of {run.path}")
     if not run.begin("distill", resolved, facts):
-        told(partial(run.plan.unlink, missing_ok=True))  # of a first try that got nowhere, perhaps along another plan
+        # A first try without a checkpoint may have left the stages of another plan.
+        run_on_main_and_broadcast(partial(run.plan.unlink, missing_ok=True))
     if run.finished:
         return run.path
-    loader = training_loader(data, resolved.student.size, resolved)
-    _check_legs(followed, schedule.epochs * loader.steps)
-    anchors = Anchors(route, loader, fingerprint, resolved.cache, Machine(resolved.machine),
-                      mixed.looks_inside(closed), resolved.taps.teacher)
-    method = _method(student, mixed, followed, anchors, resolved, loader)
-    distances = _distances(followed, data, route, method, resolved, mixed)
-    walk = Walk(followed, route, run.plan, schedule.epochs, distances)
-    recorder = Recorder(run, student, resolved.route.every, loader.steps)
-    trainer = Trainer(run, method, walk, loader, schedule, resolved.machine, recorder)
+    machine = Machine(resolved.machine)
+    loader = build_loader(data, resolved.student.size, resolved, machine)
+    _check_stage_lengths(given_plan, training.epochs * loader.steps_per_epoch)
+    anchors = AnchorTeachers(route, loader, fingerprint, resolved.teacher_cache, machine,
+                             with_features=objective.needs_live_teacher(closed_set),
+                             feature_layers=resolved.feature_layers.teacher)
+    method = _build_method(student, objective, given_plan, anchors, resolved, loader)
+    congruence = None
+    if given_plan.growth is not None:
+        congruence = _create_congruence(data, route, method, resolved, objective, machine)
+    schedule = AnchorSchedule(given_plan, route, run.plan, training.epochs, congruence)
+    recorder = RouteRecorder(run, student, resolved.route.every_epochs, loader.steps_per_epoch)
+    trainer = Trainer(run, method, schedule, loader, training, machine, on_checkpoint=recorder)
     trainer.fit()
-    save_student(run, student, trainer.average)
-    if isinstance(method, Together) and leads():
-        save_model(method.partner, run.partner)
-    run.finish(walked=[_anchor(leg, route) for leg in walk.plan.legs])
+    save_student(run, student, trainer.ema)
+    if isinstance(method, OnlineDistillation) and is_main_process():
+        save_model(method.joint_teacher, run.joint_teacher)
+    run.finish(followed_anchors=[_describe_stage(stage, route) for stage in schedule.plan.stages])
     return run.path
 
 
-def _method(student: Network, mixed: Mixture, plan: Plan, anchors: Anchors, recipe: DistillRecipe,
-            loader: Loader) -> Distillation:
-    """What is trained: the student after frozen anchors, or beside a teacher that moves."""
-    first = plan.legs[0].points
-    if recipe.taps != TapsRecipe() and not mixed.looks_inside(recipe.head.closed):
-        raise ModelError("taps are set, and no term of the loss looks at maps; take them out, or add one that does")
-    if recipe.partner != PartnerRecipe() and mixed.partner is None:
-        raise ModelError("partner is set, and no teacher is trained beside the student; take it out, or add "
-                         "method=prokt or dml")
-    if mixed.partner is None:
-        sample = anchors.teacher(first).sample()
-        return Distillation(student, mixed, anchors.teacher, sample, recipe.head, loader, recipe.taps.student)
-    if plan.growth or {leg.points for leg in plan.legs} != {first} or len(first) > 1:
-        raise RouteError(f"{mixed.partner} moves its teacher by itself, and has no further anchors to go to: "
+def _build_method(student: Network, objective: Objective, plan: Plan, anchors: AnchorTeachers, recipe: DistillRecipe,
+                  loader: Loader) -> Distillation:
+    """Build the distillation from frozen anchors, or the online method if the objective names one."""
+    first_points = plan.stages[0].points
+    if recipe.feature_layers != FeatureLayersRecipe() and not objective.needs_live_teacher(recipe.head.closed_set):
+        raise ModelError("feature_layers are set, and no term of the loss uses feature maps; take them out, or add one "
+                         "that does")
+    if recipe.joint_teacher != JointTeacherRecipe() and objective.joint_teacher is None:
+        raise ModelError("joint_teacher is set, and no teacher is trained jointly with the student; take it out, or "
+                         "add method=prokt or dml")
+    if objective.joint_teacher is None:
+        teacher_output = anchors.teacher(first_points).example_output()
+        return build_distillation(student, objective, anchors.teacher, teacher_output, recipe.head, loader,
+                                  feature_layers=recipe.feature_layers.student)
+    has_other_anchors = any(stage.points != first_points for stage in plan.stages)
+    if plan.growth or has_other_anchors or len(first_points) > 1:
+        raise RouteError(f"{objective.joint_teacher} trains its teacher itself and follows no further anchors: "
                          "plan with --strategy final")
-    settled = recipe.partner.settled(mixed.partner)
-    partner = anchors.network(first[0], fresh=bool(settled.fresh))
-    return Together(student, partner, mixed, settled, recipe.head, loader,
-                    (recipe.taps.student, recipe.taps.teacher))
+    joint_recipe = recipe.joint_teacher.with_defaults(ONLINE_METHODS[objective.joint_teacher].fresh_teacher)
+    joint_teacher = anchors.network(first_points[0], fresh=bool(joint_recipe.fresh))
+    return build_online_distillation(student, joint_teacher, objective, joint_recipe, recipe.head, loader,
+                                     student_layers=recipe.feature_layers.student,
+                                     teacher_layers=recipe.feature_layers.teacher)
 
 
-def _check_legs(plan: Plan, steps: float) -> None:
-    """Every leg needs a step of its own, or the end of the plan would go by unseen."""
-    shortest = min([leg.share for leg in plan.legs] + ([plan.growth.share] if plan.growth else []))
+def _check_stage_lengths(plan: Plan, steps: float) -> None:
+    """Check that every stage has a step: otherwise the end of the plan would be skipped silently."""
+    shares = [stage.share for stage in plan.stages]
+    if plan.growth:
+        shares.append(plan.growth.share)
+    shortest = min(shares)
     if shortest * steps < 1:
         raise RouteError(
-            f"the shortest leg of the plan, {shortest:.2%} of {steps:g} training steps, is less than one step; "
-            "plan fewer anchors or set schedule.epochs higher"
+            f"the shortest stage of the plan, {shortest:.2%} of {steps:g} training steps, is less than one step; "
+            "plan fewer anchors or set training.epochs higher"
         )
 
 
-def _anchor(leg: Leg, route: Route) -> dict[str, Any]:
-    """A leg and the points it follows, for ``run.json``."""
-    points = [route.points[point] for point in leg.points]
-    return {**asdict(points[-1]), "point": ", ".join(map(str, leg.points)), "why": leg.why, "share": leg.share,
-            "sha256": [point.sha256 for point in points]}
+def _describe_stage(stage: PlanStage, route: Route) -> dict[str, Any]:
+    """Return a stage and its anchors for ``run.json``; step, epoch and learning rate are those of its last point."""
+    points = [route.points[point] for point in stage.points]
+    return {
+        **asdict(points[-1]), "point": ", ".join(map(str, stage.points)), "stage_reason": stage.reason,
+        "share": stage.share, "sha256": [point.sha256 for point in points],
+    }
 
 
-def _distances(plan: Plan, data: TrainingSet, route: Route, method: Distillation, recipe: DistillRecipe,
-               mixed: Mixture) -> Distances:
-    """What a greedy plan asks of the student."""
-    if plan.growth is None:
-        return _unasked
-    if data.withheld is None:
+def _create_congruence(data: TrainingSet, route: Route, method: Distillation, recipe: DistillRecipe,
+                       objective: Objective, machine: Machine) -> Congruence:
+    """Return the congruence with which a greedy plan chooses its anchors."""
+    if data.held_out is None:
         raise RouteError(
-            "a greedy plan measures the student on images withheld from training: set data.withhold=0.05, "
-            "for this run and for all it is compared with"
+            "a greedy plan measures the student on images held out of training: set data.val_fraction=0.05, "
+            "for this run and for all runs of the comparison"
         )
-    kd = mixed.terms.get("kd")
+    kd = objective.terms.get("kd")
     temperature = float(kd.options.get("temperature", TEMPERATURE)) if kd else TEMPERATURE
-    measure = congruence_on(data.withheld, data.view, recipe.student.size, route, method.outputs,
-                            temperature if recipe.head.closed else None, recipe.machine)
-
-    def distances(points: Sequence[int]) -> list[float]:
-        found = measure(points)
-        return told(lambda: found)  # to the last bit: all must go to the same anchor
-
-    return distances
-
-
-def _unasked(points: Sequence[int]) -> list[float]:
-    raise AssertionError("only a greedy plan asks for distances")
+    return create_congruence(data.held_out, data.eval_transform, recipe.student.size, route, method.outputs,
+                             temperature=temperature if recipe.head.closed_set else None, machine=machine,
+                             decoded_cache_gib=recipe.machine.decoded_cache_gib)

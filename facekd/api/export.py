@@ -1,8 +1,8 @@
-"""``facekd export``: the student as a package that a phone can run."""
+"""``facekd export``: a package for the phone from a trained network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,121 +13,136 @@ import numpy as np
 from facekd.data.diagnosis.leakage import refuse_overlap
 from facekd.data.face_set import FaceSet
 from facekd.data.opening import open_faces, open_pairs
-from facekd.data.transforms import Crops, crop_of
-from facekd.deploy.export import LICENCES, Wish, wishes, write_package
-from facekd.deploy.insightface_package import demand_insightface, write_insightface_package
+from facekd.data.transforms import Crops, decode_crop
+from facekd.deploy.export import LICENSES, TargetPrecision, resolve_targets, write_package
+from facekd.deploy.insightface_package import check_insightface_compatibility, write_insightface_package
 from facekd.deploy.package import Package
-from facekd.deploy.qat import tuned
-from facekd.deploy.source import Form, freeze
+from facekd.deploy.qat import quantization_aware_finetune
+from facekd.deploy.source import ExportFormat, ExportSource, prepare_source
 from facekd.deploy.targets.base import Precision
-from facekd.deploy.validation import Prover
-from facekd.deploy.validation_gate import Gate
+from facekd.deploy.validation import ExportValidator
+from facekd.deploy.validation_gate import AccuracyGate
 from facekd.errors import ExportError, ModelError
 from facekd.models.weights import load_model
-from facekd.run import Run, environment
+from facekd.run import Run
 from facekd.utils import files
+from facekd.utils.environment import hardware
 
-CALIBRATION = 100
-"""Crops taken from the calibration set, evenly spaced: int8 ranges are set on them, and cosines told on them."""
-FEWEST = 16
-"""Of fewer faces the ranges would be those of a few people, and nothing would show it."""
+CALIBRATION_FACES = 100
+"""Number of evenly spaced calibration crops, which set int8 ranges and on which cosines are measured."""
+MIN_CALIBRATION_FACES = 16
+"""The minimum size of a calibration set: smaller ones show too few identities, which no later check would reveal."""
 
 
-def export(model: Path | str, out: Path | str, calibration: Path | str | None = None, pairs: Path | str | None = None,
-           images: Path | str | None = None, name: str | None = None, to: Sequence[str] = ("onnx",),
-           precisions: Sequence[Precision] = (), max_drop: float = 0.3, pixels: Literal["float", "uint8"] = "float",
-           unit: bool = False, detector: Path | str | None = None, tune: int | None = None,
-           licences: Mapping[str, str] | None = None) -> Package:
-    """Write a package folder: the files of every target, each compared with the network, card and metadata.
+def export(model: Path | str, out: Path | str, *, calibration: Path | str | None = None,
+           pairs: Path | str | None = None, images: Path | str | None = None, name: str | None = None,
+           targets: Sequence[str] = ("onnx",), precisions: Sequence[Precision] = (), max_drop: float = 0.3,
+           input_dtype: Literal["float", "uint8"] = "float", l2_normalized: bool = False,
+           detector: Path | str | None = None, qat_epochs: int | None = None,
+           licenses: Mapping[str, str] | None = None) -> Package:
+    """Write a package folder: the files of every target, each validated against the network, model card and metadata.
 
     Args:
         model: a run folder or a ``.safetensors`` file of facekd.
-        out: the package folder, not there yet.
-        calibration: training faces to set the int8 ranges on; without them no int8 file is written.
+        out: the package folder, which must not exist.
+        calibration: training faces for int8 calibration; without them no int8 file is written.
         pairs: pair list on which every file and the float network are verified.
-        images: the folder the pairs' paths start from.
-        name: what the files are called, by default the run's name.
-        to: targets, see `facekd.deploy.targets.names`.
-        precisions: fp32, fp16, int8; none means all that a target offers.
-        max_drop: the gate, in percentage points of verification accuracy; applied where there are pairs.
-        pixels: ``uint8``: pixels are scaled inside the files.
-        unit: whether the files bring embeddings to unit length.
-        detector: an SCRFD file; with it the folder ``insightface`` in the package is a model package of InsightFace 2,
-            see `write_insightface_package`.
-        tune: epochs of training int8 files' weights on all calibration faces, see `tuned`; proofs compare these files
-            with the untuned network as well. None leaves the weights as they are.
-        licences: of ``code``, ``weights`` and ``data``, for card and metadata; what is not known is called unknown.
+        images: the root folder of the paths in the pair list.
+        name: base name of the files, by default the name of the run.
+        targets: names of targets, see `facekd.deploy.targets.list_targets`.
+        precisions: fp32, fp16, int8; empty for all that a target supports.
+        max_drop: the gate, in percentage points of verification accuracy; used only with pairs.
+        input_dtype: ``uint8``: pixels are normalized inside the files.
+        l2_normalized: whether the files return L2-normalized embeddings.
+        detector: an SCRFD file; with it the package contains the folder ``insightface``, a model package of
+            InsightFace 2, see `write_insightface_package`.
+        qat_epochs: epochs of quantization-aware training of the int8 weights on all calibration faces, see
+            `quantization_aware_finetune`; validation also compares these files with the original network. None leaves
+            the weights unchanged.
+        licenses: licenses of ``code``, ``weights`` and ``data``, for card and metadata; the others are unknown.
 
     Raises:
-        ExportError: a file does not answer as the network does or loses too much, a target is not installed, ``out`` is
-            not empty, detector and network cannot stand in a package of InsightFace, or a licence is of something
-            else.
-        ModelError: no such model, or no detector.
-        DataError: calibration faces or pairs cannot be used, or share an image or a person.
+        ExportError: a file differs from the network or loses too much accuracy, a target is not installed, ``out`` is
+            not empty, detector and network do not fit in one package of InsightFace, or a license has an unknown
+            subject.
+        ModelError: the model or the detector cannot be loaded.
+        DataError: calibration faces or pairs cannot be used, or share an image or an identity.
     """
     path = Path(model)
     run = Run(path) if path.is_dir() else None
-    wanted = wishes(to, precisions, calibration is not None)
-    if tune is not None:
-        _demand_tunable(tune, wanted)
-    for what in licences or {}:
-        if f"licence_{what}" not in LICENCES:
-            raise ExportError(f"--licence {what}=... says nothing of a package; give code, weights or data")
+    target_precisions = resolve_targets(targets, precisions, calibration is not None)
+    _check_qat(qat_epochs, target_precisions)
+    _check_licenses(licenses or {})
     network = load_model(run.model if run else path)
     size = network.spec.size
     if detector:
-        demand_insightface(size, to, Path(detector))
-    faces = open_faces(calibration) if calibration else None
-    if faces and len(faces) < FEWEST:
-        raise ExportError(f"{calibration} holds {len(faces)} faces, int8 ranges need {FEWEST} at the least, better "
-                          f"{CALIBRATION}, of different people; give the training set")
-    chosen = _evenly(faces) if faces else []
+        check_insightface_compatibility(size, targets, Path(detector))
+    faces = _open_calibration(calibration) if calibration else None
+    indices = _evenly_spaced(len(faces)) if faces else []
     pair_set = open_pairs(Path(pairs), Path(images) if images else None) if pairs else None
     if faces and pair_set:
-        refuse_overlap(faces, range(len(faces)) if tune else chosen, pair_set, size)
-    crops = _crops(faces, chosen, size) if faces else None
-    source = freeze(network, Form(pixels, unit), name or path.stem, crops)
-    provenance, results = _story(run)
-    provenance.update({f"licence_{what}": text for what, text in (licences or {}).items()})
-    int8 = None
-    if faces and tune:
-        provenance["int8_tuning"] = {"epochs": tune, "faces": asdict(faces.fingerprint())}
-        int8 = partial(tuned, source, faces, tune)
-    prover = Prover(source, crops, pair_set, Gate(max_drop))
-    package = write_package(source, Path(out), wanted, prover, results=results, provenance=provenance, int8=int8)
+        refuse_overlap(faces, range(len(faces)) if qat_epochs else indices, pair_set, size)
+    crops = _read_crops(faces, indices, size) if faces else None
+    source = prepare_source(network, ExportFormat(input_dtype, l2_normalized), name or path.stem, crops)
+    provenance, results = _provenance(run)
+    provenance.update({f"license_{subject}": text for subject, text in (licenses or {}).items()})
+    int8_source: Callable[[int], ExportSource] | None = None
+    if faces and qat_epochs:
+        provenance["int8_tuning"] = {"epochs": qat_epochs, "dataset": asdict(faces.fingerprint())}
+        int8_source = partial(quantization_aware_finetune, source, faces, qat_epochs)
+    validator = ExportValidator(source, crops, pair_set, AccuracyGate(max_drop))
+    package = write_package(source, Path(out), target_precisions, validator, results=results, provenance=provenance,
+                            int8_source=int8_source)
     if detector:
         write_insightface_package(package, Path(detector), package.path / "insightface")
     return package
 
 
-def _demand_tunable(epochs: int, wanted: Sequence[Wish]) -> None:
+def _check_qat(epochs: int | None, target_precisions: Sequence[TargetPrecision]) -> None:
+    if epochs is None:
+        return
     if epochs < 1:
-        raise ExportError(f"tune is {epochs}; give 1 or more epochs, or leave --tune out")
-    if all(precision != "int8" for _, precision in wanted):
-        raise ExportError("--tune is for int8 files and none was asked for; give --calibration FACES of the training "
-                          "set and a target and --precision with int8, or leave --tune out")
+        raise ExportError(f"qat_epochs is {epochs}; give 1 or more epochs, or leave --qat-epochs out")
+    if all(precision != "int8" for _, precision in target_precisions):
+        raise ExportError("--qat-epochs needs an int8 file; give --calibration FACES of the training set and a target "
+                          "and --precision with int8, or leave --qat-epochs out")
 
 
-def _evenly(faces: FaceSet) -> list[int]:
-    places: list[int] = np.linspace(0, len(faces) - 1, min(CALIBRATION, len(faces))).round().astype(int).tolist()
-    return sorted(set(places))
+def _check_licenses(licenses: Mapping[str, str]) -> None:
+    for subject in licenses:
+        if f"license_{subject}" not in LICENSES:
+            raise ExportError(f"--license {subject}=... is not part of a package; give code, weights or data")
 
 
-def _crops(faces: FaceSet, chosen: Sequence[int], size: int) -> Crops:
-    return np.stack([crop_of(faces.read(i), size, faces.where(i)) for i in chosen])
+def _open_calibration(path: Path | str) -> FaceSet:
+    faces = open_faces(path)
+    if len(faces) < MIN_CALIBRATION_FACES:
+        raise ExportError(f"{path} holds {len(faces)} faces, int8 ranges need at least {MIN_CALIBRATION_FACES}, better "
+                          f"{CALIBRATION_FACES}, of different people; give the training set")
+    return faces
 
 
-def _story(run: Run | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Where a run's model comes from, and what was measured on it."""
-    facts: dict[str, Any] = {"exported_on": environment()["hardware"]["label"]}
+def _evenly_spaced(count: int) -> list[int]:
+    """Return up to `CALIBRATION_FACES` indices below ``count``."""
+    indices: list[int] = np.linspace(0, count - 1, min(CALIBRATION_FACES, count)).round().astype(int).tolist()
+    return sorted(set(indices))
+
+
+def _read_crops(faces: FaceSet, indices: Sequence[int], size: int) -> Crops:
+    return np.stack([decode_crop(faces.read(index), size, faces.location(index)) for index in indices])
+
+
+def _provenance(run: Run | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the provenance of a run's model, and the evaluation results of the run by name."""
+    provenance: dict[str, Any] = {"exported_on": hardware()["label"]}
     if run is None:
-        return facts, {}
+        return provenance, {}
     if not (run.path / "run.json").is_file():
         raise ModelError(f"{run.path} is no run folder; give one, or a .safetensors file of facekd")
     info = run.info()
-    kept = ("verb", "faces", "strategy", "anchors", "versions", "git", "finished")
-    facts.update({key: info[key] for key in kept if key in info})
+    keys = ("command", "dataset", "strategy", "anchors", "versions", "git", "finished")
+    provenance.update({key: info[key] for key in keys if key in info})
     results = {file.stem: files.read_json(file) for file in sorted(run.results.glob("*.json"))}
     for result in results.values():
         result.pop("roc", None)
-    return facts, results
+    return provenance, results

@@ -1,30 +1,32 @@
-"""``facekd methods``: what a student can be trained by."""
+"""``facekd methods``: the catalogue of losses, online methods and routes that can train a student."""
 
 from __future__ import annotations
 
-from facekd.methods.catalogue import LEFT_OUT as LEFT_OUT
-from facekd.methods.catalogue import Entry, catalogue, entry
+from facekd.methods.catalogue import EXCLUDED_METHODS as EXCLUDED_METHODS
+from facekd.methods.catalogue import MethodEntry, get_entry, list_entries
 
 
-def methods() -> list[Entry]:
-    """Every method in words, by family and name."""
-    return catalogue()
+def list_methods() -> list[MethodEntry]:
+    """Return the description of every method, ordered by family and name."""
+    return list_entries()
 
 
 def show_method(names: str) -> str:
-    """Methods as text: paper, equation, weight, options, the line of a recipe, and what is ours in them.
+    """Return the description of methods as text: paper, equation, weight, options, recipe line, and our deviations.
 
     Args:
-        names: one, or several joined by ``+``.
+        names: one name, or several joined by ``+``.
 
     Raises:
-        ModelError: an unknown name.
+        ModelError: a name is unknown.
     """
-    return "\n\n".join(_shown(entry(name.strip())) for name in names.split("+"))
+    return "\n\n".join(_format(get_entry(name.strip())) for name in names.split("+"))
 
 
-def _shown(one: Entry) -> str:
-    facts = {"paper": one.paper, "family": one.family, "needs": one.needs, "teacher": one.teacher,
-             "equation": one.equation, "weight": one.weight, "options": one.options, "recipe": one.line}
-    lines = [one.name, *(f"  {key:9} {value}" for key, value in facts.items() if value)]
-    return "\n".join([*lines, *([""] if one.text else []), *(f"  {line}" for line in one.text.splitlines())])
+def _format(entry: MethodEntry) -> str:
+    fields = {"paper": entry.paper, "family": entry.family, "needs": entry.needs, "teacher": entry.teacher,
+              "equation": entry.equation, "weight": entry.weight, "options": entry.options, "recipe": entry.usage}
+    lines = [entry.name, *(f"  {name:9} {text}" for name, text in fields.items() if text)]
+    if entry.description:
+        lines += ["", *(f"  {line}" for line in entry.description.splitlines())]
+    return "\n".join(lines)

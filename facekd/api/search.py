@@ -1,11 +1,11 @@
-"""``facekd search``: a taught network in, a smaller network found inside it out."""
+"""``facekd search``: a student that is a subgraph of its teacher, within a budget."""
 
 from __future__ import annotations
 
 import copy
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -13,190 +13,190 @@ from typing import Any
 
 import torch
 
+from facekd.api.search_result import RESULT_FILE, SEARCHED, TEACHER, VERSION
 from facekd.config import HeadRecipe, SearchRecipe
-from facekd.config.loading import load_recipe, recipe_of
+from facekd.config.loading import load_recipe, load_run_recipe
 from facekd.data.loading.loader import Loader
-from facekd.data.training_set import TrainingSet, open_training
-from facekd.deploy.benchmark.latency import latency
-from facekd.deploy.source import Form, freeze
+from facekd.data.training_set import TrainingSet, open_training_set
+from facekd.deploy.benchmark.latency import measure_latency
+from facekd.deploy.source import ExportFormat, prepare_source
 from facekd.deploy.targets.onnx import OnnxTarget
-from facekd.errors import DataError, ModelError
-from facekd.methods.search.budget import Budget, filled, largest, random_subgraph, uniform
-from facekd.methods.search.method import Search
+from facekd.errors import ModelError
+from facekd.methods.search.budget import (
+    Budget,
+    largest_within_budget,
+    random_subgraph,
+    uniform_subgraph,
+    widen_to_budget,
+)
+from facekd.methods.search.method import ChannelSearch
 from facekd.models.architectures.resnet_cifar import ResNet
 from facekd.models.architectures.resnet_pruned import Layout
 from facekd.models.registry import ModelSpec, Network, create
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
-from facekd.reporting.plots.search import search_picture
-from facekd.route.teacher import live_teacher
+from facekd.route.teacher import load_live_teacher
 from facekd.run import Run
 from facekd.training.lr_schedule import learning_rate
 from facekd.training.machine import Machine
 from facekd.training.method import Stage
-from facekd.training.trainer import Moment, Trainer
+from facekd.training.trainer import CheckpointEvent, Trainer
 from facekd.utils import files
 
-VERSION = 1
-RESULT = "search.json"
+Cost = Callable[[Layout], float]
 
 
-def find(teacher: Path | str | None = None, out: Path | str | None = None, *overrides: str,
-         recipe: Path | str | None = None) -> Path:
-    """Search a student inside its teacher at a budget, and draw controls at the same budget; see `methods.search`.
+def search(teacher: Path | str | None = None, out: Path | str | None = None, *overrides: str,
+           recipe: Path | str | None = None) -> Path:
+    """Search a student inside its teacher within a budget, and draw controls at the same budget.
 
-    The same call continues a search that was killed. The student is then trained by `distill`, from fresh weights.
+    See `facekd.methods.search.method`. The same call continues a search that was killed. `distill` trains the student
+    afterwards, from random weights.
 
     Args:
-        teacher: a run of teach or distill whose model is a ResNet for CIFAR (recipe key ``teacher``).
+        teacher: a run of train or distill whose model is a ResNet for CIFAR (recipe key ``teacher``).
         out: the run folder (recipe key ``out``).
-        overrides: ``key=value`` of `facekd.config.SearchRecipe`, e.g. ``"share=0.5"``.
+        overrides: ``key=value`` strings for `facekd.config.SearchRecipe`, e.g. ``"budget_fraction=0.5"``.
         recipe: a YAML recipe.
 
     Returns:
-        the run folder, with ``search.json``: budget, lambda's history, and plans of found, uniform and random students.
+        the run folder, with ``search.json``: budget, history of lambda, and the plans of the searched, uniform and
+        random students.
 
     Raises:
-        RecipeError: mistakes in the recipe.
-        ModelError: a teacher in which nothing can be searched, or a budget that no subgraph keeps to.
-        DataError: the teacher's training set is no longer there.
-        SetupError: the folder holds another run, the disk is full, the device is absent.
+        RecipeError: the recipe has mistakes.
+        ModelError: the teacher cannot be searched, or no subgraph fits the budget.
+        DataError: the teacher's training set does not exist any more.
+        SetupError: the folder contains another run, the disk is full, or the device does not exist.
     """
-    given = {"teacher": teacher, "out": out}
-    resolved = load_recipe(SearchRecipe, Path(recipe) if recipe else None, overrides, given)
-    run, taught = Run(Path(resolved.out)), Run(Path(resolved.teacher))
-    network = _searchable(load_model(taught.model), resolved)
-    head, data = _lesson(taught)
-    sha = files.sha256(taught.model)
-    facts = {"faces": asdict(data.images.fingerprint()), "model": network.spec.to_dict(), "teacher": {"sha256": sha}}
+    paths = {"teacher": teacher, "out": out}
+    resolved = load_recipe(SearchRecipe, Path(recipe) if recipe else None, overrides, paths)
+    run = Run(Path(resolved.out))
+    teacher_run = Run(Path(resolved.teacher))
+    network = _check_searchable(load_model(teacher_run.model), resolved)
+    head, data = _open_teacher_data(teacher_run)
+    spec = network.spec
+    teacher_sha256 = files.sha256(teacher_run.model)
+    fingerprint = asdict(data.images.fingerprint())
+    facts = {"dataset": fingerprint, "model": spec.to_dict(), "teacher": {"sha256": teacher_sha256}}
     if run.begin("search", resolved, facts) and run.finished:
         return run.path
     torch.manual_seed(resolved.seed)
-    prices, full = _prices(network.spec, resolved.runtime), Layout.parse(str(Layout.of(network)))
-    budget = _budget(resolved, prices[resolved.cost], full)
-    controls = {"uniform": uniform(full, budget)}  # before the search, since they tell at once if a budget is too small
-    controls |= {f"random_{seed}": random_subgraph(full, budget, seed) for seed in range(resolved.random)}
-    # Latency takes long to measure: the gates are led by the multiply-adds of the uniform network within the budget.
-    latent = resolved.cost == "latency"
-    led = Budget(prices["macs"], prices["macs"](controls["uniform"])) if latent else budget
-    search = _search(run, resolved, network, taught.model, head.closed, data, led)
-    threshold, left = largest(search.gates.layout, search.gates.thresholds(), budget)
-    found = filled(left, full, budget)
-    plans = {"teacher": full, "found": found, **controls}
-    told = ["macs", "parameters", *(["latency"] if latent else [])]
-    files.write_versioned(run.path / RESULT, "search", VERSION, {
-        "teacher": {"run": resolved.teacher, "sha256": sha, **network.spec.to_dict()},
-        "closed": head.closed, "cost": resolved.cost, "runtime": resolved.runtime if latent else None,
-        "budget": budget.limit, "reached": budget.cost(found), "threshold": threshold, "seed": resolved.seed,
-        "history": [{"epoch": epoch, "sparsity": sparsity, "macs" if latent else resolved.cost: cost}
-                    for epoch, (sparsity, cost) in enumerate(search.history.tolist(), 1)],
-        "students": {name: {"plan": str(layout), **{key: prices[key](layout) for key in told}}
-                     for name, layout in plans.items()},
+    costs = cost_functions(spec, resolved.runtime)
+    full = Layout.parse(str(Layout.from_network(network)))
+    budget = _resolve_budget(resolved, costs[resolved.cost], full)
+    # The controls come before the search, because they fail at once if the budget is too small.
+    controls = _draw_controls(full, budget, resolved.random_controls)
+    gate_cost = resolved.cost
+    gate_budget = budget
+    if resolved.cost == "latency":
+        # Latency is too slow to measure in every step: the gates follow the multiply-adds of the uniform control.
+        gate_cost = "macs"
+        gate_budget = Budget(costs["macs"], costs["macs"](controls["uniform"]))
+    method = _train_gates(run, resolved, network, teacher_run.model, head.closed_set, data, gate_budget)
+    threshold, subgraph = largest_within_budget(method.gates.layout, method.gates.thresholds(), budget)
+    searched = widen_to_budget(subgraph, full, budget)
+    reported_costs = ["macs", "parameters"] + (["latency"] if resolved.cost == "latency" else [])
+    layouts = {TEACHER: full, SEARCHED: searched, **controls}
+    files.write_versioned(run.path / RESULT_FILE, "search", VERSION, {
+        "teacher": {"run": resolved.teacher, "sha256": teacher_sha256, **spec.to_dict()},
+        "closed_set": head.closed_set, "cost": resolved.cost,
+        "runtime": resolved.runtime if resolved.cost == "latency" else None,
+        "budget": budget.limit, "reached": budget.cost(searched), "threshold": threshold, "seed": resolved.seed,
+        "history": [{"epoch": epoch, "sparsity": sparsity, gate_cost: cost}
+                    for epoch, (sparsity, cost) in enumerate(method.history.tolist(), 1)],
+        "students": {name: _describe(layout, costs, reported_costs) for name, layout in layouts.items()},
     })
     run.finish()
     return run.path
 
 
-def show(out: Path | str) -> Path:
-    """Draw the teacher and the student that was found in it, layer by layer, as ``search.svg`` beside the result.
+def _train_gates(run: Run, recipe: SearchRecipe, network: ResNet, teacher: Path, closed_set: bool, data: TrainingSet,
+                 budget: Budget) -> ChannelSearch:
+    """Train the gates until the open ones fit the budget, and return the trained method."""
+    machine = Machine(recipe.machine)
+    training = recipe.training
+    loader = Loader(data.images, network.spec.size, batch_size=training.batch_size, seed=recipe.seed,
+                    augmentation=data.augmentation, decoded_cache_gib=recipe.machine.decoded_cache_gib,
+                    device=machine.device)
+    total_steps = max(1, round(training.epochs * loader.steps_per_epoch))
 
-    Raises:
-        DataError: no finished search there.
-    """
-    result, folder = read_search(out), Path(out)
-    teacher, found = (Layout.parse(result["students"][name]["plan"]) for name in ("teacher", "found"))
-    factor, unit = {"macs": (1e6, "million multiply-adds"), "parameters": (1e6, "million parameters"),
-                    "latency": (1, f"ms on {result['runtime']}")}[result["cost"]]
-    costs = f"{result['reached'] / factor:.3g} of at most {result['budget'] / factor:.3g} {unit}"
-    title = f"{result['teacher']['name']} and the student found in it: {costs}"
-    files.write_text(folder / "search.svg", search_picture(teacher, found, title))
-    return folder / "search.svg"
+    def step_size(progress: float) -> float:
+        """Return the effective step size of the gates, see `ChannelSearch`."""
+        step = round(progress * total_steps)
+        scale = recipe.gate_lr_scale / (1 - training.momentum)
+        return scale * learning_rate(training, step, total_steps, loader.steps_per_epoch)
 
+    def on_checkpoint(event: CheckpointEvent) -> None:
+        """Call the method at the end of each epoch."""
+        if event.reason == "last" or event.step % loader.steps_per_epoch == 0:
+            method.on_epoch_end(math.ceil(event.epoch))
 
-def next_steps(out: Path | str) -> list[str]:
-    """The command lines that train the found student and its controls.
-
-    Raises:
-        DataError: no finished search there.
-    """
-    result = read_search(out)
-    spec = result["teacher"]
-    kind = "head.name=softmax" if result["closed"] else f"student.embedding={spec['outputs']}"
-    same = f"{kind} student.size={spec['size']} student.pixels={spec['pixels']} student.name=resnet_found"
-    return [f"facekd distill FACES PLAN runs/{name} {same} student.options.plan={student['plan']}"
-            for name, student in result["students"].items() if name != "teacher"]
-
-
-def read_search(out: Path | str) -> dict[str, Any]:
-    """What a search found.
-
-    Raises:
-        DataError: no finished search there.
-    """
-    file = Path(out) / RESULT
-    if not file.exists():
-        raise DataError(f"{file} does not exist; run 'facekd search TEACHER {out}' to its end first")
-    return files.read_versioned(file, "search", VERSION, DataError)
+    method = ChannelSearch(copy.deepcopy(network), load_live_teacher(teacher, machine.device, machine.dtype),
+                           temperature=recipe.temperature if closed_set else None, sparsity=recipe.sparsity,
+                           drop_blocks=recipe.drop_blocks, budget=budget, step_size=step_size,
+                           gate_lr_scale=recipe.gate_lr_scale, epochs=math.ceil(training.epochs))
+    trainer = Trainer(run, method, lambda stage: Stage(training.epochs), loader, training, machine,
+                      on_checkpoint=on_checkpoint)
+    trainer.fit()
+    return method
 
 
-def _search(run: Run, recipe: SearchRecipe, network: ResNet, teacher: Path, closed: bool, data: TrainingSet,
-            budget: Budget) -> Search:
-    """The search, done."""
-    machine, spec, schedule = Machine(recipe.machine), network.spec, recipe.schedule
-    loader = Loader(data.images, spec.size, schedule.batch, recipe.seed, data.augmentation, recipe.machine.memory,
-                    machine.device)
-    steps = max(1, round(schedule.epochs * loader.steps))
-
-    def rate(done: float) -> float:
-        pace = recipe.pace / (1 - schedule.momentum)
-        return pace * learning_rate(schedule, round(done * steps), steps, loader.steps)
-
-    def moment(now: Moment) -> None:
-        if now.reason == "last" or now.step % loader.steps == 0:
-            search.epoch_ends(math.ceil(now.epoch))
-
-    search = Search(copy.deepcopy(network), live_teacher(teacher, machine.device, machine.dtype),
-                    recipe.temperature if closed else None, recipe.sparsity, recipe.blocks, budget, rate, recipe.pace,
-                    math.ceil(schedule.epochs))
-    Trainer(run, search, lambda stage: Stage(schedule.epochs), loader, schedule, recipe.machine, moment).fit()
-    return search
+def _draw_controls(full: Layout, budget: Budget, random_controls: int) -> dict[str, Layout]:
+    """Return the subgraphs without a search: all widths scaled alike, and random ones by their seed."""
+    controls = {"uniform": uniform_subgraph(full, budget)}
+    for seed in range(random_controls):
+        controls[f"random_{seed}"] = random_subgraph(full, budget, seed)
+    return controls
 
 
-def _budget(recipe: SearchRecipe, cost: Callable[[Layout], float], full: Layout) -> Budget:
-    budget = Budget(cost, recipe.limit or recipe.share * cost(full))
-    if budget.holds(full):
-        raise ModelError(f"{recipe.teacher} costs {cost(full):.4g} and keeps to limit={budget.limit:.4g} as it is; set "
-                         "it lower")
+def _resolve_budget(recipe: SearchRecipe, cost: Cost, full: Layout) -> Budget:
+    budget = Budget(cost, recipe.budget or recipe.budget_fraction * cost(full))
+    if budget.allows(full):
+        raise ModelError(f"{recipe.teacher} costs {cost(full):.4g}, which is within budget={budget.limit:.4g} already; "
+                         "set it lower")
     return budget
 
 
-def _searchable(network: Network, recipe: SearchRecipe) -> ResNet:
+def _check_searchable(network: Network, recipe: SearchRecipe) -> ResNet:
     if not isinstance(network, ResNet):
         raise ModelError(f"{recipe.teacher} holds {network.spec.name}; a search runs in the ResNets for CIFAR only "
                          "(resnet20, resnet32x4, ...)")
-    if recipe.schedule.decay_all or recipe.schedule.optimizer != "sgd" or recipe.schedule.accumulate > 1:
-        raise ModelError("the gates of a search follow plain SGD and must not decay: leave out schedule.decay_all, "
-                         ".optimizer and .accumulate")
+    training = recipe.training
+    if training.decay_all or training.optimizer != "sgd" or training.gradient_accumulation_steps > 1:
+        raise ModelError("the gates of a search follow plain SGD and must not decay: leave out training.decay_all, "
+                         ".optimizer and .gradient_accumulation_steps")
     return network
 
 
-def _lesson(taught: Run) -> tuple[HeadRecipe, TrainingSet]:
-    """What a run was trained as, and on."""
-    recipe = recipe_of(taught.path, taught.info()["verb"])
-    return recipe.head, open_training(recipe.faces, recipe.data, recipe.head.closed)
+def _open_teacher_data(teacher: Run) -> tuple[HeadRecipe, TrainingSet]:
+    """Return the head recipe and the training set of the teacher's run."""
+    recipe = load_run_recipe(teacher.path, teacher.info()["command"])
+    return recipe.head, open_training_set(recipe.dataset, recipe.data, recipe.head.closed_set)
 
 
-def _prices(spec: ModelSpec, runtime: str) -> dict[str, Callable[[Layout], float]]:
-    """What a layout costs, by the names of recipes; latency in milliseconds, each layout timed once."""
+def cost_functions(spec: ModelSpec, runtime: str) -> dict[str, Cost]:
+    """Return the costs of subgraphs by their recipe names; latency is in milliseconds, and measured once per layout.
+
+    Args:
+        spec: the teacher, whose input size and number of outputs its subgraphs share.
+        runtime: the runtime of latency measurements, ``torch`` or ``onnxruntime``.
+    """
 
     @cache
-    def milliseconds(layout: Layout) -> float:
-        network = create("resnet_found", size=spec.size, outputs=spec.outputs, plan=str(layout))
+    def latency(layout: Layout) -> float:
+        """Return the median latency of a subgraph."""
+        network = create("resnet_pruned", size=spec.size, outputs=spec.outputs, plan=str(layout))
         if runtime == "torch":
-            return latency(TorchEmbedder(network)).median_ms
+            return measure_latency(TorchEmbedder(network)).median_ms
         with tempfile.TemporaryDirectory() as folder:
-            made = OnnxTarget().convert(freeze(network, Form(), "network"), "fp32", Path(folder))
-            return latency(made.files[0]).median_ms
+            source = prepare_source(network, ExportFormat(), "network")
+            converted = OnnxTarget().convert(source, "fp32", Path(folder))
+            return measure_latency(converted.files[0]).median_ms
 
-    return {"macs": lambda layout: layout.macs(spec.size, spec.outputs),
-            "parameters": lambda layout: layout.parameters(spec.outputs), "latency": milliseconds}
+    return {"macs": lambda layout: layout.count_macs(spec.size, spec.outputs),
+            "parameters": lambda layout: layout.count_parameters(spec.outputs), "latency": latency}
+
+
+def _describe(layout: Layout, costs: Mapping[str, Cost], names: list[str]) -> dict[str, Any]:
+    return {"plan": str(layout), **{name: costs[name](layout) for name in names}}

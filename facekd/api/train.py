@@ -1,4 +1,4 @@
-"""``facekd teach``: a training set in, a trained network and its route out."""
+"""``facekd train``: supervised training of a network, with its route."""
 
 from __future__ import annotations
 
@@ -7,58 +7,64 @@ from pathlib import Path
 
 import torch
 
-from facekd.config import TeachRecipe
+from facekd.config import TrainRecipe
 from facekd.config.loading import load_recipe
-from facekd.data.training_set import open_training
-from facekd.distributed import told
-from facekd.methods.supervised import Labels
-from facekd.models.complexity import parameters
-from facekd.route.recorder import Recorder
+from facekd.data.training_set import open_training_set
+from facekd.distributed import init_distributed, run_on_main_and_broadcast
+from facekd.methods.supervised import Supervised
+from facekd.models.complexity import count_parameters
+from facekd.route.recorder import RouteRecorder
 from facekd.run import Run
-from facekd.training.builders import network, training_loader
+from facekd.training.builders import build_loader, build_network
 from facekd.training.ema import save_student
+from facekd.training.machine import Machine
 from facekd.training.method import Stage
 from facekd.training.trainer import Trainer
 
 
-def teach(faces: Path | str | None = None, out: Path | str | None = None, *overrides: str,
+def train(dataset: Path | str | None = None, out: Path | str | None = None, *overrides: str,
           recipe: Path | str | None = None) -> Path:
-    """Train a network on labels, under a margin head or as a classifier, and record the route its weights travel.
+    """Train a network on labels, with a margin head or as a classifier, and record the route of its weights.
 
-    The same call continues a run that was killed; on a CPU it ends with the very same weights. Processes that torchrun
-    started do this together, each on its part of every batch and with its shard of the class centres.
+    The same call continues a run that was killed; on a CPU the final weights are bit-identical. Processes that torchrun
+    started train together: each takes its part of every batch and its shard of the class centers.
 
     Args:
-        faces: the training set: of faces, or with ``head.name=softmax`` of classes (recipe key ``faces``).
+        dataset: the training set: faces, or classes for ``head.name=softmax`` (recipe key ``dataset``).
         out: the run folder (recipe key ``out``).
-        overrides: ``key=value`` of `facekd.config.TeachRecipe`, e.g. ``"model.name=iresnet18"``.
+        overrides: ``key=value`` strings for `facekd.config.TrainRecipe`, e.g. ``"model.name=iresnet18"``.
         recipe: a YAML recipe.
 
     Returns:
-        the run folder, with ``model.safetensors`` and ``route/``; with ``model.ema.safetensors`` where ``schedule.ema``
-        asks for it, see `facekd.training.ema`.
+        the run folder, with ``model.safetensors`` and ``route/``; with ``model.ema.safetensors`` if
+        ``training.ema_decay`` is set, see `facekd.training.ema`.
 
     Raises:
-        RecipeError: mistakes in the recipe.
+        RecipeError: the recipe has mistakes.
         DataError: the training set cannot be used.
-        SetupError: the folder holds another run, the disk is full, the device is absent.
+        SetupError: the folder contains another run, the disk is full, or the device does not exist.
     """
-    given = {"faces": faces, "out": out}
-    resolved = load_recipe(TeachRecipe, Path(recipe) if recipe else None, overrides, given)
+    init_distributed()
+    paths = {"dataset": dataset, "out": out}
+    resolved = load_recipe(TrainRecipe, Path(recipe) if recipe else None, overrides, paths)
+    training = resolved.training
     run = Run(Path(resolved.out))
-    data = open_training(resolved.faces, resolved.data, resolved.head.closed)
+    data = open_training_set(resolved.dataset, resolved.data, resolved.head.closed_set)
+    classes = data.images.num_classes
     torch.manual_seed(resolved.seed)
-    classes, schedule = data.images.classes, resolved.schedule
-    model = network(resolved.model, resolved.head, classes)
-    fingerprint = asdict(told(data.images.fingerprint))
-    facts = {"faces": fingerprint, "model": model.spec.to_dict(), "parameters": parameters(model)}
-    if run.begin("teach", resolved, facts) and run.finished:
+    network = build_network(resolved.model, resolved.head, classes)
+    fingerprint = asdict(run_on_main_and_broadcast(data.images.fingerprint))
+    facts = {"dataset": fingerprint, "model": network.spec.to_dict(), "parameters": count_parameters(network),
+             "losses": "labels"}
+    if run.begin("train", resolved, facts) and run.finished:
         return run.path
-    method = Labels(model, resolved.head, classes)
-    loader = training_loader(data, resolved.model.size, resolved)
-    recorder = Recorder(run, model, resolved.route.every, loader.steps)
-    trainer = Trainer(run, method, lambda stage: Stage(schedule.epochs), loader, schedule, resolved.machine, recorder)
+    method = Supervised(network, resolved.head, classes)
+    machine = Machine(resolved.machine)
+    loader = build_loader(data, resolved.model.size, resolved, machine)
+    recorder = RouteRecorder(run, network, resolved.route.every_epochs, loader.steps_per_epoch)
+    trainer = Trainer(run, method, lambda stage: Stage(training.epochs), loader, training, machine,
+                      on_checkpoint=recorder)
     trainer.fit()
-    save_student(run, model, trainer.average)
+    save_student(run, network, trainer.ema)
     run.finish()
     return run.path

@@ -1,1 +1,1 @@
-"""The command line: one module a group of commands, with its parser and its functions."""
+"""The command line: one module per group of commands, with the parser and the function of each command."""

@@ -1,95 +1,203 @@
-"""What ``facekd eval`` does: one thin function a protocol."""
+"""The commands for evaluation: the subcommands of ``facekd eval``."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from rich.table import Column, Table
-
-from facekd.cli.console import Command, out
+from facekd.cli.common import Subparsers, add_command, add_device_option, add_model_options, add_result_options
 from facekd.errors import FacekdError
-
-if TYPE_CHECKING:
-    from facekd.evaluation.identification.result import IdentificationResult
+from facekd.utils.console import console
 
 
-def _verify(a: argparse.Namespace) -> int:
+def add_evaluation_commands(subparsers: Subparsers) -> None:
+    """Add ``eval`` with its subcommands."""
+    evaluations = subparsers.add_parser("eval", help="evaluate a model").add_subparsers(required=True)
+    _add_verify(evaluations)
+    _add_megaface(evaluations)
+    _add_ijb(evaluations)
+    _add_identify(evaluations)
+    _add_all(evaluations)
+    _add_classify(evaluations)
+
+
+def _add_verify(evaluations: Subparsers) -> None:
+    parser = add_command(
+        evaluations, "verify", _verify, "k-fold accuracy, TAR at FAR, EER, AUC on a pair list",
+        "facekd eval verify --model runs/student --images faces/cfp --pairs faces/cfp/pairs_fp.csv --json fp.json\n"
+        "  facekd eval verify --model w600k_r50.onnx --pairs lfw.bin")
+    add_model_options(parser)
+    parser.add_argument("--pairs", required=True, help="CSV fold,path1,path2,same; LFW's pairs.txt; InsightFace .bin")
+    parser.add_argument("--images", help="root folder of the paths in the pair list (not for .bin)")
+    add_result_options(parser)
+
+
+def _verify(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.verify import verify
 
-    out.print(verify(a.model, a.pairs, a.images, a.json, a.flip, a.device, a.name).describe())
+    result = verify(args.model, args.pairs, images=args.images, json=args.json, flip=args.flip, device=args.device,
+                    name=args.name)
+    console().print(result.describe())
     return 0
 
 
-def _megaface(a: argparse.Namespace) -> int:
+def _add_megaface(evaluations: Subparsers) -> None:
+    parser = add_command(
+        evaluations, "megaface", _megaface, "rank-1, CMC and TAR at FAR among any number of distractors",
+        "facekd eval megaface --model runs/student --probes faces/probes --distractors faces/distractors\n"
+        "  facekd eval megaface --probes probes.npy --distractors million.npy --json student.json\n"
+        "  facekd eval megaface --probes feature_out/facescrub --distractors feature_out/megaface \\\n"
+        "      --template-lists templatelists --suffix _r50.bin --noise-lists noises --out results   (kit files)\n"
+        "  facekd eval megaface --compare student.json teacher.json\n"
+        "  torchrun --nproc-per-node 8 eval/megaface.py --probes ... --json ...         (8 processes)")
+    add_model_options(parser, required=False)
+    formats = "a face set; without --model features: .npy, .safetensors, or the kit's tree of .bin files"
+    parser.add_argument("--probes", help=f"the probes, two or more images per identity: {formats}")
+    parser.add_argument("--distractors", help=f"images of other identities: {formats}")
+    parser.add_argument("--template-lists",
+                        help="the kit's folder templatelists: the probes with their identities, and the distractors")
+    parser.add_argument("--suffix", help="suffix of the kit's feature files after the image path, e.g. _r50.bin")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[],
+                        help="with --template-lists: numbers of distractors, e.g. 10 1000 1000000 (default: all lists)")
+    parser.add_argument("--set", type=int, default=1, dest="set_index",
+                        help="with --template-lists: number of the set of distractors (default 1)")
+    parser.add_argument("--noise-lists", help="folder with facescrub_noises.txt and megaface_noises.txt")
+    parser.add_argument("--noise-mode", default="all", choices=["all", "raw", "compatible", "strict"],
+                        help="with --noise-lists: raw; compatible (as in InsightFace, the (R) in papers, optimistic); "
+                        "strict (noisy images are dropped); default all, in one table")
+    parser.add_argument("--int8", action="store_true", help="also int8 probes among float and among int8 distractors")
+    parser.add_argument("--features", help="folder for the embeddings; a second call continues or reuses them")
+    parser.add_argument("--out", help="folder for the kit's cmc_*.json and matches_*.json")
+    parser.add_argument("--compare", nargs=2, metavar="RESULT.json",
+                        help="test whether two results differ instead: paired bootstrap over identities")
+    add_result_options(parser)
+
+
+def _megaface(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.megaface import compare_models, megaface
 
-    if a.compare:
-        if a.model or a.probes or a.distractors:
+    if args.compare:
+        if args.model or args.probes or args.distractors:
             raise FacekdError("--compare takes two result files and nothing else; measure first, then compare")
-        for difference in compare_models(*a.compare):
-            out.print(difference.describe())
+        for difference in compare_models(*args.compare):
+            console().print(difference.describe())
         return 0
-    results = megaface(a.model, a.probes, a.distractors, lists=a.lists, ending=a.ending, sizes=a.sizes,
-                       set_index=a.set_index, noise=a.noise, cleaning=a.cleaning, int8=a.int8, features=a.features,
-                       out=a.out, json=a.json, flip=a.flip, device=a.device, name=a.name or "megaface")
+    results = megaface(
+        args.model, args.probes, args.distractors, template_lists=args.template_lists, suffix=args.suffix,
+        sizes=args.sizes, set_index=args.set_index, noise_lists=args.noise_lists, noise_mode=args.noise_mode,
+        int8=args.int8, features=args.features, out=args.out, json=args.json, flip=args.flip, device=args.device,
+        name=args.name or "megaface",
+    )
     if len(results) == 1:
-        out.print(next(iter(results.values())).describe())
+        console().print(next(iter(results.values())).describe())
     elif results:
-        _side_by_side(results)
+        from facekd.reporting.tables.identification import identification_notes, identification_table
+
+        console().print(identification_table(results), soft_wrap=False)
+        for note in identification_notes(results):
+            console().print(note)
     return 0
 
 
-def _side_by_side(results: Mapping[str, IdentificationResult]) -> None:
-    """A table of the results, and once each what is to be said about them."""
-    fars = [far for far in next(iter(results.values())).tar if any(r.tar[far] is not None for r in results.values())]
-    table = Table(Column("test", no_wrap=True), "pairs", "distractors", "rank-1", "rank-10",
-                  *(f"TAR @ {far}" for far in fars), caption="In percent [95 % bootstrap interval over people].")
-    for title, r in results.items():
-        tars = [(r.tar[far], r.tar_interval[far]) for far in fars]
-        table.add_row(title, f"{r.pairs:,}", f"{r.distractors:,}", _rate(r.rank1, r.rank1_interval),
-                      f"{100 * r.cmc[9]:.2f}", *("–" if tar is None else _rate(tar, ends) for tar, ends in tars))
-    out.print(table, soft_wrap=False)
-    for note in dict.fromkeys(note for result in results.values() for note in result.notes):
-        out.print(note)
+def _add_ijb(evaluations: Subparsers) -> None:
+    parser = add_command(
+        evaluations, "ijb", _ijb, "1:1 and 1:N of IJB-B/C templates, from the features of their images",
+        "facekd eval ijb --features ijbc.npy --meta IJBC/meta --model runs/student\n\n"
+        "the features: facekd embed crops ijbc.npy --model runs/student --list names.txt")
+    parser.add_argument("--features", required=True, help=".npy, .safetensors or a tree of .bin: one row per image, in "
+                        "the order of the protocol's files or with its image names")
+    parser.add_argument("--model", help="the model of the features; a run folder also receives the result")
+    parser.add_argument("--meta", required=True, help="folder with InsightFace's ijbc_face_tid_mid.txt, "
+                        "ijbc_template_pair_label.txt, ijbc_name_5pts_score.txt, ijbc_1N_*.csv (or ijbb_); or NIST's "
+                        "ijbc_1N_*.csv and ijbc_11_G1_G2_matches.csv, or its later release's test1 or test4")
+    parser.add_argument("--no-norm-score", dest="use_norm_score", action="store_false",
+                        help="L2-normalize each image's feature before pooling (default: keep its norm as a weight)")
+    parser.add_argument("--no-detector-score", dest="use_detector_score", action="store_false",
+                        help="do not weight images by the detector's score")
+    add_result_options(parser)
 
 
-def _rate(value: float, ends: tuple[float, float] | None) -> str:
-    return f"{100 * value:.2f}" + (f"\n[{100 * ends[0]:.2f}, {100 * ends[1]:.2f}]" if ends else "")
-
-
-def _ijb(a: argparse.Namespace) -> int:
+def _ijb(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.ijb import ijb
 
-    out.print(ijb(a.features, a.meta, a.model, a.use_norm_score, a.use_detector_score, a.json, a.name).describe())
+    result = ijb(args.features, args.meta, model=args.model, use_norm_score=args.use_norm_score,
+                 use_detector_score=args.use_detector_score, json=args.json, name=args.name)
+    console().print(result.describe())
     return 0
 
 
-def _search(a: argparse.Namespace) -> int:
-    from facekd.api.evaluate.identify import search
+def _add_identify(evaluations: Subparsers) -> None:
+    parser = add_command(
+        evaluations, "identify", _identify, "open-set identification in a gallery: rank 1, 5, 10, TPIR at FPIR",
+        "facekd eval identify --model runs/student --probes door --gallery staff\n"
+        "  facekd eval identify --probes door.npy --gallery staff.npy")
+    add_model_options(parser, required=False)
+    parser.add_argument("--probes", required=True,
+                        help="a face set; without --model features; identities outside the gallery are impostors")
+    parser.add_argument("--gallery", required=True, help="a face set; without --model features")
+    parser.add_argument("--identity-from", choices=["folder", "label"],
+                        help="the identity of a feature row: the folder in its image's name (default where both files "
+                        "have names with folders), or its label")
+    add_result_options(parser)
 
-    out.print(search(a.probes, a.gallery, a.model, a.by, a.json, a.flip, a.device, a.name).describe())
+
+def _identify(args: argparse.Namespace) -> int:
+    from facekd.api.evaluate.identify import identify
+
+    result = identify(args.probes, args.gallery, model=args.model, identity_from=args.identity_from, json=args.json,
+                      flip=args.flip, device=args.device, name=args.name)
+    console().print(result.describe())
     return 0
 
 
-def _all(a: argparse.Namespace) -> int:
+def _add_all(evaluations: Subparsers) -> None:
+    parser = add_command(
+        evaluations, "all", _all, "every evaluation set of a folder, in one table",
+        "facekd eval all --model runs/student --sets faces\n"
+        "  facekd eval all --model w600k_r50.onnx --sets faces --json all.json   (a second call continues)\n\n"
+        "sets that are searched for in the folder and its subfolders:\n"
+        "  lfw, cfp_ff, cfp_fp, agedb_30, calfw, cplfw: .bin, or images with pairs.csv or pairs.txt\n"
+        "  (for CFP cfp/pairs_ff.csv and pairs_fp.csv); MegaFace: probes and distractors, or\n"
+        "  facescrub_images, megaface_images, templatelists, noise lists; IJB-B and IJB-C with features\n"
+        "  in the folder of their files; any other .bin, and pairs*.csv or pairs*.txt in a folder of images\n"
+        "exit status 1 if an existing set could not be measured")
+    add_model_options(parser)
+    parser.add_argument("--sets", required=True, help="folder of the evaluation sets; the table names missing ones")
+    parser.add_argument("--features", help="folder for the embeddings of MegaFace (default: in memory)")
+    parser.add_argument("--json", help="write all rows to this file, and reuse them (a run has them in results/)")
+
+
+def _all(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.evaluate_all import evaluate_all
 
-    suite = evaluate_all(a.model, a.sets, a.json, a.flip, a.device, a.features)
-    out.print(suite.to_rich(), soft_wrap=False)
-    return 1 if suite.failed else 0
+    table = evaluate_all(args.model, args.sets, json=args.json, flip=args.flip, device=args.device,
+                         features=args.features)
+    console().print(table.to_rich(), soft_wrap=False)
+    return 1 if table.failed else 0
 
 
-def _classify(a: argparse.Namespace) -> int:
+def _add_classify(evaluations: Subparsers) -> None:
+    cifar = add_command(
+        evaluations, "cifar", _classify, "top-1, top-5, calibration and teacher agreement on small images",
+        "facekd eval cifar --model runs/student --data cifar-100-python --teacher runs/teacher")
+    imagenet = add_command(
+        evaluations, "imagenet", _classify, "the same on ImageNet: resize of the shorter side, center crop",
+        "facekd eval imagenet --model runs/student --data imagenet   (with train/ and val/)")
+    for parser in (cifar, imagenet):
+        parser.add_argument("--model", required=True,
+                            help="run folder, .safetensors, package folder or .onnx whose outputs are logits")
+        parser.add_argument("--data", required=True,
+                            help="class set: extracted CIFAR archive, Parquet, train/ and val/ with a folder per class")
+        parser.add_argument("--teacher", help="another classifier; also measure the agreement of both")
+        parser.add_argument("--split", default="test", choices=["test", "train"], help="the split (default test)")
+        parser.add_argument("--classes", type=int, default=0, help="number of classes, the first ones (default all)")
+        add_device_option(parser)
+        add_result_options(parser)
+
+
+def _classify(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.classify import classify
 
-    found = classify(a.model, a.data, a.json, a.teacher, a.split, a.classes, a.device, a.name)
-    out.print(found.describe())
+    result = classify(args.model, args.data, json=args.json, teacher=args.teacher, split=args.split,
+                      classes=args.classes, device=args.device, name=args.name)
+    console().print(result.describe())
     return 0
-
-
-EVALUATIONS: dict[str, Command] = {
-    "eval verify": _verify, "eval megaface": _megaface, "eval ijb": _ijb, "eval search": _search,
-    "eval all": _all, "eval cifar": _classify, "eval imagenet": _classify,
-}

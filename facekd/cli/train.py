@@ -1,151 +1,211 @@
-"""What the command line does: one thin function a verb; what a verb does stands in `facekd.api`."""
+"""The commands for training: train, plan, route import, distill, search, methods."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
 
-from facekd.cli.console import Command, out
-from facekd.cli.deploy import USES
-from facekd.cli.evaluate import EVALUATIONS
+from facekd.cli.common import Subparsers, add_command, add_recipe_arguments, split_overrides
 from facekd.errors import FacekdError
+from facekd.utils.console import console
 
 
-def _align(a: argparse.Namespace) -> int:
-    from facekd.api.prepare import align
+def add_training_commands(subparsers: Subparsers) -> None:
+    """Add the commands of this module."""
+    _add_train(subparsers)
+    _add_plan(subparsers)
+    _add_route_import(subparsers)
+    _add_distill(subparsers)
+    _add_search(subparsers)
+    _add_methods(subparsers)
 
-    out.print(align(a.photos, a.out, a.detector, a.size).describe())
+
+def _add_train(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "train", _train, "train a network on labels under a head, and record its route",
+        "facekd train faces/train runs/teacher model.name=iresnet50\n"
+        "  facekd train faces/train runs/small model.name=mobilenetv2 'model.options={width: 0.5}' "
+        "model.embedding=128\n"
+        "  facekd train --recipe runs/teacher/recipe.yaml   (continues the run; with out=NEW repeats it)\n\n"
+        "keys: model.name .size .embedding .normalization .options, head.name .scale .margin .sub_centers .options,\n"
+        "  training.epochs .batch_size .learning_rate .lr_schedule .warmup_epochs .warmup_steps .milestones\n"
+        "  .optimizer .gradient_accumulation_steps .ema_decay, data.classes .val_fraction .augmentation.*,\n"
+        "  route.every_epochs, machine.device .precision .activation_checkpointing .compile .threads, seed\n"
+        "  (docs/training.md)")
+    add_recipe_arguments(parser, "DATASET OUT")
+
+
+def _train(args: argparse.Namespace) -> int:
+    from facekd.api.train import train
+
+    overrides, paths = split_overrides(args.arguments, 2, "DATASET OUT")
+    run = train(*paths, *overrides, recipe=args.recipe)
+    console().print(f"{run}: model.safetensors and route/ are written; next: facekd plan {run} plan.json")
     return 0
 
 
-def _pack(a: argparse.Namespace) -> int:
-    from facekd.api.prepare import pack
-
-    packed = pack(a.folder, a.out)
-    out.print(f"{packed.folder}: {packed.images} images of {packed.identities} people, {packed.size} px")
-    if packed.dropped:
-        out.print(f"{packed.dropped} people had no image and were left out")
-    return 0
-
-
-def _clean(a: argparse.Namespace) -> int:
-    from facekd.api.clean import clean
-
-    out.print(clean(a.faces, a.model, a.out, a.angle, a.fewest, a.device).describe())
-    return 0
-
-
-def _doctor(a: argparse.Namespace) -> int:
-    from facekd.api.prepare import doctor
-
-    values, places = _split(a.arguments, len(a.arguments), "FACES")
-    diagnosis = doctor(*places, recipe=a.recipe, overrides=values, ranks=a.ranks, model=a.model)
-    out.print(diagnosis.describe())
-    if a.json:
-        from facekd.utils.files import write_json
-
-        write_json(Path(a.json), diagnosis.to_dict())
-    return 0 if diagnosis.ok else 1
+def _add_plan(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "plan", _plan, "choose the anchors of a route that a student will follow",
+        "facekd plan runs/teacher plans/rco.json --strategy equal --anchors 4\n"
+        "  facekd plan runs/teacher plans/final.json --strategy final --anchors 1     (plain mimicking)\n"
+        "  facekd plan runs/teacher plans/restarts.json --strategy final --anchors 4  (RCO's restart control)\n"
+        "  facekd plan runs/teacher plans/late.json --strategy manual --stages 2 3 --of plans/rco.json")
+    parser.add_argument("route", help="a run of train, or a route folder")
+    parser.add_argument("out", help="the plan.json to write")
+    parser.add_argument("--strategy", default="equal",
+                        help="equal (default), greedy (chosen during the student's training), plateau (of the "
+                        "teacher's learning rate), final, mean (of the anchors' outputs, one stage), manual")
+    parser.add_argument("--anchors", type=int, default=4, help="number of stages (default 4); for greedy the maximum")
+    parser.add_argument("--delta", type=float, default=0.8,
+                        help="greedy: the next anchor is the last one whose loss on held-out images is at most 1/delta "
+                        "times that of the current anchor (default 0.8)")
+    parser.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers in order")
+    parser.add_argument("--stages", type=int, nargs="+", default=[], metavar="STAGE",
+                        help="manual: the anchors of these stages of another plan, from 0, in place of --points")
+    parser.add_argument("--of", metavar="PLAN", help="with --stages: that plan")
+    parser.add_argument("--show", action="store_true",
+                        help="also print and draw the route: learning rate, the teacher's metric, congruence, anchors")
+    parser.add_argument("--student", help="with --show: a run whose student is compared with every point")
 
 
-def _teach(a: argparse.Namespace) -> int:
-    from facekd.api.train import teach
+def _plan(args: argparse.Namespace) -> int:
+    from facekd.api.plan import plan, stage_points
 
-    values, places = _split(a.arguments, 2, "FACES OUT")
-    run = teach(*places, *values, recipe=a.recipe)
-    out.print(f"{run}: model.safetensors and route/ are written; next: facekd plan {run} plan.json")
-    return 0
-
-
-def _plan(a: argparse.Namespace) -> int:
-    from facekd.api.plan import plan
-
-    chosen = plan(a.route, a.out, a.strategy, a.anchors, a.points, a.delta)
-    for number, leg in enumerate(chosen.legs):
-        points = ", ".join(map(str, leg.points))
-        out.print(f"stage {number}: point {points}, {leg.share:.0%} of the epochs ({leg.why})")
+    if bool(args.stages) != bool(args.of) or (args.stages and args.points):
+        raise FacekdError("--stages and --of go together, and replace --points")
+    points = stage_points(args.of, args.stages) if args.of else args.points
+    chosen = plan(args.route, args.out, strategy=args.strategy, anchors=args.anchors, points=points, delta=args.delta)
+    for number, stage in enumerate(chosen.stages):
+        numbers = ", ".join(map(str, stage.points))
+        console().print(f"stage {number}: point {numbers}, {stage.share:.0%} of the epochs ({stage.reason})")
     if chosen.growth:
-        out.print("the other stages are chosen while the student is trained (data.withhold=0.05)")
-    if a.show:
-        _show(a)
-    out.print(f"{a.out}: written; next: facekd distill FACES {a.out} OUT")
+        console().print("the other stages are chosen while the student is trained (data.val_fraction=0.05)")
+    if args.show:
+        _show_plan(args)
+    console().print(f"{args.out}: written; next: facekd distill DATASET {args.out} OUT")
     return 0
 
 
-def _show(a: argparse.Namespace) -> None:
-    from facekd.api.plan import show
+def _show_plan(args: argparse.Namespace) -> None:
+    from facekd.api.plan import show_plan
     from facekd.reporting.plots.route import route_table
 
-    places, picture = show(a.out, a.student)
-    out.print(route_table(places), soft_wrap=False)
-    out.print(f"{picture}: the picture")
+    profiles, picture = show_plan(args.out, args.student)
+    console().print(route_table(profiles), soft_wrap=False)
+    console().print(f"{picture}: the picture")
 
 
-def _route_import(a: argparse.Namespace) -> int:
-    from facekd.route.import_checkpoints import import_route
+def _add_route_import(subparsers: Subparsers) -> None:
+    route = subparsers.add_parser("route", help="make a route of an existing teacher").add_subparsers(required=True)
+    parser = add_command(
+        route, "import", _route_import, "make a route of arcface_torch checkpoints, or of one InsightFace ONNX",
+        "facekd route import epoch10.pt epoch20.pt routes/r50 --model iresnet50\n"
+        "  facekd route import w600k_r50.onnx routes/buffalo")
+    parser.add_argument("files", nargs="+", help="checkpoints in the order of training, or one .onnx")
+    parser.add_argument("out", help="the route folder to write")
+    parser.add_argument("--model", help="architecture of the checkpoints, e.g. iresnet50; not needed for an ONNX")
+    parser.add_argument("--size", type=int, default=112, help="side of the input in pixels (default 112)")
+    parser.add_argument("--normalization", default="unit",
+                        help="pixel normalization: unit (default, faces), cifar10, cifar100, imagenet")
 
-    route = import_route([Path(f) for f in a.files], Path(a.out), name=a.model, size=a.size, pixels=a.pixels)
-    out.print(
-        f"{route.folder}: {len(route.points)} points; "
-        f"next: facekd plan {route.folder} plan.json --strategy final --anchors 1"
-    )
+
+def _route_import(args: argparse.Namespace) -> int:
+    from facekd.api.import_route import import_route
+
+    route = import_route(args.files, args.out, model=args.model, size=args.size, normalization=args.normalization)
+    console().print(f"{route.folder}: {len(route.points)} points; "
+                    f"next: facekd plan {route.folder} plan.json --strategy final --anchors 1")
     return 0
 
 
-def _distill(a: argparse.Namespace) -> int:
+def _add_distill(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "distill", _distill, "train a student along the anchors of a plan",
+        "facekd distill faces/train plans/rco.json runs/student student.name=mobilefacenet\n"
+        "  facekd distill --recipe runs/student/recipe.yaml   (continues the run; with out=NEW repeats it)\n\n"
+        "keys: student.name .size .embedding .options .normalization, method ('facekd methods'; e.g. method=kd+rkd),\n"
+        "  losses.NAME (labels or a loss; .weight .begin .end and its options), joint_teacher.*, feature_layers.*,\n"
+        "  training.*, head.*, data.classes .val_fraction .augmentation.*, route.every_epochs,\n"
+        "  teacher_cache (float16, float32, off), machine.*, seed (docs/training.md)")
+    add_recipe_arguments(parser, "DATASET PLAN OUT")
+
+
+def _distill(args: argparse.Namespace) -> int:
     from facekd.api.distill import distill
 
-    values, places = _split(a.arguments, 3, "FACES PLAN OUT")
-    run = distill(*places, *values, recipe=a.recipe)
-    out.print(f"{run}: model.safetensors is written; next: facekd eval verify --model {run} --pairs FILE --images ROOT")
+    overrides, paths = split_overrides(args.arguments, 3, "DATASET PLAN OUT")
+    run = distill(*paths, *overrides, recipe=args.recipe)
+    console().print(f"{run}: model.safetensors is written; "
+                    f"next: facekd eval verify --model {run} --pairs FILE --images ROOT")
     return 0
 
 
-def _search(a: argparse.Namespace) -> int:
-    from facekd.api.search import find, next_steps, show
+def _add_search(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "search", _search, "search a student inside a trained ResNet for CIFAR, within a budget",
+        "facekd search runs/teacher runs/search budget_fraction=0.5      (of the multiply-adds)\n"
+        "  facekd search runs/teacher runs/quick cost=latency runtime=onnxruntime budget=1.5   (milliseconds)\n"
+        "  facekd search runs/search --show                      (teacher and student, layer by layer)\n"
+        "  facekd search runs/search --list-students             (name and plan of each, for a script)\n\n"
+        "The gates on the teacher's channels and blocks shrink until the open ones fit the budget. search.json holds\n"
+        "the plan of the student, and of controls at the same budget: uniform width and random subgraphs. Train them\n"
+        "with 'facekd distill'. Only the ResNets for CIFAR (resnet20, resnet32x4, ...) can be searched.\n\n"
+        "keys: cost (macs, parameters, latency), budget_fraction, budget, runtime (onnxruntime, torch), temperature,\n"
+        "  sparsity, gate_lr_scale, drop_blocks, random_controls, training.*, machine.*, seed")
+    add_recipe_arguments(parser, "TEACHER OUT")
+    parser.add_argument("--show", action="store_true", help="draw the result; with OUT alone nothing is searched")
+    parser.add_argument("--list-students", action="store_true",
+                        help="with OUT alone: print name and plan of the student and of each control")
 
-    values, places = _split(a.arguments, 2, "TEACHER OUT")
-    if a.show and len(places) == 1 and not values:
-        out.print(f"{show(places[0])}: the picture")
+
+def _search(args: argparse.Namespace) -> int:
+    from facekd.api.search import search
+    from facekd.api.search_result import distill_commands, draw_search, list_students
+
+    overrides, paths = split_overrides(args.arguments, 2, "TEACHER OUT")
+    finished_only = len(paths) == 1 and not overrides
+    if args.list_students:
+        if not finished_only:
+            raise FacekdError("--list-students takes the folder of a finished search and nothing else")
+        for name, plan in list_students(paths[0]).items():
+            console().print(f"{name} {plan}")
         return 0
-    run = find(*places, *values, recipe=a.recipe)
-    out.print(f"{run / 'search.json'}: written; next, with the plan of one teacher ('facekd plan --strategy final'):")
-    for line in next_steps(run):
-        out.print(line)
-    if a.show:
-        out.print(f"{show(run)}: the picture")
+    if args.show and finished_only:
+        console().print(f"{draw_search(paths[0])}: the picture")
+        return 0
+    run = search(*paths, *overrides, recipe=args.recipe)
+    console().print(f"{run / 'search.json'}: written; "
+                    "next, with the plan of one teacher ('facekd plan --strategy final'):")
+    for line in distill_commands(run):
+        console().print(line)
+    if args.show:
+        console().print(f"{draw_search(run)}: the picture")
     return 0
 
 
-def _methods(a: argparse.Namespace) -> int:
-    from facekd.api.methods import LEFT_OUT, methods
+def _add_methods(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "methods", _methods, "list the losses, online methods and routes that can train a student",
+        "facekd methods\n  facekd methods show dkd        (equation, default weight, options, recipe line)")
+    show = add_command(
+        parser.add_subparsers(), "show", _methods_show, "show one method: paper, equation, weight, options",
+        "facekd methods show dkd\n  facekd methods show kd+rkd")
+    show.add_argument("name", help="a name that 'facekd methods' lists; join several by +")
+
+
+def _methods(args: argparse.Namespace) -> int:
+    from facekd.api.methods import EXCLUDED_METHODS, list_methods
     from facekd.reporting.tables.methods import methods_table
 
-    out.print(methods_table(methods()), soft_wrap=False)
-    out.print("left out: " + "; ".join(f"{name} ({why})" for name, why in LEFT_OUT.items()))
-    out.print("'facekd methods show NAME' has equation, weight, options and recipe line; names join: method='kd + rkd'")
+    console().print(methods_table(list_methods()), soft_wrap=False)
+    console().print("left out: " + "; ".join(f"{name} ({reason})" for name, reason in EXCLUDED_METHODS.items()))
+    console().print("'facekd methods show NAME' prints equation, weight, options and recipe line; "
+                    "join names by +: method='kd + rkd'")
     return 0
 
 
-def _methods_show(a: argparse.Namespace) -> int:
+def _methods_show(args: argparse.Namespace) -> int:
     from facekd.api.methods import show_method
 
-    out.print(show_method(a.name))
+    console().print(show_method(args.name))
     return 0
-
-
-def _split(arguments: Sequence[str], most: int, places: str) -> tuple[list[str], list[str]]:
-    """Part ``key=value`` overrides from the places in front."""
-    values = [x for x in arguments if "=" in x and not Path(x).exists()]
-    rest = [x for x in arguments if x not in values]
-    if len(rest) > most:
-        raise FacekdError(f"at most {places} and key=value are understood, not {' '.join(rest[most:])}")
-    return values, rest
-
-
-COMMANDS: dict[str, Command] = {
-    "align": _align, "pack": _pack, "clean": _clean, "doctor": _doctor, "teach": _teach, "plan": _plan,
-    "route import": _route_import, "distill": _distill, "methods": _methods, "methods show": _methods_show,
-    "search": _search, **EVALUATIONS, **USES,
-}

@@ -1,4 +1,4 @@
-"""What recipes of several verbs have in common."""
+"""The sections that the recipes of several commands share."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Recipe(BaseModel):
-    """Base of all recipe parts: frozen, and unknown keys are refused."""
+    """Base class of all recipes and their sections: instances are frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelRecipe(Recipe):
-    """A network by its registry name; ``options`` are the architecture's own (width, expansion, ...)."""
+    """A network by its registry name; ``options`` are those of the architecture (width, expansion, ...)."""
 
     name: str = "iresnet50"
-    size: int = Field(112, ge=32, le=256, description="side of the input crop in pixels")
-    embedding: int = Field(512, gt=0, description="length of the embedding; a softmax head has one output a class")
-    pixels: str = Field("unit", description="how pixels are scaled: unit, cifar10, cifar100, imagenet")
+    size: int = Field(112, ge=32, le=256, description="side of the input image in pixels")
+    embedding: int = Field(
+        512, gt=0, description="dimension of the embedding; a softmax head has one output per class instead"
+    )
+    normalization: str = Field("unit", description="pixel normalization: unit, cifar10, cifar100, imagenet")
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -30,89 +32,117 @@ class StudentRecipe(ModelRecipe):
 
 
 class HeadRecipe(Recipe):
-    """A margin head for faces, by its margin (``arcface``, ``cosface``, ``adaface``, ...), or ``softmax`` for classes.
+    """A margin head for faces, by the name of its margin (``arcface``, ``cosface``, ``adaface``, ...), or ``softmax``.
 
-    A margin head serves people who are not in the training set; under a softmax head the network's outputs are the
-    logits of a closed set of classes.
+    A network with a margin head embeds people who are not in the training set. With a softmax head the network
+    classifies a closed set of classes, and its outputs are logits.
     """
 
     name: str = "arcface"
     scale: float = Field(64.0, gt=0)
-    margin: float | None = Field(None, ge=0, lt=3.15, description="None: the head's own")
-    rate: float = Field(1.0, gt=0, le=1, description="share of the other classes that a step meets (Partial FC)")
-    centres: int = Field(1, ge=1, description="a class; more than 1 take up noisy labels (sub-centre ArcFace, 3)")
-    options: dict[str, Any] = Field(default_factory=dict, description="of the margin, e.g. {concentration: 0.333}")
+    margin: float | None = Field(None, ge=0, lt=3.15, description="null: the default of the margin")
+    sample_rate: float = Field(
+        1.0, gt=0, le=1, description="fraction of the negative classes that a step samples (Partial FC)"
+    )
+    sub_centers: int = Field(
+        1, ge=1, description="centers per class; several tolerate label noise (sub-center ArcFace uses 3)"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the margin, e.g. {concentration: 0.333}"
+    )
 
     @property
-    def closed(self) -> bool:
-        """Whether the classes of the training set are those the network is for."""
+    def closed_set(self) -> bool:
+        """Whether the network classifies the classes of the training set, and does not embed faces."""
         return self.name == "softmax"
 
 
-class ViewsRecipe(Recipe):
-    """Which versions of the training images are shown; they follow from (views.seed, epoch, index) alone."""
+class AugmentationRecipe(Recipe):
+    """The augmentation of training images, a function of (augmentation.seed, epoch, image index) alone."""
 
     kind: Literal["auto", "plain", "flip", "crop", "resized-crop"] = Field(
         "auto", description="auto: crop for a softmax head, else flip"
     )
-    padding: int = Field(4, ge=0, description="crop: black pixels around the image before a random square is cut")
-    seed: int = Field(0, ge=0, description="apart from the run's seed, so that runs can share a teacher's answers")
+    padding: int = Field(4, ge=0, description="crop: black pixels around the image before the random crop")
+    seed: int = Field(
+        0, ge=0, description="separate from the seed of the run, so that runs can share cached teacher outputs"
+    )
 
 
 class DataRecipe(Recipe):
-    """Which part of the training set is used; all runs that are to be compared need the same."""
+    """The part of the training set that is used; all runs of a comparison need the same values."""
 
-    classes: int = Field(0, ge=0, description="only the first so many classes of a class set; 0: all")
-    withhold: float = Field(0.0, ge=0, lt=0.5, description="share of the images kept out of training, for greedy plans")
-    images_each: int = Field(0, ge=0, description="of a person in a batch (balanced batches); 0: whoever comes")
-    bad_records: int = Field(0, ge=0, description="images that may be unreadable; the run lists them")
-    views: ViewsRecipe = Field(default_factory=ViewsRecipe)
+    classes: int = Field(0, ge=0, description="number of classes to use, the first ones of a class set; 0: all")
+    val_fraction: float = Field(
+        0.0, ge=0, lt=0.5, description="fraction of the images held out of training, for greedy plans"
+    )
+    samples_per_class: int = Field(
+        0, ge=0, description="images per identity in a batch (balanced batches); 0: shuffled"
+    )
+    max_unreadable_images: int = Field(
+        0, ge=0, description="number of unreadable images to tolerate; the run lists them"
+    )
+    augmentation: AugmentationRecipe = Field(default_factory=AugmentationRecipe)
 
 
-class ScheduleRecipe(Recipe):
-    """The optimiser and its learning rate over one stage; steps are the optimiser's."""
+class TrainingRecipe(Recipe):
+    """Optimizer and learning rate schedule; the schedule covers one stage, and a step is a step of the optimizer."""
 
-    epochs: float = Field(20.0, gt=0, description="epochs in all; distill shares them among its stages")
-    batch: int = Field(128, ge=2, description="images that are computed at once, by all processes together")
-    accumulate: int = Field(1, ge=1, description="batches a step; batch norm sees each by itself")
+    epochs: float = Field(
+        20.0, gt=0, description="total number of epochs; distill divides them among the stages of the plan"
+    )
+    batch_size: int = Field(128, ge=2, description="images per forward pass, summed over all processes")
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, description="batches per optimizer step; batch normalization sees one batch at a time"
+    )
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(0.1, gt=0, description="peak rate; adamw wants about 0.001")
-    shape: Literal["cosine", "step", "poly", "constant", "onecycle"] = "cosine"
-    warmup: float = Field(0.5, ge=0, description="epochs of linear warm-up; onecycle has its own")
-    warmup_steps: int = Field(0, ge=0, description="warm-up in steps, in place of epochs; of onecycle, too")
+    learning_rate: float = Field(0.1, gt=0, description="peak learning rate; about 0.001 suits adamw")
+    lr_schedule: Literal["cosine", "step", "poly", "constant", "onecycle"] = "cosine"
+    warmup_epochs: float = Field(0.5, ge=0, description="epochs of linear warm-up; onecycle has its own warm-up")
+    warmup_steps: int = Field(0, ge=0, description="warm-up in steps in place of epochs, also for onecycle")
     milestones: list[float] = Field(default_factory=lambda: [0.6, 0.85], description="step: fractions of the stage")
-    gamma: float = Field(0.1, gt=0, le=1, description="step: factor at each milestone")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; beta 1 of adamw")
+    gamma: float = Field(0.1, gt=0, le=1, description="step: learning rate factor at each milestone")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd, or beta 1 of adamw")
     weight_decay: float = Field(5e-4, ge=0)
-    decay_all: bool = Field(False, description="also biases, norms and PReLU slopes, as the CIFAR benchmarks do")
-    clip: float = Field(5.0, gt=0, description="largest gradient norm of the network, and of a head")
-    shared_norm: bool = Field(False, description="batch norm over the batch of all processes, not each one's part")
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of a mean of the student's weights that is kept, e.g. 0.999")
+    decay_all: bool = Field(
+        False, description="also decay biases, normalization layers and PReLU slopes, as the CIFAR benchmarks do"
+    )
+    clip_grad_norm: float = Field(5.0, gt=0, description="maximum gradient norm of the network, and of the head")
+    sync_batchnorm: bool = Field(False, description="compute batch statistics over all processes, not per process")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights, e.g. 0.999; 0: none"
+    )
 
     @model_validator(mode="after")
-    def _one_warmup(self) -> ScheduleRecipe:
-        usual = type(self).model_fields["warmup"].default
-        if self.warmup_steps and self.warmup != usual:
-            raise ValueError("warmup_steps and warmup both say how long to warm up; leave one of them out")
-        if self.shape == "onecycle" and self.warmup != usual:
-            raise ValueError("onecycle does not know warmup; leave it out, or give warmup_steps")
+    def _check_warmup(self) -> TrainingRecipe:
+        default = type(self).model_fields["warmup_epochs"].default
+        if self.warmup_steps and self.warmup_epochs != default:
+            raise ValueError("warmup_steps and warmup_epochs both set the length of the warm-up; leave one of them out")
+        if self.lr_schedule == "onecycle" and self.warmup_epochs != default:
+            raise ValueError("onecycle does not use warmup_epochs; leave it out, or give warmup_steps")
         return self
 
 
 class MachineRecipe(Recipe):
-    """Where and how to compute; ``auto`` picks what the machine has."""
+    """Device, precision, memory and checkpoints; ``auto`` chooses by the hardware."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: bfloat16 on CUDA")
-    checkpointing: bool = Field(False, description="compute blocks again in the backward pass: less memory, more time")
+    activation_checkpointing: bool = Field(
+        False, description="recompute blocks in the backward pass: less memory, more time"
+    )
     compile: bool = Field(False, description="torch.compile; on a CPU it needs g++")
-    threads: int = Field(0, ge=0, description="CPU threads of the network; 0: as many as cores")
-    memory: float = Field(2.0, ge=0, description="GiB of decoded crops to keep; a larger set is decoded every epoch")
-    checkpoints: int = Field(2, ge=1, description="how many of the newest are kept")
-    checkpoint_minutes: float = Field(10.0, gt=0, description="a checkpoint at least this often, and at every epoch")
+    threads: int = Field(0, ge=0, description="CPU threads of torch; 0: one per core")
+    decoded_cache_gib: float = Field(
+        2.0, ge=0, description="memory for decoded images in GiB; a larger training set is decoded again in every epoch"
+    )
+    keep_checkpoints: int = Field(2, ge=1, description="number of checkpoints to keep, the newest ones")
+    checkpoint_every_minutes: float = Field(
+        10.0, gt=0, description="maximum time between two checkpoints; each epoch ends with one as well"
+    )
 
 
 class RouteRecipe(Recipe):
-    """Which points of a training are recorded; the last step before each drop and the last are always among them."""
+    """Recorded route points; the last step before each learning rate drop and the final step are always recorded."""
 
-    every: float = Field(1.0, ge=0, description="epochs between two points; 0 records no route")
+    every_epochs: float = Field(1.0, ge=0, description="epochs between two points; 0: no route is recorded")

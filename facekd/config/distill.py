@@ -19,96 +19,118 @@ from facekd.config.common import (
     MachineRecipe,
     Recipe,
     RouteRecipe,
-    ScheduleRecipe,
     StudentRecipe,
+    TrainingRecipe,
 )
 
 
 class LossRecipe(Recipe):
-    """A term of the loss: its weight, and the loss's own options beside it, e.g. ``{weight: 0.9, temperature: 4}``.
+    """A term of the objective: its weight and the options of the loss, e.g. ``{weight: 0.9, temperature: 4}``.
 
-    ``begin`` and ``end`` let it count during a part of the training only: a hint of the first fifth has ``end: 0.2``.
+    A bare number is the weight. ``begin`` and ``end`` limit the term to a part of the training: a hint during the
+    first fifth has ``end: 0.2``.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    weight: float | None = Field(None, ge=0, description="0 leaves the term out; None: the loss's usual weight")
-    begin: float = Field(0.0, ge=0, lt=1, description="share of the training that is done when it begins to count")
-    end: float = Field(1.0, gt=0, le=1, description="share of the training that is done when it ceases to")
+    weight: float | None = Field(None, ge=0, description="0 removes the term; null: the default weight of the loss")
+    begin: float = Field(0.0, ge=0, lt=1, description="progress of the training (0 to 1) at which the term starts")
+    end: float = Field(1.0, gt=0, le=1, description="progress of the training (0 to 1) at which the term ends")
 
     @model_validator(mode="before")
     @classmethod
-    def _number(cls, value: Any) -> Any:
+    def _accept_number(cls, value: Any) -> Any:
         return {"weight": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
     @model_serializer(mode="wrap")
-    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # What was left out is left out again: where a recipe is read back, a method's own value shall stand there.
-        return {key: value for key, value in dump(self).items() if key in self.model_fields_set}
+    def _drop_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A field that was not set stays unset in the written recipe, so that a method's value for it applies again
+        # when the recipe is read.
+        return {key: value for key, value in serialize(self).items() if key in self.model_fields_set}
 
     @property
     def options(self) -> dict[str, Any]:
-        """What stands beside the weight."""
+        """The options of the loss: every key except weight, begin and end."""
         return dict(self.model_extra or {})
 
 
-class PartnerRecipe(Recipe):
-    """A teacher that is trained beside its student (methods ``prokt`` and ``dml``); the plan names its architecture."""
+class JointTeacherRecipe(Recipe):
+    """The teacher of an online method (``prokt``, ``dml``), trained jointly with the student.
+
+    The plan names its architecture and the point with its initial weights.
+    """
 
     fresh: bool | None = Field(
-        None, description="begin with fresh weights; false: with those of the plan's point; null: dml true, prokt false"
+        None, description="start from random weights, not from the plan's point; null: true for dml, false for prokt"
     )
-    pace: float | None = Field(
-        None, gt=0, description="factor on its learning rate; null: 1 for fresh weights, 0.3 for those of a point"
+    lr_scale: float | None = Field(
+        None, gt=0, description="factor on its learning rate; null: 1 with random initial weights, else 0.3"
     )
-    pull: float = Field(0.3, ge=0, le=1, description="prokt: lambda, how strongly the student draws it")
-    mode: Literal["penalty", "dual"] = Field("penalty", description="prokt: dual adapts the pull to keep to slack")
-    slack: float = Field(1.0, ge=0, description="prokt, dual: the distance to the student that costs nothing")
-    step: float = Field(1e-3, gt=0, description="prokt, dual: how fast the pull follows the distance")
-    uniform: bool = Field(True, description="prokt, fresh: last layers of classifiers begin at 0")
+    student_weight: float = Field(0.3, ge=0, le=1, description="prokt: lambda, the weight of the KL to the student")
+    mode: Literal["penalty", "dual"] = Field(
+        "penalty", description="prokt: penalty uses lambda; dual adapts a multiplier that keeps the KL near epsilon"
+    )
+    epsilon: float = Field(1.0, ge=0, description="prokt, dual: the KL to the student that is not penalized")
+    dual_lr: float = Field(1e-3, gt=0, description="prokt, dual: learning rate of the multiplier")
+    zero_init_classifier: bool = Field(
+        True, description="prokt, fresh: initialize the last layer of both classifiers with zeros"
+    )
 
-    def settled(self, method: str) -> PartnerRecipe:
-        """With what ``null`` means for a method written out.
+    def with_defaults(self, fresh: bool) -> JointTeacherRecipe:
+        """Return a copy in which ``fresh`` and ``lr_scale`` are not None.
 
-        ProKT's authors begin with a trained teacher, at 0.3 of the student's learning rate (their recipe for BERT with
-        six layers, the larger of two); the peers of deep mutual learning both begin fresh.
+        ProKT's authors start from a trained teacher, at 0.3 of the student's learning rate (their recipe for BERT with
+        six layers, the larger of two); both networks of deep mutual learning start from random weights.
+
+        Args:
+            fresh: the default of the online method for ``fresh``.
         """
-        fresh = method == "dml" if self.fresh is None else self.fresh
-        pace = (1.0 if fresh else 0.3) if self.pace is None else self.pace
-        return self.model_copy(update={"fresh": fresh, "pace": pace})
+        is_fresh = fresh if self.fresh is None else self.fresh
+        lr_scale = self.lr_scale
+        if lr_scale is None:
+            lr_scale = 1.0 if is_fresh else 0.3
+        return self.model_copy(update={"fresh": is_fresh, "lr_scale": lr_scale})
 
 
-class TapsRecipe(Recipe):
-    """Where losses look inside; nothing given means the stages that the network's file names."""
+class FeatureLayersRecipe(Recipe):
+    """The modules whose feature maps the losses read; an empty list means the network stages of the architecture."""
 
-    student: list[str] = Field(default_factory=list, description="stages or module paths, shallow to deep")
-    teacher: list[str] = Field(default_factory=list, description="likewise")
+    student: list[str] = Field(
+        default_factory=list, description="network stages or module paths of the student, from shallow to deep"
+    )
+    teacher: list[str] = Field(
+        default_factory=list, description="network stages or module paths of the teacher, from shallow to deep"
+    )
 
 
 class DistillRecipe(Recipe):
     """``facekd distill``: train a student along the anchors of a plan."""
 
-    faces: str = Field(description="the training set: of faces, or with a softmax head of classes")
+    dataset: str = Field(description="the training set: faces, or classes for a softmax head")
     plan: str = Field(description="plan.json written by 'facekd plan'")
-    out: str = Field(description="the run folder to make or to continue")
+    out: str = Field(description="the run folder to create or to continue")
     data: DataRecipe = Field(default_factory=DataRecipe)
     student: StudentRecipe = Field(default_factory=StudentRecipe)
     method: str = Field(
-        "", description="names joined by +, with their usual weights, e.g. 'kd + rkd'; see 'facekd methods'"
+        "", description="names joined by +, each with its default weight, e.g. 'kd + rkd'; see 'facekd methods'"
     )
     losses: dict[str, LossRecipe] = Field(
-        default_factory=dict, description="labels, or a registered loss, with weights; on top of the method's"
+        default_factory=dict, description="labels or registered losses with weights; they override those of the method"
     )
-    partner: PartnerRecipe = Field(default_factory=PartnerRecipe)
-    taps: TapsRecipe = Field(default_factory=TapsRecipe)
-    route: RouteRecipe = Field(RouteRecipe(every=0), description="a student that is to teach others records one too")
+    joint_teacher: JointTeacherRecipe = Field(default_factory=JointTeacherRecipe)
+    feature_layers: FeatureLayersRecipe = Field(default_factory=FeatureLayersRecipe)
+    route: RouteRecipe = Field(
+        RouteRecipe(every_epochs=0), description="the student's own route, for a student that becomes a teacher"
+    )
     head: HeadRecipe = Field(default_factory=HeadRecipe)
-    schedule: ScheduleRecipe = Field(default_factory=ScheduleRecipe)
-    cache: Literal["float16", "float32", "off"] = Field("float16", description="how anchors' outputs are kept")
+    training: TrainingRecipe = Field(default_factory=TrainingRecipe)
+    teacher_cache: Literal["float16", "float32", "off"] = Field(
+        "float16", description="dtype of cached teacher outputs; off: the teacher runs live"
+    )
     machine: MachineRecipe = Field(default_factory=MachineRecipe)
     seed: int = Field(0, ge=0)
 
-    @field_validator("cache", mode="before")
+    @field_validator("teacher_cache", mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
-        return "off" if value is False else value  # what YAML makes of a bare 'off'
+    def _accept_false(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads a bare 'off' as false

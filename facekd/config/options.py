@@ -1,4 +1,4 @@
-"""Options of what is made by name (networks, losses): checked against their defaults before anything is made."""
+"""Options of networks, heads and losses: validated against the defaults of their factory before the object is built."""
 
 from __future__ import annotations
 
@@ -7,45 +7,46 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from facekd.errors import ModelError
+from facekd.errors import OptionError
 
 
-def resolve(maker: Callable[..., Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Every option of a maker: the value given for it, else its default.
+def resolve_options(factory: Callable[..., Any], options: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return every option of a factory: the given value, or the default.
 
     Args:
-        maker: a function or class; its options are its keyword-only arguments, each with a default.
-        given: options as people write them: JSON's lists become tuples where the default is one, whole numbers floats.
-        where: begins the sentence of an error, e.g. the network's name.
+        factory: a function or class; its options are its keyword-only arguments, each with a default.
+        options: the given values, as YAML or JSON holds them. A list becomes a tuple where the default is a tuple, and
+            a whole number becomes a float where the default is a float.
+        owner: the beginning of an error message, e.g. the name of the network.
 
     Raises:
-        ModelError: an option the maker does not have, or a value unlike its default; a number must be finite and not
-            below 0, or not below its default where that is negative.
+        OptionError: the factory has no such option, or the type of a value differs from the type of its default; a
+            number is not finite, or is below 0 (below its default where the default is negative).
     """
-    parameters = inspect.signature(maker).parameters
+    parameters = inspect.signature(factory).parameters
     defaults = {key: p.default for key, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    for key in given:
+    for key in options:
         if key not in defaults:
             valid = ", ".join(sorted(defaults)) or "none"
-            raise ModelError(f"{where}: unknown option '{key}'; its options are: {valid}")
-    return {
-        key: _like(default, given[key], f"{where}: option '{key}'") if key in given else default
-        for key, default in defaults.items()
-    }
+            raise OptionError(f"{owner}: unknown option '{key}'; its options are: {valid}")
+    resolved = dict(defaults)
+    for key, value in options.items():
+        resolved[key] = _convert(value, defaults[key], f"{owner}: option '{key}'")
+    return resolved
 
 
-def _like(default: Any, value: Any, where: str) -> Any:
-    """The value in the type of the default, or a ModelError."""
+def _convert(value: Any, default: Any, label: str) -> Any:
+    """Return the value in the type of the default; raise an OptionError where that is not possible."""
     if isinstance(default, tuple):
         if isinstance(value, (tuple, list)) and len(value) == len(default):
-            return tuple(_like(one, given, where) for one, given in zip(default, value, strict=True))
-        raise ModelError(f"{where} must be {len(default)} values like {list(default)}, not {value!r}")
+            return tuple(_convert(item, item_default, label) for item, item_default in zip(value, default, strict=True))
+        raise OptionError(f"{label} must be {len(default)} values like {list(default)}, not {value!r}")
     if isinstance(default, float) and type(value) is int:
         value = float(value)
-    if type(value) is not type(default):
-        raise ModelError(f"{where} must be like {default!r}, not {value!r}")
+    if type(value) is not type(default):  # isinstance would accept a bool for an int
+        raise OptionError(f"{label} must be like {default!r}, not {value!r}")
     if isinstance(default, (int, float)) and not isinstance(default, bool):
-        least = min(0, default)
-        if not least <= value < math.inf:
-            raise ModelError(f"{where} must be a finite number of at least {least}, not {value!r}")
+        minimum = min(0, default)
+        if not minimum <= value < math.inf:
+            raise OptionError(f"{label} must be a finite number of at least {minimum}, not {value!r}")
     return value

@@ -6,25 +6,31 @@ from typing import Literal
 
 from pydantic import Field
 
-from facekd.config.common import MachineRecipe, Recipe, ScheduleRecipe
+from facekd.config.common import MachineRecipe, Recipe, TrainingRecipe
 
 
 class SearchRecipe(Recipe):
-    """``facekd search``: find a student inside its teacher; the data are those the teacher was taught."""
+    """``facekd search``: search a student inside its teacher, on the training set of the teacher."""
 
-    teacher: str = Field(description="a run of teach whose model is a ResNet for CIFAR")
-    out: str = Field(description="the run folder to make or to continue")
-    cost: Literal["macs", "parameters", "latency"] = Field("macs", description="what the budget is given in")
-    share: float = Field(0.5, gt=0, lt=1, description="budget as a share of what the teacher costs")
-    limit: float | None = Field(None, gt=0, description="budget in its own unit, in place of a share; latency: ms")
-    runtime: Literal["torch", "onnxruntime"] = Field(
-        "onnxruntime", description="what latency is measured on: one image, one thread of this machine, at best idle"
+    teacher: str = Field(description="a run of train whose model is a ResNet for CIFAR")
+    out: str = Field(description="the run folder to create or to continue")
+    cost: Literal["macs", "parameters", "latency"] = Field("macs", description="the quantity that the budget limits")
+    budget_fraction: float = Field(0.5, gt=0, lt=1, description="budget as a fraction of the cost of the teacher")
+    budget: float | None = Field(
+        None, gt=0, description="absolute budget in place of a fraction: MACs, parameters, or milliseconds of latency"
     )
-    temperature: float = Field(4.0, gt=0, description="of the KL to the teacher; faces have none")
-    sparsity: float = Field(1e-4, gt=0, description="lambda of the first epoch; doubled until the budget is reached")
-    pace: float = Field(10.0, gt=0, description="factor on the gates' learning rate: a short search needs quick gates")
-    blocks: bool = Field(True, description="whether whole blocks may be dropped")
-    random: int = Field(5, ge=0, description="random subgraphs to draw at the same budget, as controls")
-    schedule: ScheduleRecipe = Field(ScheduleRecipe(epochs=60), description="of the search")
+    runtime: Literal["torch", "onnxruntime"] = Field(
+        "onnxruntime", description="runtime of latency measurements: one image, one thread, this machine (best idle)"
+    )
+    temperature: float = Field(4.0, gt=0, description="temperature of the KL to the teacher; not used for faces")
+    sparsity: float = Field(
+        1e-4, gt=0, description="lambda in the first epoch; it doubles after each epoch above the budget"
+    )
+    gate_lr_scale: float = Field(
+        10.0, gt=0, description="factor on the learning rate of the gates; short searches need a large one"
+    )
+    drop_blocks: bool = Field(True, description="whether whole blocks may be dropped")
+    random_controls: int = Field(5, ge=0, description="number of random subgraphs at the same budget, as controls")
+    training: TrainingRecipe = Field(TrainingRecipe(epochs=60), description="training of the gates and the weights")
     machine: MachineRecipe = Field(default_factory=MachineRecipe)
     seed: int = Field(0, ge=0)

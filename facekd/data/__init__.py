@@ -1,15 +1,20 @@
-"""Face sets and what they are made from; importing this room checks that OpenCV can be loaded."""
+"""Image sets, face sets and feature sets: reading, checking, aligning and augmenting them.
+
+Importing this package loads OpenCV and sets its thread count for the whole process.
+"""
 
 from facekd.errors import SetupError
 
 try:
     import cv2
-except ImportError as error:  # a minimal container lacks the libraries OpenCV's window functions link to
+except ImportError as error:  # minimal containers lack the system libraries that OpenCV's GUI functions need
     raise SetupError(
         f"OpenCV cannot be loaded ({error}). On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0; "
         "or replace it: pip uninstall opencv-python && pip install opencv-python-headless"
     ) from error
 
-cv2.setNumThreads(1)  # we decode in threads of our own; nested ones only get in each other's way
+# facekd decodes images in its own threads, and OpenCV's internal threads would compete with them for the same cores.
+# The setting is global, so OpenCV also runs single-threaded in the code of a program that imports facekd.data.
+cv2.setNumThreads(1)
 
 __all__ = ["cv2"]

@@ -1,199 +1,187 @@
-"""Which evaluation sets lie in a folder, known by the names that their makers and InsightFace give them."""
+"""Find the evaluation sets in a folder by the file names that their authors and InsightFace use."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple
 
-from facekd.data.containers.path_list import some
+from facekd.data.containers.path_list import abbreviate
+from facekd.data.evaluation_set import EvaluationSet, list_folder
 from facekd.data.ijb.nist import LAYOUTS
-from facekd.data.ijb.opening import PLACES
+from facekd.data.ijb.opening import SUBFOLDERS
 from facekd.data.megaface import noise_lists
 from facekd.errors import DataError
 
-PAIRS = {
-    "lfw": ("LFW", "lfw", "pairs"), "cfpff": ("CFP-FF", "cfp_ff", "pairs_ff"),
-    "cfpfp": ("CFP-FP", "cfp_fp", "pairs_fp"), "agedb30": ("AgeDB-30", "agedb_30", "pairs"),
-    "calfw": ("CALFW", "calfw", "pairs"), "cplfw": ("CPLFW", "cplfw", "pairs"),
+
+class _PairSetNames(NamedTuple):
+    """The names of a well-known pair list: in tables, of its .bin file and results, and of its list next to images."""
+
+    title: str
+    name: str
+    list_stem: str
+
+
+PAIR_SETS = {
+    "lfw": _PairSetNames("LFW", "lfw", "pairs"),
+    "cfpff": _PairSetNames("CFP-FF", "cfp_ff", "pairs_ff"),
+    "cfpfp": _PairSetNames("CFP-FP", "cfp_fp", "pairs_fp"),
+    "agedb30": _PairSetNames("AgeDB-30", "agedb_30", "pairs"),
+    "calfw": _PairSetNames("CALFW", "calfw", "pairs"),
+    "cplfw": _PairSetNames("CPLFW", "cplfw", "pairs"),
 }
-"""The pair lists everybody asks for: title, name of the .bin and of results, name of the list in a folder of images."""
+"""The well-known pair lists, by their names in lower case without separators (see `_normalized_name`)."""
 PAIR_LIST = re.compile(r"pairs(.*)\.(?:csv|txt)", re.IGNORECASE)
-KIT = {"probes": "facescrub_images", "distractors": "megaface_images", "lists": "templatelists"}
-FACE_SETS = {"probes": "probes", "distractors": "distractors"}
-IJB = {
+MEGAFACE_KIT = {"probes": "facescrub_images", "distractors": "megaface_images", "template_lists": "templatelists"}
+MEGAFACE_FACE_SETS = {"probes": "probes", "distractors": "distractors"}
+IJB_FILES = {
     "ijbb": ("IJB-B", ("ijbb_face_tid_mid.txt", LAYOUTS[0].probes)),
     "ijbc": ("IJB-C", ("ijbc_face_tid_mid.txt", *(layout.probes for layout in LAYOUTS[1:]))),
 }
 
 
-@dataclass(frozen=True)
-class EvaluationSet:
-    """One set that was expected or found.
+class _PairFile(NamedTuple):
+    """A .bin file (``images`` is None), or a pair list with the folder of its images."""
 
-    Attributes:
-        title: how a table calls it.
-        name: how results are called.
-        protocol: ``verify``, ``megaface`` or ``ijb``.
-        inputs: where it lies, by what the protocol's verb calls each part; empty where it was not found.
-        others: what lies there of the same set in other places or forms, and is not used.
-        missing: what was looked for and is not there.
-    """
-
-    title: str
     name: str
-    protocol: str
-    inputs: Mapping[str, Path] = field(default_factory=dict)
-    others: Sequence[Path] = ()
-    missing: str = ""
-
-    def stamp(self) -> str:
-        """Hexadecimal SHA-256 over path, size and time of the last change of every file of the set; none is read.
-
-        Raises:
-            DataError: a folder cannot be listed.
-        """
-        digest = hashlib.sha256()
-        for part, path in sorted(self.inputs.items()):
-            for file in _below(path) if path.is_dir() else [str(path)]:
-                found = os.stat(file) if os.path.exists(file) else os.lstat(file)  # a link may lead nowhere
-                line = f"{part} {file.removeprefix(str(path))} {found.st_size} {found.st_mtime_ns}\n"
-                digest.update(line.encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
+    path: Path
+    images: Path | None
 
 
-def find_sets(folder: Path) -> tuple[list[EvaluationSet], list[str]]:
-    """Look for evaluation sets in a folder and in its subfolders, not deeper.
+def find_evaluation_sets(folder: Path) -> tuple[list[EvaluationSet], list[str]]:
+    """Find evaluation sets in a folder and in its direct subfolders.
 
     - LFW, CFP-FF, CFP-FP, AgeDB-30, CALFW, CPLFW: InsightFace's ``lfw.bin``, ``cfp_fp.bin``, ...; or a folder of images
-      that holds its pair list: ``lfw/pairs.txt``, ``cfp/pairs_fp.csv``, ... Capitals and ``-``, ``_`` do not count.
-    - MegaFace: ``facescrub_images``, ``megaface_images`` and ``templatelists``, in one place or in several; or the face
-      sets ``probes`` and ``distractors`` in one place. The noise lists are taken where they are, or from ``noise``.
+      that contains its pair list: ``lfw/pairs.txt``, ``cfp/pairs_fp.csv``, ... Case and ``-``, ``_`` are ignored.
+    - MegaFace: ``facescrub_images``, ``megaface_images`` and ``templatelists``, in one folder or in several; or the
+      face sets ``probes`` and ``distractors`` in one folder. The noise lists are taken from these folders or from
+      ``noise``.
     - IJB-B, IJB-C: a folder that `facekd.data.ijb.opening.open_ijb` reads.
-    - Every other ``.bin`` directly in the folder that is a pickle, and every other ``pairs*.csv`` and ``pairs*.txt``
-      beside its images, under a name of its own.
+    - Every other ``.bin`` file directly in the folder that is a pickle, and every other ``pairs*.csv`` or
+      ``pairs*.txt`` next to its images, under its own name.
 
-    Of one set in several forms one is used: a ``.bin`` before lists, the folder before its subfolders, CSV before text.
+    If a set exists in several forms, one is used: ``.bin`` before lists, the folder before its subfolders, CSV before
+    text.
 
     Returns:
-        The expected sets in this order, found or not, then the others; and sentences on what was passed over.
+        The well-known sets in this order, found or missing, then the others; and notes on files that were ignored.
 
     Raises:
-        DataError: no such folder, or one that cannot be listed.
+        DataError: the folder does not exist or cannot be listed.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the one that holds the evaluation sets")
-    inside = [item for item in _listed(folder) if item.is_dir() and not item.name.startswith(".")]
-    places = [folder, *(item for item in inside if os.access(item, os.R_OK | os.X_OK))]
-    closed = [item.name for item in inside if item not in places]
-    pairs, strange = _pair_sets(places)
-    notes = [f"passed over, because they {why}: {some(names)}" for why, names in (
-        ("cannot be listed", closed), ("are no verification sets of InsightFace", strange)) if names]
-    own = [one for key, one in pairs.items() if key not in PAIRS]
-    expected = [pairs[key] if key in pairs else _absent_pairs(*names) for key, names in PAIRS.items()]
-    return [*expected, _megaface(places), *(_ijb(places, name) for name in IJB), *own], notes
+    subfolders = [item for item in list_folder(folder) if item.is_dir() and not item.name.startswith(".")]
+    readable = [item for item in subfolders if os.access(item, os.R_OK | os.X_OK)]
+    unreadable = [item.name for item in subfolders if item not in readable]
+    folders = [folder, *readable]
+    pair_sets, other_bins = _find_pair_sets(folders)
+    well_known = [pair_sets.get(key) or _missing_pairs(names) for key, names in PAIR_SETS.items()]
+    custom = [pair_set for key, pair_set in pair_sets.items() if key not in PAIR_SETS]
+    ijb = [_find_ijb(folders, name) for name in IJB_FILES]
+    reasons = (("cannot be listed", unreadable), ("are not verification sets of InsightFace", other_bins))
+    notes = [f"ignored, because they {reason}: {abbreviate(names)}" for reason, names in reasons if names]
+    return [*well_known, _find_megaface(folders), *ijb, *custom], notes
 
 
-def _pair_sets(places: Sequence[Path]) -> tuple[dict[str, EvaluationSet], list[str]]:
-    """Every set of pairs by its key, and the .bin files that are none."""
-    found: dict[str, list[tuple[str, Path, Path | None]]] = {}
-    strange = []
-    for place in places:
-        own = Path(os.path.abspath(place)).name
-        for file in sorted(filter(Path.is_file, _listed(place)), key=lambda file: (file.suffix.lower(), file.name)):
-            match = PAIR_LIST.fullmatch(file.name)
-            if match:
-                name = "-".join(filter(None, (own, match[1].strip(" _-."))))
-                found.setdefault(_key(name), []).append((name, file, place))
-            elif file.suffix.lower() == ".bin" and (place == places[0] or _key(file.stem) in PAIRS):
-                if _key(file.stem) in PAIRS or _is_pickle(file):
-                    found.setdefault(_key(file.stem), []).append((file.stem, file, None))
-                else:
-                    strange.append(file.name)
-    sets = {}
-    for key, forms in found.items():
-        name, file, images = min(forms, key=lambda form: form[2] is not None)
-        title, name, _ = PAIRS.get(key, (name, name, ""))
-        inputs = {"pairs": file, **({"images": images} if images else {})}
-        sets[key] = EvaluationSet(title, name, "verify", inputs, [other for _, other, _ in forms if other != file])
-    return sets, strange
+def _find_pair_sets(folders: Sequence[Path]) -> tuple[dict[str, EvaluationSet], list[str]]:
+    """Return every pair set by its normalized name, and the .bin files that are not pair sets."""
+    candidates: dict[str, list[_PairFile]] = {}
+    other_bins = []
+    for folder in folders:
+        folder_name = Path(os.path.abspath(folder)).name
+        files = filter(Path.is_file, list_folder(folder))
+        for file in sorted(files, key=lambda file: (file.suffix.lower(), file.name)):
+            if match := PAIR_LIST.fullmatch(file.name):
+                variant = match[1].strip(" _-.")
+                name = f"{folder_name}-{variant}" if variant else folder_name
+                candidates.setdefault(_normalized_name(name), []).append(_PairFile(name, file, folder))
+            elif file.suffix.lower() == ".bin":
+                key = _normalized_name(file.stem)
+                if key in PAIR_SETS or (folder == folders[0] and _is_pickle(file)):
+                    candidates.setdefault(key, []).append(_PairFile(file.stem, file, None))
+                elif folder == folders[0]:
+                    other_bins.append(file.name)
+    return {key: _pair_set(key, files) for key, files in candidates.items()}, other_bins
 
 
-def _absent_pairs(title: str, name: str, listed: str) -> EvaluationSet:
-    place = name if listed == "pairs" else name.partition("_")[0]
-    looked = f"neither {name}.bin nor a folder {place} of images with {listed}.csv or {listed}.txt in it"
-    return EvaluationSet(title, name, "verify", missing=looked)
+def _pair_set(key: str, files: Sequence[_PairFile]) -> EvaluationSet:
+    """Choose the first .bin file, or else the first list; the other files are alternatives."""
+    chosen = min(files, key=lambda file: file.images is not None)
+    title, name, _ = PAIR_SETS.get(key, _PairSetNames(chosen.name, chosen.name, ""))
+    inputs = {"pairs": chosen.path}
+    if chosen.images:
+        inputs["images"] = chosen.images
+    return EvaluationSet(title, name, "verify", inputs, [file.path for file in files if file.path != chosen.path])
 
 
-def _megaface(places: Sequence[Path]) -> EvaluationSet:
-    kit = _parts(places, KIT)
-    faces = [_parts([place], FACE_SETS) for place in places]
-    whole = [kit] * (kit.keys() == KIT.keys()) + [parts for parts in faces if parts.keys() == FACE_SETS.keys()]
-    there = dict.fromkeys(path for parts in (kit, *faces) for path in parts.values())
-    if not whole:
-        looked = f"neither {', '.join(KIT.values())} nor the face sets {' and '.join(FACE_SETS.values())} in one place"
-        only = f"; there is {some([str(path) for path in there])}" if there else ""
-        return EvaluationSet("MegaFace", "megaface", "megaface", missing=looked + only)
-    noise = [place for place in (*places, *(place / "noise" for place in places))
-             if (place / noise_lists.PROBES).is_file() and (place / noise_lists.DISTRACTORS).is_file()]
-    inputs = {**whole[0], **({"noise": noise[0]} if noise else {})}
-    others = [path for path in there if path not in inputs.values()]
-    return EvaluationSet("MegaFace", "megaface", "megaface", inputs, others)
+def _missing_pairs(names: _PairSetNames) -> EvaluationSet:
+    folder = names.name if names.list_stem == "pairs" else names.name.partition("_")[0]
+    lists = f"{names.list_stem}.csv or {names.list_stem}.txt"
+    missing = f"neither {names.name}.bin nor a folder {folder} of images with {lists} in it"
+    return EvaluationSet(names.title, names.name, "verify", missing=missing)
 
 
-def _parts(places: Sequence[Path], names: Mapping[str, str]) -> dict[str, Path]:
-    """The parts of a set that are there, each in the first place that has it."""
-    there = {part: next((place / name for place in places if (place / name).is_dir()), None)
-             for part, name in names.items()}
-    return {part: path for part, path in there.items() if path}
+def _find_megaface(folders: Sequence[Path]) -> EvaluationSet:
+    kit = _find_subfolders(folders, MEGAFACE_KIT)
+    face_sets = [_find_subfolders([folder], MEGAFACE_FACE_SETS) for folder in folders]
+    complete = [kit] if kit.keys() == MEGAFACE_KIT.keys() else []
+    complete += [paths for paths in face_sets if paths.keys() == MEGAFACE_FACE_SETS.keys()]
+    existing = list(dict.fromkeys(path for paths in (kit, *face_sets) for path in paths.values()))
+    if not complete:
+        missing = (
+            f"neither {', '.join(MEGAFACE_KIT.values())} nor the face sets "
+            f"{' and '.join(MEGAFACE_FACE_SETS.values())} in one folder"
+        )
+        if existing:
+            missing += f"; there is {abbreviate([str(path) for path in existing])}"
+        return EvaluationSet("MegaFace", "megaface", "megaface", missing=missing)
+    inputs = dict(complete[0])
+    for folder in (*folders, *(folder / "noise" for folder in folders)):
+        if (folder / noise_lists.PROBES).is_file() and (folder / noise_lists.DISTRACTORS).is_file():
+            inputs["noise_lists"] = folder
+            break
+    alternatives = [path for path in existing if path not in inputs.values()]
+    return EvaluationSet("MegaFace", "megaface", "megaface", inputs, alternatives)
 
 
-def _ijb(places: Sequence[Path], name: str) -> EvaluationSet:
-    title, files = IJB[name]
-    found: dict[Path, Path] = {}
-    for place in places:
-        for inner in (place / name for name in PLACES):
-            if any((inner / file).is_file() for file in files):
-                found.setdefault(inner.resolve(), place)
-    if not found:
+def _find_subfolders(folders: Sequence[Path], names: Mapping[str, str]) -> dict[str, Path]:
+    """Return the path of each named subfolder that exists, from the first folder that contains it."""
+    paths = {}
+    for argument, name in names.items():
+        matches = [folder / name for folder in folders if (folder / name).is_dir()]
+        if matches:
+            paths[argument] = matches[0]
+    return paths
+
+
+def _find_ijb(folders: Sequence[Path], name: str) -> EvaluationSet:
+    title, files = IJB_FILES[name]
+    matches: dict[Path, Path] = {}  # keyed by the resolved folder, because a link may give it a second path
+    for folder in folders:
+        for subfolder in (folder / subfolder_name for subfolder_name in SUBFOLDERS):
+            if any((subfolder / file).is_file() for file in files):
+                matches.setdefault(subfolder.resolve(), folder)
+    if not matches:
         return EvaluationSet(title, name, "ijb", missing=f"no folder that holds {' or '.join(files)}")
-    first, *others = found.values()
+    first, *others = matches.values()
     return EvaluationSet(title, name, "ijb", {"meta": first}, others)
 
 
-def _key(name: str) -> str:
-    """The key in `PAIRS` that a name means, however it is written; other names as they are."""
-    bare = re.sub(r"[\W_]", "", name.lower())
-    return "agedb30" if bare == "agedb" else bare if bare in PAIRS else name
+def _normalized_name(name: str) -> str:
+    """Return the key in `PAIR_SETS` of a well-known set, however its name is written; other names as they are."""
+    key = re.sub(r"[\W_]", "", name.lower())
+    if key == "agedb":
+        return "agedb30"
+    return key if key in PAIR_SETS else name
 
 
 def _is_pickle(file: Path) -> bool:
-    """Whether a file begins like the pickles of protocol 2 and later."""
+    """Return whether a file begins like a pickle of protocol 2 or later."""
     try:
         with file.open("rb") as handle:
             return handle.read(1) == b"\x80"
-    except OSError:  # what is wrong is said when it is read as one
+    except OSError:  # reading the set reports the problem
         return True
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as problem:
-        _refuse(problem)
-
-
-def _below(folder: Path) -> Iterator[str]:
-    """Every file below a folder, and the linked folders, which are not entered."""
-    for place, folders, names in os.walk(folder, onerror=_refuse):
-        folders.sort()
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        yield from (os.path.join(place, name) for name in sorted([*names, *links]))
-
-
-def _refuse(problem: OSError) -> NoReturn:
-    raise DataError(f"{problem.filename} cannot be listed ({problem.strerror}); allow it or move it elsewhere")

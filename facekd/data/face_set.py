@@ -1,4 +1,4 @@
-"""The face set: an image set of aligned crops of people, whatever the container they come in."""
+"""An image set of aligned face crops, independent of the container that stores them."""
 
 from __future__ import annotations
 
@@ -6,87 +6,95 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facekd.data.image_set import ImageSet, Pixels, Place, Subset, attempt
+from facekd.data.image_set import ImageLocation, ImageSet, Pixels, Subset, read_or_error
 from facekd.data.transforms import decode
 from facekd.errors import DataError
 
-MOST = 1 << 24
-"""People a set may have: a damaged label shall not fill the memory with names."""
+MAX_IDENTITIES = 1 << 24
+"""Largest number of identities in a set; it keeps a damaged label from filling the memory with names."""
 _BLOCK = 128
 
 
 class FaceSet(ImageSet):
-    """Encoded images, one class a person; the crops are square, which is checked when they are used.
+    """Encoded images with one class per identity. Crops are square, which is checked when they are used.
 
-    The folder format serves photographs and other labelled images as well, before they are aligned or for class sets.
+    The folder format also serves photographs that are not aligned yet, and other labeled images in class sets.
     """
 
     @property
-    def identities(self) -> int:
-        """Number of people, those without an image included."""
-        return self.classes
+    def num_identities(self) -> int:
+        """Number of identities, including identities without an image."""
+        return self.num_classes
 
     @abstractmethod
     def read(self, index: int) -> bytes:
-        """The encoded bytes (JPEG, PNG) of image ``index``, as they lie in the container.
+        """Return the encoded bytes (JPEG, PNG) of image ``index`` as the container stores them.
 
         Raises:
             DataError: the image cannot be read; the message names it.
         """
 
-    def content(self, index: int) -> bytes:
-        """The encoded bytes."""
+    def stored_bytes(self, index: int) -> bytes:
+        """Return the encoded bytes of image ``index``."""
         return self.read(index)
 
     def pixels(self, index: int) -> Pixels:
-        """Image ``index``, decoded.
+        """Decode image ``index``.
 
         Raises:
-            DataError: the bytes are no image; the message names it.
+            DataError: the bytes are not an image; the message names it.
         """
-        return decode(self.read(index), Place(self, index))
+        return decode(self.read(index), ImageLocation(self, index))
 
-    def several(self, index: Sequence[int]) -> Iterator[Pixels | DataError]:
-        """See `ImageSet.several`; many are read, then decoded: each goes faster where it is not interrupted."""
-        for first in range(0, len(index), _BLOCK):
-            block = index[first : first + _BLOCK]
-            for one, data in zip(block, [attempt(self.read, one) for one in block], strict=True):
+    def iter_pixels(self, indices: Sequence[int]) -> Iterator[Pixels | DataError]:
+        """See `ImageSet.iter_pixels`.
+
+        Each block is read completely before it is decoded: alternating the two for each image is slower.
+        """
+        for start in range(0, len(indices), _BLOCK):
+            block = indices[start : start + _BLOCK]
+            encoded = [read_or_error(self.read, index) for index in block]
+            for index, data in zip(block, encoded, strict=True):
                 if isinstance(data, DataError):
                     yield data
                     continue
                 try:
-                    yield decode(data, Place(self, one))
-                except DataError as problem:
-                    yield problem
+                    yield decode(data, ImageLocation(self, index))
+                except DataError as error:
+                    yield error
 
 
 class FaceSubset(Subset, FaceSet):
-    """Some images of a face set, with all of its people.
+    """Some images of a face set, with all of its identities.
 
     Args:
-        whole: the set.
-        index: int64 [images], which of its images, in the order they shall have here.
+        images: the full set.
+        indices: int64 [n], the indices of the images in the full set, in the order of the subset.
     """
 
-    whole: FaceSet
+    images: FaceSet
+
+    def __init__(self, images: FaceSet, indices: NDArray[np.int64]) -> None:
+        super().__init__(images, indices)
 
     def read(self, index: int) -> bytes:
         """See `FaceSet.read`."""
-        return self.content(index)
+        return self.stored_bytes(index)
 
 
-def number_people(faces: FaceSet) -> list[str]:
-    """Names for people that are known by number only: the labels 0 to the highest, as text.
+def number_identities(faces: FaceSet) -> list[str]:
+    """Return names for identities that have only a number: the labels from 0 to the highest label, as text.
 
     Raises:
-        DataError: a label is below 0 or above 2^24, which no set reaches.
+        DataError: a label is negative or not below `MAX_IDENTITIES`.
     """
-    wrong = np.flatnonzero((faces.labels < 0) | (faces.labels >= MOST))
-    if len(wrong):
-        first = int(wrong[0])
+    invalid = np.flatnonzero((faces.labels < 0) | (faces.labels >= MAX_IDENTITIES))
+    if len(invalid):
+        first = int(invalid[0])
         raise DataError(
-            f"{faces.where(first)} has the label {faces.labels[first]}, which numbers no person (0, 1, 2, ...); "
-            f"{len(wrong)} of {len(faces)} images are like this: write the set anew"
+            f"{faces.location(first)} has the label {faces.labels[first]}, which is not an identity number "
+            f"(0, 1, 2, ...); {len(invalid)} of {len(faces)} images have such a label: write the set again"
         )
     return [str(label) for label in range(int(faces.labels.max()) + 1)]

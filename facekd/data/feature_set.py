@@ -1,4 +1,4 @@
-"""The feature set: embeddings of many images in a fixed order, whatever file or tree they lie in."""
+"""Embeddings of many images in a fixed order, independent of the file or folder that stores them."""
 
 from __future__ import annotations
 
@@ -13,162 +13,192 @@ from numpy.typing import NDArray
 from facekd.errors import DataError
 
 Features = NDArray[np.float32]
-ROWS = 8192
-"""Rows looked at in one go, so that a memory-mapped file of any length can be checked."""
+BLOCK_ROWS = 8192
+"""Rows that are processed at once, so that a memory-mapped file of any length can be checked."""
+MIN_ROW_NORM = 1e-12
+"""A row whose length is not above this has no direction and is refused."""
+UNIT_TOLERANCE = 1e-5
+"""A row whose length differs from 1 by at most this is returned unchanged, bit for bit."""
+_MAX_NAMED = 5
+
+
+def rows_without_direction(norms: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Return the indices of the rows whose norm is not finite, or not above `MIN_ROW_NORM`."""
+    return np.flatnonzero(~(np.isfinite(norms) & (norms > MIN_ROW_NORM)))
 
 
 class FeatureSet(ABC):
-    """Features of one model, read a stretch at a time, so that a gallery of any size fits; safe to read from threads.
+    """Embeddings of one model, read in ranges of rows so that a gallery of any size fits. Reading is thread-safe.
 
     Attributes:
-        path: the file or folder they lie in.
-        dimension: length of a feature.
-        labels: int64 [rows], the identity of each row; None where the files do not say.
-        names: the image each row was computed from, as a relative path with '/'; None where the files do not say.
+        path: the file or folder that stores the rows.
+        dimension: the length of an embedding.
+        labels: int64 [rows], the identity of each row; None where the files do not contain it.
+        image_names: the image of each row, as a relative path with '/'; None where the files do not contain it.
     """
 
     path: Path
     dimension: int
     labels: NDArray[np.int64] | None = None
-    names: Sequence[str] | None = None
+    image_names: Sequence[str] | None = None
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
 
     @abstractmethod
-    def block(self, start: int, stop: int) -> Features:
-        """Rows ``start`` to ``stop`` as they are stored: float32 [stop - start, dimension].
+    def read_rows(self, start: int, stop: int) -> Features:
+        """Return rows ``start`` to ``stop`` as they are stored: float32 [stop - start, dimension].
 
         Raises:
             DataError: a row cannot be read; the message names its file.
         """
 
-    def where(self, row: int) -> str:
-        """Where a person finds a row, for errors."""
-        return f"{self.path}, row {row}" + (f" ({self.names[row]})" if self.names else "")
+    def location(self, row: int) -> str:
+        """Describe for a person where a row is stored."""
+        return f"{self.path}, row {row}" + (f" ({self.image_names[row]})" if self.image_names else "")
 
-    def unit(self, start: int, stop: int) -> Features:
-        """Rows of unit length, which makes the dot product the cosine similarity.
+    def l2_normalized_rows(self, start: int, stop: int) -> Features:
+        """Return rows ``start`` to ``stop`` at unit length, so that the dot product is the cosine similarity.
 
         Returns:
-            float32 [stop - start, dimension]: a row whose length is 1 (to 1e-5) as it is, another one normalised.
+            float32 [stop - start, dimension]. A row whose length is already 1 (see `UNIT_TOLERANCE`) is not changed.
 
         Raises:
-            DataError: a row is zero, or holds NaN or an infinity.
+            DataError: a row is zero, or contains NaN or an infinity.
         """
-        rows = self.block(start, stop)
-        if np.all(np.abs(np.einsum("ij,ij->i", rows, rows) - 1) <= 1e-5):  # within 5e-6; float64 costs four times that
+        rows = self.read_rows(start, stop)
+        # Fast path: float32 sums of squares are within 5e-6 of the exact ones; float64 takes four times as long.
+        if np.all(np.abs(np.einsum("ij,ij->i", rows, rows) - 1) <= UNIT_TOLERANCE):
             return rows
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 1e-12)))
-        if len(bad):
-            shown = "; ".join(self.where(start + row) for row in bad[:5].tolist()) + ("; ..." if len(bad) > 5 else "")
+        invalid = rows_without_direction(norms)
+        if len(invalid):
+            named = [self.location(start + row) for row in invalid[:_MAX_NAMED].tolist()]
+            more = "; ..." if len(invalid) > _MAX_NAMED else ""
             raise DataError(
-                f"{self.path}: {len(bad)} of the rows {start} to {stop - 1} are zero or not finite: {shown}; "
-                "embed these images again or remove them"
+                f"{self.path}: {len(invalid)} of the rows {start} to {stop - 1} are zero or not finite: "
+                f"{'; '.join(named)}{more}; embed these images again or remove them"
             )
-        return np.asarray(rows / np.where(np.abs(norms - 1) <= 1e-5, 1.0, norms)[:, None], np.float32)
+        divisors = np.where(np.abs(norms - 1) <= UNIT_TOLERANCE, 1.0, norms)
+        return np.asarray(rows / divisors[:, None], np.float32)
 
-    def all(self) -> Features:
-        """All rows at unit length, in memory.
+    def all_l2_normalized_rows(self) -> Features:
+        """Return all rows at unit length, in memory.
 
         Raises:
-            DataError: as ``unit``.
+            DataError: as for `l2_normalized_rows`.
         """
-        whole = np.empty((len(self), self.dimension), np.float32)
-        for start in range(0, len(self), ROWS):
-            whole[start : start + ROWS] = self.unit(start, min(start + ROWS, len(self)))
-        return whole
+        all_rows = np.empty((len(self), self.dimension), np.float32)
+        for start in range(0, len(self), BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, len(self))
+            all_rows[start:stop] = self.l2_normalized_rows(start, stop)
+        return all_rows
 
 
 class ArrayFeatures(FeatureSet):
-    """Features in an array, in memory or memory-mapped.
+    """Embeddings in an array, in memory or memory-mapped.
 
     Args:
-        array: float [rows, dimension], any float type, or int8, whose scale is no matter: rows are directions.
-        path: what they are called in errors.
-        labels: as `FeatureSet`.
-        names: as `FeatureSet`.
+        array: float [rows, dimension] of any float type, or int8. The scale of a row has no meaning.
+        path: the name of the rows in error messages.
+        labels: the identities of the rows; see `FeatureSet`.
+        image_names: the images of the rows; see `FeatureSet`.
 
     Raises:
-        DataError: no array of that kind, or labels or names of another length.
+        DataError: the array has another type or shape, or labels or names have another length.
     """
 
-    def __init__(self, array: NDArray[np.floating[Any] | np.int8], path: Path | str = "features",
-                 labels: NDArray[np.int64] | None = None, names: Sequence[str] | None = None) -> None:
-        self.path, self._array, self.labels, self.names = Path(path), array, labels, names
+    def __init__(
+        self,
+        array: NDArray[np.floating[Any] | np.int8],
+        path: Path | str = "features",
+        labels: NDArray[np.int64] | None = None,
+        image_names: Sequence[str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.labels = labels
+        self.image_names = image_names
+        self._array = array
         if array.ndim != 2 or not (array.dtype.kind == "f" or array.dtype == np.int8) or not array.size:
             raise DataError(f"{path} holds {array.dtype} {array.shape}; features are floats or int8 [rows, dimension]")
         self.dimension = array.shape[1]
-        for what, given in (("labels", labels), ("names", names)):
-            if given is not None and len(given) != len(array):
-                raise DataError(f"{path} has {len(array)} rows and {len(given)} {what}; write them again together")
+        for kind, values in (("labels", labels), ("names", image_names)):
+            if values is not None and len(values) != len(array):
+                raise DataError(f"{path} has {len(array)} rows and {len(values)} {kind}; write them again together")
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self._array)
 
-    def block(self, start: int, stop: int) -> Features:
-        """See `FeatureSet.block`."""
+    def read_rows(self, start: int, stop: int) -> Features:
+        """See `FeatureSet.read_rows`."""
         return np.asarray(self._array[start:stop], np.float32)
 
 
-class SelectedFeatures(FeatureSet):
+class FeatureSubset(FeatureSet):
     """Some rows of a feature set.
 
     Args:
-        whole: the set.
-        index: int64 [rows], which of its rows, in the order they shall have here.
+        features: the full set.
+        rows: int64 [n], the rows of the full set, in the order of the subset.
     """
 
-    def __init__(self, whole: FeatureSet, index: NDArray[np.int64]) -> None:
-        self.whole, self.index, self.path, self.dimension = whole, index, whole.path, whole.dimension
-        self.labels = None if whole.labels is None else whole.labels[index]
-        self.names = None if whole.names is None else [whole.names[row] for row in index.tolist()]
+    def __init__(self, features: FeatureSet, rows: NDArray[np.int64]) -> None:
+        self.features = features
+        self.rows = rows
+        self.path = features.path
+        self.dimension = features.dimension
+        self.labels = None if features.labels is None else features.labels[rows]
+        names = features.image_names
+        self.image_names = None if names is None else [names[row] for row in rows.tolist()]
 
     def __len__(self) -> int:
-        """Number of rows."""
-        return len(self.index)
+        """Return the number of rows."""
+        return len(self.rows)
 
-    def block(self, start: int, stop: int) -> Features:
-        """See `FeatureSet.block`; neighbours in the whole set are read together."""
-        index = self.index[start:stop]
-        if not len(index):
+    def read_rows(self, start: int, stop: int) -> Features:
+        """See `FeatureSet.read_rows`. Rows that are close together in the full set are read with one call."""
+        rows = self.rows[start:stop]
+        if not len(rows):
             return np.empty((0, self.dimension), np.float32)
-        low, high = int(index.min()), int(index.max()) + 1
-        if high - low <= 2 * len(index):
-            return self.whole.block(low, high)[index - low]
-        return np.concatenate([self.whole.block(row, row + 1) for row in index.tolist()])
+        low = int(rows.min())
+        high = int(rows.max()) + 1
+        if high - low <= 2 * len(rows):
+            return self.features.read_rows(low, high)[rows - low]
+        return np.concatenate([self.features.read_rows(row, row + 1) for row in rows.tolist()])
 
-    def where(self, row: int) -> str:
-        """See `FeatureSet.where`."""
-        return self.whole.where(int(self.index[row]))
+    def location(self, row: int) -> str:
+        """See `FeatureSet.location`."""
+        return self.features.location(int(self.rows[row]))
 
 
 class Int8Features(FeatureSet):
-    """A feature set rounded to int8, row by row: round(127 x / max|x|).
+    """A feature set quantized to int8, row by row: round(127 x / max|x|).
 
-    The scale of a row is no matter for the cosine similarity, so none is kept: a row stands for its direction, and the
-    cosine of two rows is the integer dot product over their lengths.
+    The scale of each row is discarded because cosine similarity does not depend on it. The cosine of two rows is their
+    integer dot product divided by the product of their lengths.
 
     Args:
-        whole: the features.
+        features: the feature set to quantize.
     """
 
-    def __init__(self, whole: FeatureSet) -> None:
-        self._whole, self.path, self.dimension = whole, whole.path, whole.dimension
-        self.labels, self.names = whole.labels, whole.names
+    def __init__(self, features: FeatureSet) -> None:
+        self._features = features
+        self.path = features.path
+        self.dimension = features.dimension
+        self.labels = features.labels
+        self.image_names = features.image_names
 
     def __len__(self) -> int:
-        """Number of rows."""
-        return len(self._whole)
+        """Return the number of rows."""
+        return len(self._features)
 
-    def block(self, start: int, stop: int) -> Features:
-        """The whole numbers, as float32 [stop - start, dimension]."""
-        rows = self._whole.unit(start, stop)
+    def read_rows(self, start: int, stop: int) -> Features:
+        """Return the quantized values as float32 [stop - start, dimension]."""
+        rows = self._features.l2_normalized_rows(start, stop)
         return np.asarray(np.rint(rows * (127 / np.abs(rows).max(axis=1, keepdims=True))), np.float32)
 
-    def where(self, row: int) -> str:
-        """See `FeatureSet.where`."""
-        return self._whole.where(row)
+    def location(self, row: int) -> str:
+        """See `FeatureSet.location`."""
+        return self._features.location(row)

@@ -1,4 +1,4 @@
-"""The image set: labelled images in a fixed order, whatever they show and whatever container they come in."""
+"""Labeled images in a fixed order, independent of what they show and of the container that stores them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Fingerprint:
-    """What an image set holds, whatever its container: a folder and the RecordIO packed from it share one.
+class DatasetFingerprint:
+    """Identifies the content of an image set; a folder and the RecordIO file packed from it have the same fingerprint.
 
     Attributes:
-        content: hexadecimal SHA-256 over label and content of every image, in order.
-        classes: number of labels.
+        content: hexadecimal SHA-256 over the label and the stored bytes of every image, in order.
+        classes: number of classes.
         images: number of images.
     """
 
@@ -35,124 +35,140 @@ class Fingerprint:
 
 
 class ImageSet(ABC):
-    """Labelled images in a fixed order, read one at a time; safe to read from many threads.
+    """Labeled images in a fixed order, read one at a time. Reading is safe from many threads.
 
     Attributes:
-        path: the folder or file the set was opened from.
-        labels: int64 [images], the class of each image, 0 to classes-1; in a face set a class is a person.
-        names: one name a class; where the container holds none, the label as text.
+        path: the folder or file from which the set was opened.
+        labels: int64 [images], the class of each image, 0 to num_classes - 1. In a face set a class is an identity.
+        class_names: one name per class; the label as text where the container stores no names.
     """
 
     path: Path
     labels: NDArray[np.int64]
-    names: list[str]
+    class_names: list[str]
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.labels)
 
     @property
-    def classes(self) -> int:
-        """Number of classes, those without an image included."""
-        return len(self.names)
+    def num_classes(self) -> int:
+        """Number of classes, including classes without an image."""
+        return len(self.class_names)
 
     @abstractmethod
     def pixels(self, index: int) -> Pixels:
-        """Image ``index``: uint8 [height, width, 3], RGB.
+        """Return image ``index`` as uint8 [height, width, 3], RGB.
 
         Raises:
             DataError: the image cannot be read; the message names it.
         """
 
     @abstractmethod
-    def content(self, index: int) -> bytes:
-        """The bytes of image ``index`` as they lie in the container, encoded or not: what the fingerprint hashes."""
+    def stored_bytes(self, index: int) -> bytes:
+        """Return the bytes of image ``index`` as the container stores them, encoded or not: the fingerprint's input."""
 
     @abstractmethod
-    def where(self, index: int) -> str:
-        """Where a person finds image ``index``: a file, or a container and the record in it."""
+    def location(self, index: int) -> str:
+        """Describe for a person where image ``index`` is stored: a file, or a container and the record in it."""
 
-    def name(self, index: int) -> str:
-        """What image ``index`` is called wherever its container lies: a relative path with '/'; by default `where`."""
-        return self.where(index)
+    def image_name(self, index: int) -> str:
+        """Return a name of image ``index`` that is independent of the container's path: a relative path with '/'.
 
-    def several(self, index: Sequence[int]) -> Iterator[Pixels | DataError]:
-        """What `pixels` gives for each of these images, or raises for it."""
-        return (attempt(self.pixels, one) for one in index)
+        The default is `location`.
+        """
+        return self.location(index)
 
-    def fingerprint(self) -> Fingerprint:
-        """Read every image once and hash the set's content (about 1 GB/s)."""
+    def iter_pixels(self, indices: Sequence[int]) -> Iterator[Pixels | DataError]:
+        """Yield for each image the result of `pixels`, or the DataError that it raises."""
+        return (read_or_error(self.pixels, index) for index in indices)
+
+    def fingerprint(self) -> DatasetFingerprint:
+        """Read every image once and hash the content of the set (about 1 GB/s)."""
         digest = hashlib.sha256()
         for index, label in enumerate(self.labels.tolist()):
-            data = self.content(index)
+            data = self.stored_bytes(index)
             digest.update(b"%d %d\n" % (label, len(data)))
             digest.update(data)
-        return Fingerprint(digest.hexdigest(), self.classes, len(self))
+        return DatasetFingerprint(digest.hexdigest(), self.num_classes, len(self))
 
 
-def attempt(read: Callable[[int], T], index: int) -> T | DataError:
-    """What ``read`` gives for an image, or the DataError it raises."""
+def read_or_error(read: Callable[[int], T], index: int) -> T | DataError:
+    """Return ``read(index)``, or the DataError that it raises."""
     try:
         return read(index)
-    except DataError as problem:
-        return problem
+    except DataError as error:
+        return error
 
 
-class Place:
-    """Where an image lies, spelled only when somebody asks: `ImageSet.where` as an object with a text."""
+class ImageLocation:
+    """`ImageSet.location` of one image, computed only if it is converted to text.
+
+    Some containers must read from disk to describe a location, so hot loops pass this object instead of the text.
+
+    Args:
+        images: the image set.
+        index: the index of the image in the set.
+    """
 
     __slots__ = ("images", "index")
 
     def __init__(self, images: ImageSet, index: int) -> None:
-        self.images, self.index = images, index
+        self.images = images
+        self.index = index
 
     def __str__(self) -> str:
-        return self.images.where(self.index)
+        return self.images.location(self.index)
 
 
 class Subset(ImageSet):
     """Some images of a set, with all of its classes.
 
     Args:
-        whole: the set.
-        index: int64 [images], which of its images, in the order they shall have here.
+        images: the full set.
+        indices: int64 [n], the indices of the images in the full set, in the order of the subset.
     """
 
-    def __init__(self, whole: ImageSet, index: NDArray[np.int64]) -> None:
-        self.whole, self.index = whole, index
-        self.path, self.names, self.labels = whole.path, whole.names, whole.labels[index]
+    def __init__(self, images: ImageSet, indices: NDArray[np.int64]) -> None:
+        self.images = images
+        self.indices = indices
+        self.path = images.path
+        self.class_names = images.class_names
+        self.labels = images.labels[indices]
 
     def pixels(self, index: int) -> Pixels:
         """See `ImageSet.pixels`."""
-        return self.whole.pixels(int(self.index[index]))
+        return self.images.pixels(int(self.indices[index]))
 
-    def several(self, index: Sequence[int]) -> Iterator[Pixels | DataError]:
-        """See `ImageSet.several`."""
-        return self.whole.several(self.index[index].tolist())
+    def iter_pixels(self, indices: Sequence[int]) -> Iterator[Pixels | DataError]:
+        """See `ImageSet.iter_pixels`."""
+        return self.images.iter_pixels(self.indices[indices].tolist())
 
-    def content(self, index: int) -> bytes:
-        """See `ImageSet.content`."""
-        return self.whole.content(int(self.index[index]))
+    def stored_bytes(self, index: int) -> bytes:
+        """See `ImageSet.stored_bytes`."""
+        return self.images.stored_bytes(int(self.indices[index]))
 
-    def where(self, index: int) -> str:
-        """See `ImageSet.where`."""
-        return self.whole.where(int(self.index[index]))
+    def location(self, index: int) -> str:
+        """See `ImageSet.location`."""
+        return self.images.location(int(self.indices[index]))
 
-    def name(self, index: int) -> str:
-        """See `ImageSet.name`."""
-        return self.whole.name(int(self.index[index]))
+    def image_name(self, index: int) -> str:
+        """See `ImageSet.image_name`."""
+        return self.images.image_name(int(self.indices[index]))
 
 
-def withhold(whole: ImageSet, share: float) -> tuple[Subset, Subset]:
-    """Part a slice from a training set; the same images whatever the run's seed, so that all methods go without them.
+def split_validation(images: ImageSet, fraction: float) -> tuple[Subset, Subset]:
+    """Split a training set into a training part and a held-out part.
+
+    The split does not depend on the seed of the run, so all methods hold out the same images.
 
     Args:
-        whole: the training set.
-        share: of the images that are withheld, in [0, 1).
+        images: the training set.
+        fraction: the fraction of the images to hold out, in [0, 1).
 
     Returns:
-        What is left for training, and the withheld slice; both in the set's order.
+        The training part and the held-out part; both keep the order of the set.
     """
-    order = np.random.default_rng(0).permutation(len(whole))
-    withheld = round(share * len(whole))
-    return Subset(whole, np.sort(order[withheld:])), Subset(whole, np.sort(order[:withheld]))
+    order = np.random.default_rng(0).permutation(len(images))
+    count = round(fraction * len(images))
+    return Subset(images, np.sort(order[count:])), Subset(images, np.sort(order[:count]))

@@ -1,4 +1,4 @@
-"""From a path to the face set or the pair list that lies there, whichever of their forms it is."""
+"""Open the face set or the pair list at a path, whatever its format."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from facekd.data.containers.recordio_faces import RecordFaces, find_record_file
 from facekd.data.containers.webdataset import ShardFaces, find_shards
 from facekd.data.face_set import FaceSet
 from facekd.data.pairs.insightface_bin import read_bin
-from facekd.data.pairs.pair_set import PairSet, content_of
+from facekd.data.pairs.pair_set import PairSet, read_pair_file
 from facekd.data.pairs.text_lists import read_csv, read_lfw
 from facekd.errors import DataError
 
+_SUPPORTED = (
+    "give a folder with one subfolder per person, a RecordIO folder holding a .rec file, an LMDB folder holding "
+    "data.mdb, or WebDataset shards (.tar)"
+)
+
 
 def open_faces(path: Path | str) -> FaceSet:
-    """Open a face set, whichever container it lies in; `docs/data.md` describes them.
+    """Open a face set in any supported container; `docs/data.md` describes them.
 
     Args:
-        path: an InsightFace RecordIO folder or its ``.rec``; an LMDB environment; WebDataset shards (a ``.tar`` or a
-            folder of such); a folder with one subfolder a person.
+        path: an InsightFace RecordIO folder or its ``.rec`` file; an LMDB environment; WebDataset shards (a ``.tar``
+            file or a folder of them); or a folder with one subfolder per person.
 
     Raises:
-        DataError: nothing there, or nothing in it that is a face set.
-        SetupError: the container's package is not installed.
+        DataError: the path does not exist or is not a face set.
+        SetupError: the package that the container needs is not installed.
     """
     path = Path(path)
-    understood = (
-        "give a folder with one subfolder a person, a RecordIO folder holding a .rec file, an LMDB folder holding "
-        "data.mdb, or WebDataset shards (.tar)"
-    )
     if not path.exists():
-        raise DataError(f"{path} does not exist; {understood}")
+        raise DataError(f"{path} does not exist; {_SUPPORTED}")
     if record_file := find_record_file(path):
         return RecordFaces(record_file)
     if environment := find_environment(path):
@@ -40,23 +41,24 @@ def open_faces(path: Path | str) -> FaceSet:
     if shards := find_shards(path):
         return ShardFaces(path, shards)
     if path.is_file():
-        raise DataError(f"{path} is a file but no .rec, .lmdb or .tar; {understood}")
+        raise DataError(f"{path} is a file but no .rec, .lmdb or .tar; {_SUPPORTED}")
     return FolderFaces(path)
 
 
 def open_pairs(pairs: Path, images: Path | None) -> PairSet:
-    """Read a pair list, whichever of the three kinds it is.
+    """Read a pair list in any of the three supported formats.
 
     Args:
-        pairs: a CSV file, LFW's pairs.txt, or an InsightFace .bin.
-        images: the folder that the paths or names of a text file start from; a .bin brings its images along.
+        pairs: a CSV file, a list in the format of LFW's pairs.txt, or an InsightFace ``.bin`` file.
+        images: the folder to which the paths or names in a text file are relative; a ``.bin`` contains its images.
 
     Raises:
-        DataError: it is none of them, is damaged, or names images that do not exist.
+        DataError: the file has another format, is damaged, or names images that do not exist.
     """
-    content = content_of(pairs)
+    content = read_pair_file(pairs)
     if pairs.suffix.lower() == ".bin" or content.startswith(b"\x80"):
         return read_bin(pairs)
     if images is None:
         raise DataError(f"{pairs} names its images by path; say which folder the paths start from (images)")
-    return read_csv(pairs, images) if b"," in content.partition(b"\n")[0] else read_lfw(pairs, images)
+    first_line = content.partition(b"\n")[0]
+    return read_csv(pairs, images) if b"," in first_line else read_lfw(pairs, images)

@@ -1,69 +1,71 @@
-"""What a training is given: the images of a recipe, those withheld, and how they are varied."""
+"""The data of a training run: training images, held-out images and augmentation, as a recipe specifies them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from facekd.config import DataRecipe, ViewsRecipe
-from facekd.data.containers.class_set import first_classes, open_classes
-from facekd.data.image_set import ImageSet, withhold
-from facekd.data.loading.augmentation import Augmentation, Centre, Crop, Flip, ResizedCrop
+from facekd.config import AugmentationRecipe, DataRecipe
+from facekd.data.containers.class_set import first_classes, open_class_set
+from facekd.data.image_set import ImageSet, split_validation
+from facekd.data.loading.augmentation import Augmentation, CenterCrop, Crop, Flip, NoAugmentation, ResizedCrop
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A recipe's data.
+    """The data of a recipe.
 
     Attributes:
-        images: to train on.
-        withheld: of the same set, to measure the student on while it is trained; None where nothing is withheld.
-        augmentation: of ``images``.
-        view: how withheld images are seen.
+        images: the training images.
+        held_out: the images of the same set that are withheld for validation; None if no images are withheld.
+        augmentation: the augmentation of ``images``.
+        eval_transform: the deterministic transform of ``held_out``.
     """
 
     images: ImageSet
-    withheld: ImageSet | None
+    held_out: ImageSet | None
     augmentation: Augmentation
-    view: Augmentation
+    eval_transform: Augmentation
 
 
-def open_training(path: Path | str, recipe: DataRecipe, closed: bool) -> TrainingSet:
+def open_training_set(path: Path | str, recipe: DataRecipe, closed_set: bool) -> TrainingSet:
     """Open a training set.
 
     Args:
-        path: a face set, or, where ``closed``, a class set with its training part.
-        recipe: which part of it.
-        closed: whether it is a set of classes.
+        path: a face set; or, if ``closed_set``, a class set that has a training split.
+        recipe: the part of the set to use, and its augmentation.
+        closed_set: whether the set is a class set (closed-set classification) instead of a face set.
 
     Raises:
-        DataError: the set cannot be used, or is too small for a share to be withheld.
+        DataError: the set cannot be used, or is too small to hold out the requested fraction.
     """
-    images: ImageSet = open_classes(path, "train") if closed else open_faces(path)
+    images: ImageSet = open_class_set(path, "train") if closed_set else open_faces(path)
     if recipe.classes:
         images = first_classes(images, recipe.classes)
-    augmentation, view = _augmentation(recipe.views, closed), Centre() if closed else Augmentation()
-    if not recipe.withhold:
-        return TrainingSet(images, None, augmentation, view)
-    left, withheld = withhold(images, recipe.withhold)
-    if not len(withheld):
+    augmentation = _augmentation(recipe.augmentation, closed_set)
+    eval_transform = CenterCrop() if closed_set else NoAugmentation()
+    if not recipe.val_fraction:
+        return TrainingSet(images, None, augmentation, eval_transform)
+    train, held_out = split_validation(images, recipe.val_fraction)
+    if not len(held_out):
         raise DataError(
-            f"data.withhold={recipe.withhold:g} of the {len(images)} images of {path} is not one image; set it higher, "
-            "or to 0"
+            f"data.val_fraction={recipe.val_fraction:g} of the {len(images)} images of {path} is not one image; "
+            "set it higher, or to 0"
         )
-    return TrainingSet(left, withheld, augmentation, view)
+    return TrainingSet(train, held_out, augmentation, eval_transform)
 
 
-def _augmentation(recipe: ViewsRecipe, closed: bool) -> Augmentation:
+def _augmentation(recipe: AugmentationRecipe, closed_set: bool) -> Augmentation:
     match recipe.kind:
         case "plain":
-            return Augmentation()
+            return NoAugmentation()
         case "resized-crop":
             return ResizedCrop(recipe.seed)
         case "crop":
             return Crop(recipe.seed, recipe.padding)
         case "flip":
             return Flip(recipe.seed)
-    return Crop(recipe.seed, recipe.padding) if closed else Flip(recipe.seed)
+    # "auto": the usual augmentation of CIFAR-like class sets, and of aligned faces, which must not be shifted.
+    return Crop(recipe.seed, recipe.padding) if closed_set else Flip(recipe.seed)

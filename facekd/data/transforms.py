@@ -1,4 +1,4 @@
-"""From encoded bytes to the array a network takes: one place for colour order, resizing, mirroring and scaling."""
+"""Convert encoded bytes to pixel arrays: the one place for color order, resizing and cropping."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from facekd.data import cv2
 from facekd.errors import DataError
 
 Crops = NDArray[np.uint8]
-"""Aligned faces, uint8 [images, size, size, 3], RGB: the only form in which images travel through facekd."""
+"""Aligned faces, uint8 [images, size, size, 3], RGB: the only form in which facekd passes batches of images on."""
 
 
-def decode(data: bytes, where: object) -> NDArray[np.uint8]:
+def decode(data: bytes, location: object) -> NDArray[np.uint8]:
     """Decode an image.
 
     Args:
         data: JPEG, PNG, BMP or WebP bytes.
-        where: its text says how a person finds the image, for the error.
+        location: an object whose text describes where the image is stored, for the error message.
 
     Returns:
         uint8 [height, width, 3], RGB.
 
     Raises:
-        DataError: the bytes are no image.
+        DataError: the bytes are not an image.
     """
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if image is None:
-        raise DataError(f"{where} does not decode as an image; remove it or replace it with a readable one")
+        raise DataError(f"{location} does not decode as an image; remove it or replace it with a readable one")
     return np.asarray(image, np.uint8)
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize to ``size`` x ``size`` pixels: area averaging when shrinking, linear when enlarging."""
+    """Resize to ``size`` x ``size`` pixels; an image of that size is returned unchanged. See `stretch`."""
     if image.shape[:2] == (size, size):
         return image
     return stretch(image, size, size)
 
 
 def stretch(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize to ``height`` x ``width`` pixels: area averaging when the shorter side shrinks, else linear."""
-    shrink = min(height, width) < min(image.shape[:2])
-    interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    """Resize to ``height`` x ``width`` pixels: area averaging if the shorter side shrinks, else linear."""
+    shrinks = min(height, width) < min(image.shape[:2])
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
-def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The view a classifier is measured on: ImageNet's, the centre of an image shrunk to a little more than needed.
+def center_crop(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Apply ImageNet's evaluation transform: resize, then crop the center.
 
-    The shorter side is resized to ``round(size * 256 / 224)``, the aspect kept (area averaging when shrinking, linear
-    when enlarging), and the middle is cut out. An image that is ``size`` x ``size`` already, as CIFAR's at 32, is
-    taken as it is.
+    The shorter side is resized to ``round(size * 256 / 224)`` with the aspect ratio preserved (area averaging if it
+    shrinks, else linear interpolation), and the center is cropped. An image that is already ``size`` x ``size``, such
+    as a CIFAR image at size 32, is returned unchanged.
 
     Args:
         image: uint8 [height, width, 3].
-        size: side of the view in pixels.
+        size: the side of the crop in pixels.
 
     Returns:
         uint8 [size, size, 3].
@@ -64,25 +64,32 @@ def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return image
     shorter = round(size * 256 / 224)
     scale = shorter / min(height, width)
-    high, wide = max(shorter, round(height * scale)), max(shorter, round(width * scale))
-    whole = stretch(image, high, wide)
-    top, left = (high - size) // 2, (wide - size) // 2
-    return np.ascontiguousarray(whole[top : top + size, left : left + size])
+    new_height = max(shorter, round(height * scale))
+    new_width = max(shorter, round(width * scale))
+    resized = stretch(image, new_height, new_width)
+    top = (new_height - size) // 2
+    left = (new_width - size) // 2
+    return np.ascontiguousarray(resized[top : top + size, left : left + size])
 
 
-def crop_of(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
-    """Decode an aligned crop and bring it to ``size``.
+def decode_crop(data: bytes, size: int, location: str) -> NDArray[np.uint8]:
+    """Decode an aligned crop and resize it to ``size`` x ``size`` pixels.
+
+    Args:
+        data: the encoded image.
+        size: the side of the result in pixels.
+        location: a description of where the image is stored, for the error messages.
 
     Returns:
         uint8 [size, size, 3], RGB.
 
     Raises:
-        DataError: the bytes are no image, or one that is not square (then it is no aligned crop).
+        DataError: the bytes are not an image, or the image is not square and thus not an aligned crop.
     """
-    image = decode(data, where)
+    image = decode(data, location)
     if image.shape[0] != image.shape[1]:
         height, width = image.shape[:2]
         raise DataError(
-            f"{where} is {width}x{height}, aligned crops are square; run 'facekd align' on the photographs first"
+            f"{location} is {width}x{height}, aligned crops are square; run 'facekd align' on the photographs first"
         )
     return resize(image, size)

@@ -1,1 +1,1 @@
-"""From a trained student to files a phone can run, each compared with the network it came from."""
+"""Export of a trained student to the file formats of mobile runtimes, with every file validated against its network."""

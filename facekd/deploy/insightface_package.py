@@ -1,4 +1,4 @@
-"""A model package of InsightFace 2: a folder with our recogniser, the user's detector, and a manifest of both."""
+"""A model package of InsightFace 2: a folder with our recognizer, the user's detector, and a manifest of both."""
 
 from __future__ import annotations
 
@@ -16,83 +16,88 @@ from facekd.errors import ExportError, FacekdError
 from facekd.utils import files
 
 MANIFEST_VERSION = 2
-CREDENTIAL = "MODEL.LICENSE"
-"""Which file would hold InsightFace's signed licence. A manifest must name it; the file itself may be absent."""
+LICENSE_FILE = "MODEL.LICENSE"
+"""The name of the file for InsightFace's signed license. A manifest must name it; the file itself is optional."""
 
 
 def write_insightface_package(package: Package, detector: Path, out: Path) -> None:
-    """Put a package's ONNX file and a detector into a folder that ``insightface.app.FaceAnalysis`` loads by its path.
+    """Write a folder with a package's ONNX file and a detector, which ``insightface.app.FaceAnalysis`` loads by path.
 
-    It holds ``recognition.onnx`` (the most precise ONNX file of the package), ``detection.onnx``, ``manifest.json``
-    with both tasks and their SHA-256, and the package's ``card.md``. It appears whole, by one rename, or not at all.
+    It contains ``recognition.onnx`` (the most precise ONNX file of the package), ``detection.onnx``, ``manifest.json``
+    with both tasks and their SHA-256, and the package's ``card.md``. It is written completely, by one rename, or not
+    at all.
 
     Args:
-        package: as `read_package` gives it.
-        detector: ONNX file of the user's, see `demand_insightface`.
-        out: the folder to write, not there yet or empty.
+        package: a package with an ONNX file.
+        detector: an ONNX file of the user, see `check_insightface_compatibility`.
+        out: the folder to write, which must not exist or be empty.
 
     Raises:
-        ExportError: ``out`` is not empty, or see `demand_insightface`.
-        DataError: no such detector file.
-        ModelError: it is no detector.
+        ExportError: ``out`` is not empty, or see `check_insightface_compatibility`.
+        DataError: the detector file does not exist.
+        ModelError: the file is not a detector.
     """
-    about = package.metadata
-    entries = about["files"].values()
-    demand_insightface(about["size"], {entry["target"] for entry in entries}, detector)
-    recogniser = next(entry for entry in entries if entry["target"] == "onnx")["files"][0]
-    with files.new_folder(out, ExportError) as folder:
-        shutil.copyfile(package.path / recogniser, folder / "recognition.onnx")
+    metadata = package.metadata
+    entries = metadata["files"].values()
+    check_insightface_compatibility(metadata["size"], {entry["target"] for entry in entries}, detector)
+    recognizer = next(entry for entry in entries if entry["target"] == "onnx")["files"][0]
+    with files.atomic_folder(out, ExportError) as folder:
+        shutil.copyfile(package.path / recognizer, folder / "recognition.onnx")
         shutil.copyfile(detector, folder / "detection.onnx")
         shutil.copyfile(package.path / "card.md", folder / "card.md")
-        sums = {task: files.sha256(folder / f"{task}.onnx") for task in ("detection", "recognition")}
-        files.write_json(folder / "manifest.json", _manifest(about, sums))
+        checksums = {task: files.sha256(folder / f"{task}.onnx") for task in ("detection", "recognition")}
+        files.write_json(folder / "manifest.json", _manifest(metadata, checksums))
 
 
-def demand_insightface(size: int, targets: Collection[str], detector: Path) -> None:
-    """Say before anything is written whether a recogniser and a detector can stand in one package of InsightFace.
+def check_insightface_compatibility(size: int, targets: Collection[str], detector: Path) -> None:
+    """Raise an error, before anything is written, if recognizer and detector do not fit a package of InsightFace.
 
-    The detector must be an SCRFD (Guo et al., ICLR 2022) with five points. It takes pictures of one fixed size or of
-    any and has nine outputs: scores, boxes and points, each at strides 8, 16 and 32 with two anchors a place.
+    The detector must be an SCRFD (Guo et al., ICLR 2022) with five landmarks. It takes images of one fixed size or of
+    any size and has nine outputs: scores, boxes and landmarks, each at strides 8, 16 and 32 with two anchors at each
+    position.
 
     Args:
-        size: side of the recogniser's input in pixels.
-        targets: what it is exported to.
-        detector: ONNX file of the user's; InsightFace runs it once, on a black picture.
+        size: side of the recognizer's input in pixels.
+        targets: the targets it is exported to.
+        detector: an ONNX file of the user; InsightFace runs it once, on a black image.
 
     Raises:
-        ExportError: no ONNX file is exported, InsightFace aligns no faces of this size, or the detector is of another
-            form.
-        DataError: no such file.
-        ModelError: it is no detector that gives five points.
+        ExportError: no ONNX file is exported, InsightFace does not align faces to this size, or the detector is of
+            another type.
+        DataError: the detector file does not exist.
+        ModelError: the file is not a detector that gives five landmarks.
     """
     if "onnx" not in targets:
         raise ExportError(f"InsightFace runs ONNX files, and this package has {', '.join(sorted(targets))} alone; "
                           "export to onnx as well")
     if size % 112 and size % 128:
         raise ExportError(f"InsightFace aligns faces to 112 or 128 pixels and their multiples, and this network takes "
-                          f"{size}x{size}; distil one of 112 (model.size=112), or leave the detector out")
-    form = f"{detector} cannot be the detector of an InsightFace package"
-    instead = "give an SCRFD with five points (scrfd_*_kps.onnx, or det_*.onnx of a model pack)"
+                          f"{size}x{size}; distill one of 112 (model.size=112), or leave the detector out")
+    problem = f"{detector} cannot be the detector of an InsightFace package"
+    remedy = "give an SCRFD with five points (scrfd_*_kps.onnx, or det_*.onnx of a model pack)"
     try:
         opened = open_detector(detector)
         if not isinstance(opened, Scrfd):
-            raise ExportError(f"{form}: it is a {type(opened).__name__}; {instead}")
-        opened.find(np.zeros((640, 640, 3), np.uint8))
+            raise ExportError(f"{problem}: it is a {type(opened).__name__}; {remedy}")
+        opened.detect(np.zeros((640, 640, 3), np.uint8))
     except FacekdError:
         raise
-    except Exception as error:  # of ONNX Runtime, InsightFace or NumPy, which share no class
-        raise ExportError(f"{form}: InsightFace fails to run it ({' '.join(str(error).split())}); {instead}") from error
+    except Exception as error:  # errors of ONNX Runtime, InsightFace and NumPy have no common base class
+        reason = " ".join(str(error).split())
+        raise ExportError(f"{problem}: InsightFace fails to run it ({reason}); {remedy}") from error
 
 
-def _manifest(about: Mapping[str, Any], sums: Mapping[str, str]) -> dict[str, Any]:
-    """What InsightFace reads; the detector is fed as InsightFace feeds every SCRFD where nothing is said."""
-    tasks: dict[str, dict[str, Any]] = {task: {"file": f"{task}.onnx", "sha256": value} for task, value in sums.items()}
-    scaled_outside = about["form"]["pixels"] == "float"
-    tasks["recognition"] |= {
-        "input_size": [about["size"]] * 2, "embedding_dimension": about["dimension"],
-        "preprocessing": {"mean": 127.5, "std": 127.5} if scaled_outside else "embedded",
+def _manifest(metadata: Mapping[str, Any], checksums: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content of InsightFace's manifest; the detector needs no preprocessing entry, it has the default."""
+    tasks: dict[str, dict[str, Any]] = {
+        task: {"file": f"{task}.onnx", "sha256": checksum} for task, checksum in checksums.items()
     }
-    # Its own prefix, so that no package is taken for one of InsightFace's, whose licences go by this name.
-    model_id = "facekd-" + re.sub(r"[^A-Za-z0-9._-]", "-", about["name"])[:100]
-    return {"manifest_version": MANIFEST_VERSION, "model_id": model_id, "display_name": about["name"],
-            "license": CREDENTIAL, "tasks": tasks}
+    scaled_by_client = metadata["io_format"]["input_dtype"] == "float"
+    tasks["recognition"] |= {
+        "input_size": [metadata["size"]] * 2, "embedding_dimension": metadata["dimension"],
+        "preprocessing": {"mean": 127.5, "std": 127.5} if scaled_by_client else "embedded",
+    }
+    # The prefix keeps the package from being taken for one of InsightFace's, whose licenses depend on this name.
+    model_id = "facekd-" + re.sub(r"[^A-Za-z0-9._-]", "-", metadata["name"])[:100]
+    return {"manifest_version": MANIFEST_VERSION, "model_id": model_id, "display_name": metadata["name"],
+            "license": LICENSE_FILE, "tasks": tasks}

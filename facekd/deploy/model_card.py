@@ -1,4 +1,4 @@
-"""The page that travels with a package and tells a stranger what it is and how to run it."""
+"""The model card of a package: what the model is, how accurate it is, and how to run it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-USE = (
+INTENDED_USE = (
     "- Made to compare aligned photographs of faces of people who agreed to it, and not to judge anything else of "
     "them.",
     "- A threshold belongs to a false accept rate on people like those it will meet; measure it there. Accuracy "
@@ -15,8 +15,8 @@ USE = (
 )
 
 
-def card(metadata: Mapping[str, Any]) -> str:
-    """Markdown from what ``metadata.json`` holds; figures that are absent are left out, none are invented."""
+def render_model_card(metadata: Mapping[str, Any]) -> str:
+    """Render ``metadata.json`` as Markdown; figures that are missing are left out, none are invented."""
     size, name = metadata["size"], metadata["name"]
     entries: Mapping[str, Any] = metadata["files"]
     lines = [
@@ -25,48 +25,49 @@ def card(metadata: Mapping[str, Any]) -> str:
         f"{metadata['dimension']} numbers out. The cosine between two faces' numbers says how alike they are.", "",
         f"- architecture: {metadata['model']['name']}, {metadata['parameters'] / 1e6:.3f} M parameters, "
         f"{metadata['macs'] / 1e6:.0f} M multiply-adds",
-        f"- input: {metadata['preprocessing']}; aligned to InsightFace's five-point template",
-        f"- output: {'of unit length' if metadata['form']['unit'] else 'not normalised'}", "",
-        "| file | bytes | cosine to the network, mean and least | accuracy, points lost [95 %] | standing "
+        f"- input: {metadata['preprocessing']}; aligned to InsightFace's five-point landmark template",
+        f"- output: {'of unit length' if metadata['io_format']['l2_normalized'] else 'not normalized'}", "",
+        "| file | bytes | cosine to the network, mean and least | accuracy, points lost [95 %] | status "
         "| ms on one thread of the exporting machine, median and quartiles |",
-        "|---|---|---|---|---|---|", *(_row(title, entry) for title, entry in entries.items()),
+        "|---|---|---|---|---|---|", *(_table_row(title, entry) for title, entry in entries.items()),
     ]
     notes = dict.fromkeys(note for entry in entries.values() for note in entry["notes"])
     lines += [*(f"\nNote: {note}" for note in notes)]
-    scores = {title: _accuracy(entry["proof"]["verification"]) for title, entry in entries.items()}
-    lines += _block("Verification", {title: score for title, score in scores.items() if score})
-    limits = {title: _thresholds(entry["proof"]["verification"]) for title, entry in entries.items()}
-    lines += _block("Thresholds of the cosine", {title: limit for title, limit in limits.items() if limit})
-    results = {name: _result(result) for name, result in metadata["results"].items()}
-    lines += _block("Results of the network", {name: result for name, result in results.items() if result})
-    lines += _block("Where it comes from", metadata["provenance"])
-    lines += _block("Made by", {title: ", ".join(f"{key} {value}" for key, value in entry["versions"].items())
-                                for title, entry in entries.items()})
-    lines += _devices(entries)
-    lines += ["", "## Intended use and limits", "", *USE]
+    accuracies = {title: _accuracy(entry["validation"]["verification"]) for title, entry in entries.items()}
+    lines += _section("Verification", accuracies)
+    thresholds = {title: _thresholds(entry["validation"]["verification"]) for title, entry in entries.items()}
+    lines += _section("Thresholds of the cosine", thresholds)
+    lines += _section("Results of the network", {key: _result(value) for key, value in metadata["results"].items()})
+    lines += _section("Provenance", metadata["provenance"])
+    lines += _section("Exported with", {title: _versions(entry) for title, entry in entries.items()})
+    lines += _device_commands(entries)
+    lines += ["", "## Intended use and limits", "", *INTENDED_USE]
     if "onnx fp32" in entries:
-        lines += ["", "## Run it", "", "```python", *_usage(name, size, metadata["form"]), "```"]
+        lines += ["", "## Run it", "", "```python", *_usage(name, size, metadata["io_format"]), "```"]
     return "\n".join([*lines, ""])
 
 
-def _row(title: str, entry: Mapping[str, Any]) -> str:
-    proof, timing = entry["proof"], entry["latency"]
-    cosine, drop, speed = "not run", "not measured", "not run"
-    if proof["cosine"] != "not run":
-        near = proof["cosine"].get("crops", proof["cosine"]["noise"])["1"]
-        cosine = f"{near['mean']:.4f}, {near['minimum']:.4f} ({near['images']} images)"
-    if isinstance(proof["verification"], Mapping):
-        lost = proof["verification"]["drop"]["accuracy"]
-        low, high = lost["interval"]
-        drop = f"{lost['points']:+.2f} [{low:+.2f}, {high:+.2f}]"
-    if timing != "not run":
-        first, third = timing["quartiles_ms"]
-        speed = f"{timing['median_ms']:.2f} ({first:.2f} to {third:.2f})"
+def _table_row(title: str, entry: Mapping[str, Any]) -> str:
+    validation, latency = entry["validation"], entry["latency"]
+    cosine = "not run"
+    drop = "not measured"
+    speed = "not run"
+    if validation["cosine"] != "not run":
+        summary = validation["cosine"].get("crops", validation["cosine"]["noise"])["1"]
+        cosine = f"{summary['mean']:.4f}, {summary['minimum']:.4f} ({summary['images']} images)"
+    if isinstance(validation["verification"], Mapping):
+        accuracy = validation["verification"]["drop"]["accuracy"]
+        low, high = accuracy["interval"]
+        drop = f"{accuracy['points']:+.2f} [{low:+.2f}, {high:+.2f}]"
+    if latency != "not run":
+        first, third = latency["quartiles_ms"]
+        speed = f"{latency['median_ms']:.2f} ({first:.2f} to {third:.2f})"
     names = ", ".join(entry["files"])
-    return f"| {names} ({title}) | {entry['bytes']:,} | {cosine} | {drop} | {proof['standing']} | {speed} |"
+    return f"| {names} ({title}) | {entry['bytes']:,} | {cosine} | {drop} | {validation['status']} | {speed} |"
 
 
 def _accuracy(verification: Any) -> str:
+    """Return the accuracy of a file and of the network; empty if it was not measured."""
     if not isinstance(verification, Mapping):
         return ""
     file, network = verification["file"], verification["network"]
@@ -75,67 +76,79 @@ def _accuracy(verification: Any) -> str:
 
 
 def _thresholds(verification: Any) -> str:
-    """Of every two images of different people, or of the pair list where that does not say who is in it."""
+    """Return thresholds by FAR, set on all pairs of two identities, or on the list if it names no identities."""
     if not isinstance(verification, Mapping):
         return ""
-    own = verification["thresholds"]
-    found = own or verification["file"]["thresholds"]
-    limits = ", ".join(f"{value:.3f} at FAR {far}" for far, value in found.items() if value is not None)
-    absent = ", ".join(far for far, value in found.items() if value is None)
-    of = f"of {verification['impostors']:,} impostor pairs" if own else "of the pair list's impostor pairs"
-    return f"{limits or 'none'} ({of}{', too few for ' + absent if absent else ''})"
+    thresholds = verification["thresholds"]
+    pairs = f"{verification['impostor_pairs']:,} impostor pairs"
+    if not thresholds:
+        thresholds = verification["file"]["thresholds"]
+        pairs = "the pair list's impostor pairs"
+    known = _threshold_list(thresholds)
+    unknown = ", ".join(far for far, value in thresholds.items() if value is None)
+    return f"{known or 'none'} (of {pairs}{', too few for ' + unknown if unknown else ''})"
+
+
+def _threshold_list(thresholds: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{value:.3f} at FAR {far}" for far, value in thresholds.items() if value is not None)
 
 
 def _result(result: Mapping[str, Any]) -> str:
-    """The figures of an evaluation that fit a line; all of them are in ``metadata.json``."""
-    parts = []
+    """Return the main figures of an evaluation; ``metadata.json`` has all of them."""
+    phrases = []
     for key in ("accuracy", "rank1"):
         if result.get(key) is not None and result.get(f"{key}_interval"):
             low, high = result[f"{key}_interval"]
-            parts.append(f"{key} {100 * result[key]:.2f} % [{100 * low:.2f}, {100 * high:.2f}]")
+            phrases.append(f"{key} {100 * result[key]:.2f} % [{100 * low:.2f}, {100 * high:.2f}]")
     for far, value in (result.get("tar") or {}).items():
         if value is not None and (result.get("tar_interval") or {}).get(far):
             low, high = result["tar_interval"][far]
-            parts.append(f"TAR at FAR {far} {100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]")
-    thresholds = {far: value for far, value in (result.get("thresholds") or {}).items() if value is not None}
+            phrases.append(f"TAR at FAR {far} {100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]")
+    thresholds = _threshold_list(result.get("thresholds") or {})
     if thresholds:
-        parts.append("thresholds " + ", ".join(f"{value:.3f} at FAR {far}" for far, value in thresholds.items()))
-    return "; ".join(parts)
+        phrases.append(f"thresholds {thresholds}")
+    return "; ".join(phrases)
 
 
-def _block(title: str, content: Mapping[str, Any]) -> list[str]:
-    if not content:
-        return []
-    rows = [f"- {key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in content.items()]
-    return ["", f"## {title}", "", *rows]
+def _versions(entry: Mapping[str, Any]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in entry["versions"].items())
 
 
-def _devices(entries: Mapping[str, Any]) -> list[str]:
-    """The commands that time files on a phone, each once; files of all precisions may share one."""
+def _section(heading: str, content: Mapping[str, Any]) -> list[str]:
+    """Return a heading and a list; entries without text are left out, and so is a heading without entries."""
+    rows = [f"- {key}: {value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in content.items() if value != ""]
+    return ["", f"## {heading}", "", *rows] if rows else []
+
+
+def _device_commands(entries: Mapping[str, Any]) -> list[str]:
+    """Return the commands that time files on a phone, each once; files of several precisions can share one."""
     titles: dict[str, list[str]] = {}
     for title, entry in entries.items():
-        if entry["device"]:
-            titles.setdefault(entry["device"], []).append(title)
+        if entry["device_command"]:
+            titles.setdefault(entry["device_command"], []).append(title)
     if not titles:
         return []
     lines = ["", "## Time it on a device", "",
              "Each tool is built for the device by its runtime's own instructions; run the commands in this folder. "
-             "Keep all that benchncnn or benchmark_model prints in a file: `facekd bench PACKAGE --device FILE` reads "
-             "it."]
+             "Save the output of benchncnn or benchmark_model: `facekd bench PACKAGE --phone-log FILE` reads it."]
     for command, names in titles.items():
         lines += ["", f"{', '.join(names)}:", "", "```sh", command, "```"]
     return lines
 
 
-def _usage(name: str, size: int, form: Mapping[str, Any]) -> list[str]:
-    scaled = "faces.astype(np.float32)"
-    if form["pixels"] == "float":
-        scaled = f"(({scaled} - 127.5) / 127.5)"
+def _usage(name: str, size: int, io_format: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a Python program that runs the float32 ONNX file."""
+    pixels = "faces.astype(np.float32)"
+    if io_format["input_dtype"] == "float":
+        pixels = f"(({pixels} - 127.5) / 127.5)"
     lines = [
         "import numpy as np, onnxruntime",
         f'session = onnxruntime.InferenceSession("{name}.onnx")',
         f"# faces: uint8 [n, {size}, {size}, 3], RGB, aligned",
-        f"pixels = {scaled}.transpose(0, 3, 1, 2)",
+        f"pixels = {pixels}.transpose(0, 3, 1, 2)",
         'embedding = session.run(None, {"input": np.ascontiguousarray(pixels)})[0]',
     ]
-    return lines if form["unit"] else [*lines, "embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)"]
+    if not io_format["l2_normalized"]:
+        lines.append("embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)")
+    return lines

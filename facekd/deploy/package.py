@@ -1,4 +1,4 @@
-"""The package: one folder with all that goes to the phone, what is known about it, and how it is read back."""
+"""A package: one folder with all files for the phone and their metadata."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from facekd.deploy.source import Form, Interface
-from facekd.deploy.targets import target_of
+from facekd.deploy.source import ExportFormat, IOSpec
+from facekd.deploy.targets import get_target
 from facekd.deploy.targets.base import Precision
-from facekd.errors import ExportError, nearest
+from facekd.errors import ExportError, did_you_mean
 from facekd.models.embedder import Embedder
 from facekd.utils import files
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
 class Package:
-    """What a package holds.
+    """A package on disk.
 
     Attributes:
         path: the folder.
-        metadata: the content of ``metadata.json``; each of its ``files`` goes by its target and precision, e.g.
+        metadata: the content of ``metadata.json``; the keys of its ``files`` are target and precision, e.g.
             ``onnx int8``.
     """
 
@@ -31,72 +31,72 @@ class Package:
     metadata: dict[str, Any]
 
     def open(self, title: str, threads: int = 1) -> Embedder:
-        """One of its files, ready to run.
+        """Open one file as an embedder.
 
         Args:
             title: target and precision, e.g. ``onnx int8``.
-            threads: to run on.
+            threads: number of threads to run on.
 
         Raises:
-            ExportError: it holds no such file, the runtime is not installed, or the file does not run.
-            NotRunnable: the runtime does not run on this machine.
+            ExportError: the package has no such file, the runtime is not installed, or the file does not run.
+            RuntimeUnavailableError: the runtime does not exist on this machine.
         """
         entries: Mapping[str, Any] = self.metadata["files"]
         if title not in entries:
-            raise ExportError(f"{self.path} holds no '{title}': {nearest(title, list(entries))}")
-        about = self.metadata
-        interface = Interface(about["size"], about["dimension"], Form(**about["form"]))
+            raise ExportError(f"{self.path} holds no '{title}': {did_you_mean(title, list(entries))}")
+        file_format = ExportFormat(**self.metadata["io_format"])
+        io_spec = IOSpec(self.metadata["size"], self.metadata["dimension"], file_format)
         paths = [self.path / name for name in entries[title]["files"]]
-        return target_of(entries[title]["target"]).open(paths, interface, threads)
+        return get_target(entries[title]["target"]).open(paths, io_spec, threads)
 
     def describe(self) -> str:
-        """The package as lines to read."""
-        about = self.metadata
-        lines = [f"{self.path}: {about['parameters']:,} parameters, {about['macs'] / 1e6:.1f} M multiply-adds"]
-        lines += [_line(name, entry) for name, entry in about["files"].items()]
-        notes = dict.fromkeys(note for entry in about["files"].values() for note in entry["notes"])
-        return "\n".join([*lines, *notes, *self.left_out])
+        """Return a description of the package as lines of text."""
+        entries: Mapping[str, Any] = self.metadata["files"]
+        parameters, macs = self.metadata["parameters"], self.metadata["macs"]
+        lines = [f"{self.path}: {parameters:,} parameters, {macs / 1e6:.1f} M multiply-adds"]
+        lines += [_describe_file(title, entry) for title, entry in entries.items()]
+        notes = dict.fromkeys(note for entry in entries.values() for note in entry["notes"])
+        return "\n".join([*lines, *notes, *self.missing_files])
 
     @property
-    def left_out(self) -> list[str]:
-        """What it does not hold of its targets, in one line; none where nothing is missing."""
-        made = {(entry["target"], entry["precision"]) for entry in self.metadata["files"].values()}
-        absent = [f"{name} {precision}" for name in dict.fromkeys(name for name, _ in made)
-                  for precision in get_args(Precision) if (name, precision) not in made]
-        why = "not offered, not asked for, or int8 without calibration"
-        return [f"not in it: {', '.join(absent)} ({why})"] if absent else []
+    def missing_files(self) -> list[str]:
+        """One line with the precisions that the package does not hold of its targets; empty if there are none."""
+        present = {(entry["target"], entry["precision"]) for entry in self.metadata["files"].values()}
+        missing = [f"{name} {precision}" for name in dict.fromkeys(name for name, _ in present)
+                   for precision in get_args(Precision) if (name, precision) not in present]
+        reason = "not offered, not requested, or int8 without calibration"
+        return [f"not in it: {', '.join(missing)} ({reason})"] if missing else []
 
 
 def read_package(path: Path) -> Package:
-    """A package that `facekd.deploy.export.write_package` wrote, with every file as it was written.
+    """Read a package that `facekd.deploy.export.write_package` wrote, and verify the checksums of its files.
 
     Raises:
-        ExportError: no package, one of another format version, or a file is missing or was changed.
+        ExportError: the folder is not a package, has another format version, or a file is missing or was changed.
     """
-    content = files.read_versioned(path / "metadata.json", "package", VERSION, ExportError)
-    if content["version"] != VERSION:
-        raise ExportError(
-            f"{path} is a package of format version {content['version']}, this facekd reads {VERSION}; export it again"
-        )
-    for name, wanted in content["sha256"].items():
+    content = files.read_versioned(
+        path / "metadata.json", "package", VERSION, ExportError, remedy="export it again"
+    )
+    for name, checksum in content["sha256"].items():
         file = path / name
         if not file.is_file():
             raise ExportError(f"{file} is missing from its package; copy the whole folder again, or export it again")
-        if files.sha256(file) != wanted:
+        if files.sha256(file) != checksum:
             raise ExportError(f"{file} is not what was exported: its SHA-256 is another; copy it or export it again")
     return Package(path, content)
 
 
-def _line(name: str, entry: Mapping[str, Any]) -> str:
-    proof, timing = entry["proof"], entry["latency"]
-    if timing == "not run":
-        return f"{name}: {entry['files'][0]}, {entry['bytes'] / 1e6:.2f} MB, not run"
-    parts = [f"{name}: {entry['files'][0]}", f"{entry['bytes'] / 1e6:.2f} MB", f"{timing['median_ms']:.2f} ms"]
-    cosine = proof["cosine"].get("crops", proof["cosine"]["noise"])["1"]
-    parts.append(f"cosine {cosine['mean']:.4f} (lowest {cosine['minimum']:.4f})")
-    if isinstance(proof["verification"], Mapping):
-        drop = proof["verification"]["drop"]["accuracy"]
+def _describe_file(title: str, entry: Mapping[str, Any]) -> str:
+    validation, latency = entry["validation"], entry["latency"]
+    if latency == "not run":
+        return f"{title}: {entry['files'][0]}, {entry['bytes'] / 1e6:.2f} MB, not run"
+    phrases = [f"{title}: {entry['files'][0]}", f"{entry['bytes'] / 1e6:.2f} MB", f"{latency['median_ms']:.2f} ms"]
+    cosine = validation["cosine"].get("crops", validation["cosine"]["noise"])["1"]
+    phrases.append(f"cosine {cosine['mean']:.4f} (lowest {cosine['minimum']:.4f})")
+    if isinstance(validation["verification"], Mapping):
+        accuracy = validation["verification"]["file"]["accuracy"]
+        drop = validation["verification"]["drop"]["accuracy"]
         low, high = drop["interval"]
-        parts.append(f"accuracy {100 * proof['verification']['file']['accuracy']:.2f} %, {drop['points']:+.2f} points "
-                     f"lost [{low:+.2f}, {high:+.2f}], {proof['standing']}")
-    return ", ".join(parts)
+        phrases.append(f"accuracy {100 * accuracy:.2f} %, {drop['points']:+.2f} points lost [{low:+.2f}, {high:+.2f}], "
+                       f"{validation['status']}")
+    return ", ".join(phrases)

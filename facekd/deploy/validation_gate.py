@@ -1,4 +1,4 @@
-"""Whether an exported file may stay, by the verification accuracy it loses."""
+"""The decision whether an exported file may stay in a package, by the verification accuracy that it loses."""
 
 from __future__ import annotations
 
@@ -11,70 +11,80 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import ExportError
-from facekd.evaluation.identification.comparison import Difference
+from facekd.evaluation.statistics.difference import Difference
+from facekd.utils.functional import l2_normalize_rows
 
-Layers = Callable[[], Sequence[tuple[str, float]]]
-"""Layer and signal-to-noise ratio in dB, the worst first, as `layer_noise` has them; asked only when they are told."""
+MeasureLayers = Callable[[], Sequence[tuple[str, float]]]
+"""Returns layer and signal-to-noise ratio in dB, the lowest first, as `layer_snr` does; it is slow and called only for
+a message."""
 
 
 @dataclass(frozen=True)
-class Gate:
-    """How much verification accuracy a file may lose against the float network.
+class AccuracyGate:
+    """The verification accuracy that a file may lose against the float network.
 
     Attributes:
-        max_drop: in percentage points.
+        max_drop: the limit in percentage points.
     """
 
     max_drop: float
 
     def __post_init__(self) -> None:
-        """Refuse what is no limit."""
+        """Raise an ExportError if the limit is negative or not finite."""
         if not (math.isfinite(self.max_drop) and self.max_drop >= 0):
             raise ExportError(f"the gate's max-drop is {self.max_drop}; give percentage points, 0 or more, e.g. 0.3")
 
-    def judge(self, file: Path, drop: Difference, layers: Layers | None = None) -> str | None:
-        """A sentence of warning where only the drop itself exceeds the limit; None where it does not either.
+    def check(self, file: Path, drop: Difference, measure_layers: MeasureLayers | None = None) -> str | None:
+        """Compare the loss of a file with the limit.
+
+        Args:
+            file: the path in messages.
+            drop: accuracy of the network and of the file, with the paired 95 % interval of the difference.
+            measure_layers: measures the error of each layer for the message; None if there is no such measurement.
+
+        Returns:
+            A warning if the loss exceeds the limit but its interval does not; None if the loss does not exceed it.
 
         Raises:
-            ExportError: the lower end of the drop's interval exceeds the limit.
+            ExportError: the lower end of the interval exceeds the limit.
         """
-        points, low, high = in_points(drop)
+        points, low, high = to_percentage_points(drop)
         if points <= self.max_drop and low <= self.max_drop:
             return None
-        loses = f"{points:.2f} points of verification accuracy [{low:.2f}, {high:.2f}] against the float network"
-        worst = layers()[:3] if layers else ()
-        most = f"; most is lost in {', '.join(f'{name} ({ratio:.1f} dB)' for name, ratio in worst)}" if worst else ""
+        loss = f"{points:.2f} points of verification accuracy [{low:.2f}, {high:.2f}] against the float network"
+        worst = measure_layers()[:3] if measure_layers else ()
+        layers = f"; most is lost in {', '.join(f'{name} ({ratio:.1f} dB)' for name, ratio in worst)}" if worst else ""
         if low > self.max_drop:
             raise ExportError(
-                f"{file} was refused: it loses {loses}, more than max-drop {self.max_drop:g}{most}; "
+                f"{file} was refused: it loses {loss}, more than max-drop {self.max_drop:g}{layers}; "
                 "keep the worst layers in float, calibrate on more faces, or allow a larger max-drop"
             )
-        return (f"{file.name} loses {loses}, more than max-drop {self.max_drop:g} but not clearly so{most}; "
+        return (f"{file.name} loses {loss}, more than max-drop {self.max_drop:g} but not clearly so{layers}; "
                 "measure it on more pairs")
 
 
-def in_points(drop: Difference) -> tuple[float, float, float]:
-    """What is lost and its interval in percentage points; rounded, so that 0.3 is not more than 0.3."""
+def to_percentage_points(drop: Difference) -> tuple[float, float, float]:
+    """Return a loss and its interval in percentage points, rounded so that 0.3 does not exceed a limit of 0.3."""
     low, high = (round(100 * end, 9) for end in drop.interval)
     return round(100 * (drop.first - drop.second), 9), low, high
 
 
 @dataclass(frozen=True)
-class Cosines:
-    """Cosine similarity between the embeddings two models give the same faces: mean and minimum over ``images``."""
+class CosineSummary:
+    """Cosine similarity of the embeddings that two models give for the same images.
+
+    Attributes:
+        mean: the mean over the images.
+        minimum: the minimum over the images.
+        images: number of images.
+    """
 
     mean: float
     minimum: float
     images: int
 
 
-def cosines(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> Cosines:
-    """Cosine similarity, row by row, of two sets of embeddings [images, dimension]."""
-    values = (normalise(ours) * normalise(theirs)).sum(axis=1)
-    return Cosines(float(values.mean()), float(values.min()), len(values))
-
-
-def normalise(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rows of unit length, in float64."""
-    rows = features.astype(np.float64)
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+def summarize_cosines(first: NDArray[np.floating], second: NDArray[np.floating]) -> CosineSummary:
+    """Summarize the cosine similarities, row by row, of two sets of embeddings [images, dimension], in float64."""
+    cosines = (l2_normalize_rows(first.astype(np.float64)) * l2_normalize_rows(second.astype(np.float64))).sum(axis=1)
+    return CosineSummary(float(cosines.mean()), float(cosines.min()), len(cosines))

@@ -1,1 +1,1 @@
-"""Protocols: scores or features in, a result object with intervals out."""
+"""Evaluation protocols: they take scores, features or a model, and return a result object with intervals."""

@@ -1,4 +1,4 @@
-"""The contract of a head: a network's outputs and labels in, the loss on labels out."""
+"""The interface of heads: a head turns a network's outputs and labels into the loss on labels."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from torch.nn import functional
 
 
 class Head(nn.Module, ABC):
-    """Stands between a network and its labels in training, and is left behind afterwards."""
+    """Turns outputs into logits during training; it is no part of the network that leaves training."""
 
     @abstractmethod
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Logits for the cross entropy.
+        """Return the logits for the cross entropy.
 
         Args:
-            outputs: [N, outputs] of the network, any float dtype.
-            labels: int64 [N], in [0, classes).
+            outputs: the network's outputs, [N, outputs], any float dtype.
+            labels: the true classes, int64 [N], in [0, classes).
 
         Returns:
             [N, classes].
         """
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """What training minimises: the mean cross entropy of the logits, and whatever else the head's paper adds.
+        """Return the mean cross entropy of the logits plus the head's own penalty, if its paper has one.
 
         Args:
-            outputs: as for ``forward``.
-            labels: likewise.
+            outputs: the network's outputs, [N, outputs], any float dtype.
+            labels: the true classes, int64 [N], in [0, classes).
 
         Returns:
             A scalar in float32, or in float64 for float64 logits.
@@ -39,8 +39,8 @@ class Head(nn.Module, ABC):
 
 
 class Softmax(Head):
-    """Passes logits on; it stands where a margin head would, and has nothing to train."""
+    """Passes logits through unchanged; it has no weights."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits [N, classes] as they are; ``labels``, int64 [N], do not matter."""
+        """Return the logits [N, classes] unchanged; the labels, int64 [N], are not used."""
         return logits

@@ -1,4 +1,4 @@
-"""What ranks that share the classes of a head tell each other, and how gradients follow."""
+"""Collective operations of a head whose classes are sharded over processes, with their gradients."""
 
 from __future__ import annotations
 
@@ -8,76 +8,97 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from facekd.distributed import place
+from facekd.distributed import get_rank, get_world_size
 
 
-class Sharers:
-    """The ranks of a process group, by default all that there are; one that is alone tells nobody.
+class ProcessGroupOps:
+    """Collective operations within a process group; with one process each returns its input.
+
+    Args:
+        group: the processes that take part; by default all processes of the run.
 
     Attributes:
-        rank: of this process, among them.
-        world: their number.
+        rank: the rank of this process within the group.
+        world_size: the number of processes in the group.
     """
 
     def __init__(self, group: distributed.ProcessGroup | None = None) -> None:
         self.group = group
-        self.rank, self.world = place() if group is None else (distributed.get_rank(group), group.size())
+        if group is None:
+            self.rank = get_rank()
+            self.world_size = get_world_size()
+        else:
+            self.rank = distributed.get_rank(group)
+            self.world_size = group.size()
 
-    def reduced(self, value: Tensor, operation: distributed.ReduceOp.RedOpType = distributed.ReduceOp.SUM) -> Tensor:
-        """The sum of what all ranks bring, or another operation; the same bits on every rank, in place."""
-        if self.world > 1:
+    def all_reduce(self, value: Tensor, operation: distributed.ReduceOp.RedOpType = distributed.ReduceOp.SUM) -> Tensor:
+        """Reduce a tensor over all ranks, in place; every rank gets the same bits. The default operation is the sum."""
+        if self.world_size > 1:
             distributed.all_reduce(value, operation, self.group)
         return value
 
-    def gathered(self, rows: Tensor) -> Tensor:
-        """The rows [n, ...] of all ranks in their order, [n * world, ...], without a gradient; n is one for all."""
-        if self.world == 1:
+    def all_gather(self, rows: Tensor) -> Tensor:
+        """Concatenate the rows of all ranks in the order of ranks, without a gradient.
+
+        Args:
+            rows: [n, ...]; n must be equal on all ranks.
+
+        Returns:
+            [n * world_size, ...].
+        """
+        if self.world_size == 1:
             return rows
-        whole = rows.new_empty(len(rows) * self.world, *rows.shape[1:])
-        distributed.all_gather_single(whole, rows.contiguous(), self.group)
-        return whole
+        all_rows = rows.new_empty(len(rows) * self.world_size, *rows.shape[1:])
+        distributed.all_gather_single(all_rows, rows.contiguous(), self.group)
+        return all_rows
 
 
-class Gather(torch.autograd.Function):
-    """``Sharers.gathered``; backwards the sum of all ranks' gradients of the own rows, times the number of ranks."""
+class AllGather(torch.autograd.Function):
+    """`ProcessGroupOps.all_gather` with a gradient.
 
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, sharers: Sharers) -> Tensor:
-        """The rows of all ranks."""
-        ctx.sharers = sharers
-        return sharers.gathered(rows)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        """The gradient of the own rows."""
-        sharers: Sharers = ctx.sharers
-        return sharers.world * sharers.reduced(slope.clone()).chunk(sharers.world)[sharers.rank], None
-
-
-class CrossEntropy(torch.autograd.Function):
-    """Mean cross entropy under the softmax over all shards.
-
-    Its inputs are the logits [N, C] of one shard, where C may be 0; the targets' columns in them, int64 [N], -1 where
-    the target lies in another shard; and the sharers. The gradient is that of the shard's logits.
+    The gradient of the local rows is the sum of the gradients that all ranks have for them, times the number of ranks.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, places: Tensor, sharers: Sharers) -> Tensor:
-        """The mean, a scalar, the same on every rank."""
-        here = (places >= 0).nonzero().squeeze(1)
-        largest = logits.amax(1) if logits.shape[1] else logits.new_full((len(logits),), -math.inf)
-        logits = logits - sharers.reduced(largest, distributed.ReduceOp.MAX).unsqueeze(1)
-        target = logits.new_zeros(len(logits)).index_put((here,), logits[here, places[here]])
-        share = logits.exp_()
-        total, target = sharers.reduced(torch.stack([share.sum(1), target])).unbind()
-        ctx.save_for_backward(share.div_(total.unsqueeze(1)), here, places[here])
+    def forward(ctx: Any, rows: Tensor, process_group: ProcessGroupOps) -> Tensor:
+        """Return the rows of all ranks."""
+        ctx.process_group = process_group
+        return process_group.all_gather(rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the local rows."""
+        group: ProcessGroupOps = ctx.process_group
+        # DistributedDataParallel later divides by the number of ranks; the factor here makes up for that.
+        return group.world_size * group.all_reduce(gradient.clone()).chunk(group.world_size)[group.rank], None
+
+
+class ShardedCrossEntropy(torch.autograd.Function):
+    """Mean cross entropy of a softmax over the classes of all shards.
+
+    Inputs are the logits [N, C] of the local shard, where C may be 0; the column of each sample's target, int64 [N], or
+    -1 where another shard holds the target; and the process group. The gradient is that of the local logits.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, columns: Tensor, process_group: ProcessGroupOps) -> Tensor:
+        """Return the mean, a scalar, equal on every rank."""
+        local = (columns >= 0).nonzero().squeeze(1)  # the samples whose target the local shard holds
+        maximum = logits.amax(1) if logits.shape[1] else logits.new_full((len(logits),), -math.inf)
+        logits = logits - process_group.all_reduce(maximum, distributed.ReduceOp.MAX).unsqueeze(1)
+        # Each target is held by one rank, so the sum over ranks below is a broadcast of its logit.
+        target = logits.new_zeros(len(logits)).index_put((local,), logits[local, columns[local]])
+        exponentials = logits.exp_()
+        # One all-reduce for both sums: communication is latency-bound at this size.
+        total, target = process_group.all_reduce(torch.stack([exponentials.sum(1), target])).unbind()
+        ctx.save_for_backward(exponentials.div_(total.unsqueeze(1)), local, columns[local])
         return (total.log() - target).mean()
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
-        """Softmax less one at the target, over N."""
-        share, here, places = ctx.saved_tensors
-        each = slope / len(share)
-        logits = share * each
-        logits[here, places] -= each
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Return (softmax - one-hot target) / N, times the incoming gradient."""
+        probabilities, local, columns = ctx.saved_tensors
+        per_sample = gradient / len(probabilities)
+        logits = probabilities * per_sample
+        logits[local, columns] -= per_sample
         return logits, None, None

@@ -1,4 +1,4 @@
-"""The contract of a margin, which a head that holds all classes and one that holds a shard of them call alike."""
+"""The interface of margins: both the full head and the sharded head use it."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from facekd.errors import ModelError
 
 
 class Margin(nn.Module, ABC):
-    """The rule that makes a target's cosine harder to reach; it knows nothing of centres, scale or processes.
+    """The rule that lowers the target's logit; it does not depend on class centers, scale or number of processes.
 
-    A head takes these steps with a batch of N embeddings:
+    For a batch of N embeddings a head takes these steps:
 
-    1. ``cosines`` of the embeddings with the classes it holds, and their ``norms`` (`facekd.heads.margin_head`).
-    2. The target's cosine of every embedding, wherever that class lies. Of a class in another shard it is a number that
-       was sent, without a gradient: the shard that holds the class sends the gradient.
-    3. In training, and once a batch: ``observe`` the target's cosines and norms of the whole batch.
-    4. ``logits`` of the classes it holds, times the scale.
-    5. To the cross entropy it adds the mean of ``penalty`` over the whole batch.
+    1. It computes the cosines of the embeddings with the classes it holds, and the lengths of the embeddings
+       (`facekd.heads.margin_head`).
+    2. It collects the target's cosine of every embedding. If another shard holds the target, the cosine comes from
+       there as a number without a gradient; the shard that holds the class contributes the gradient.
+    3. In training, once a batch, it calls ``update_statistics`` with the target cosines and lengths of the whole batch.
+    4. It calls ``logits`` for the classes it holds, and multiplies the result by the scale.
+    5. It adds the mean of ``penalty`` over the whole batch to the cross entropy.
 
-    So nobody averages statistics of several processes. Each of them has gathered the batch for step 1, since its
-    classes meet every embedding; all observe the same, and hold the same statistics, bit for bit. They are buffers, and
-    with them in a checkpoint.
+    Running statistics therefore need no synchronization: every process gathers the whole batch for step 1, since its
+    classes meet every embedding, and so all processes compute the same statistics, bit for bit. They are buffers, so
+    checkpoints include them.
 
     Options are the keyword-only arguments of ``__init__``, each with a default.
     """
 
     @torch.no_grad()
-    def observe(self, target: Tensor, norms: Tensor) -> None:
-        """Keep running statistics of a batch up to date; a margin without statistics does nothing.
+    def update_statistics(self, target: Tensor, norms: Tensor) -> None:
+        """Update running statistics with a batch; a margin without statistics does nothing.
 
         Args:
-            target: [N], the cosine of every embedding of the whole batch with its own class.
-            norms: [N], the lengths of these embeddings.
+            target: the cosine of every embedding of the whole batch with its own class, [N].
+            norms: the lengths of these embeddings, [N].
         """
 
     @abstractmethod
-    def target(self, cos: Tensor, norms: Tensor) -> Tensor:
-        """The target's logit, without the scale.
+    def target_logit(self, cos: Tensor, norms: Tensor) -> Tensor:
+        """Return the target's logit before the scale.
 
         Args:
-            cos: the target's cosines, [N].
-            norms: lengths of the embeddings, [N]; all in one float dtype, float32 or float64.
+            cos: the target's cosines, [N], float32 or float64.
+            norms: the lengths of the embeddings, [N], same dtype.
 
         Returns:
-            Same shape and dtype; value and gradient are finite for every cosine in [-1, 1].
+            [N], same dtype; value and gradient are finite for every cosine in [-1, 1].
         """
 
-    def others(self, cos: Tensor, target: Tensor) -> Tensor:
-        """The logits of classes that are not the target, without the scale; as they are unless a margin says otherwise.
+    def other_logits(self, cos: Tensor, target: Tensor) -> Tensor:
+        """Return the logits of the classes that are not the target, before the scale; by default the cosines.
 
         Args:
-            cos: [N, C], cosines with any C classes; a column of the target may be among them.
-            target: [N], what ``target`` gave.
+            cos: cosines with any C classes, [N, C]; the target's column may be among them.
+            target: the result of ``target_logit``, [N].
 
         Returns:
             [N, C], same dtype.
@@ -64,43 +65,49 @@ class Margin(nn.Module, ABC):
         return cos
 
     def penalty(self, norms: Tensor) -> Tensor:
-        """What the loss of each sample has besides the cross entropy: [N], of the lengths [N] of embeddings."""
+        """Return the term that the loss of each sample has besides the cross entropy, [N].
+
+        Args:
+            norms: the lengths of the embeddings, [N].
+        """
         return torch.zeros_like(norms)
 
     def logits(self, cos: Tensor, labels: Tensor, target: Tensor, norms: Tensor) -> Tensor:
-        """The logits of the classes of one shard, without the scale.
+        """Return the logits of the classes of one shard, before the scale.
 
         Args:
-            cos: [N, C], cosines with the classes of the shard.
-            labels: int64 [N], the target's column in ``cos``; -1 where the target lies in another shard.
-            target: [N], the target's cosines, wherever their classes lie.
-            norms: [N], lengths of the embeddings.
+            cos: cosines with the classes of the shard, [N, C].
+            labels: the target's column in ``cos``, int64 [N]; -1 where another shard holds the target.
+            target: the target's cosines, [N], whichever shard holds the classes.
+            norms: the lengths of the embeddings, [N].
 
         Returns:
             [N, C], same dtype.
         """
-        harder = self.target(target, norms)
-        block, column = self.others(cos, harder), labels.clamp(min=0).unsqueeze(1)
-        own = torch.where(labels.unsqueeze(1) >= 0, harder.unsqueeze(1), block.gather(1, column))
-        return block.scatter(1, column, own)
+        target_logits = self.target_logit(target, norms)
+        logits = self.other_logits(cos, target_logits)
+        column = labels.clamp(min=0).unsqueeze(1)  # `scatter` needs a valid column; -1 rewrites column 0 with itself
+        is_local = labels.unsqueeze(1) >= 0
+        replacement = torch.where(is_local, target_logits.unsqueeze(1), logits.gather(1, column))
+        return logits.scatter(1, column, replacement)
 
 
-def checked_angle(margin: float) -> float:
-    """A margin as it is, in [0, pi / 2).
+def check_angle(margin: float) -> float:
+    """Return a margin in [0, pi / 2) unchanged.
 
     Raises:
-        ModelError: it is not.
+        ModelError: the margin is outside of this range.
     """
     if not 0 <= margin < math.pi / 2:
         raise ModelError(f"head: margin must be in [0, pi/2), not {margin}")
     return margin
 
 
-def checked_share(rate: float) -> float:
-    """The share of the newest batch in a running mean, in (0, 1].
+def check_rate(rate: float) -> float:
+    """Return a rate in (0, 1] unchanged.
 
     Raises:
-        ModelError: it is not.
+        ModelError: the rate is outside of this range.
     """
     if not 0 < rate <= 1:
         raise ModelError(f"head: rate must be above 0 and at most 1, not {rate}")

@@ -1,6 +1,6 @@
-"""Class centres under a margin: one centre a class, or several, of which the nearest counts.
+"""A head of class centers with a margin: one center per class, or several, of which the nearest counts.
 
-Cosines are taken in float32 even under autocast: bfloat16 cannot tell two angles 5 degrees apart near zero, and the
+Cosines are computed in float32 even under autocast: near zero, bfloat16 cannot tell two angles 5 degrees apart, and the
 scale of 64 would multiply the error.
 """
 
@@ -15,81 +15,101 @@ from torch.nn import functional
 from facekd.errors import ModelError
 from facekd.heads.base import Head
 from facekd.heads.margin import Margin
-from facekd.utils.functional import unit
+from facekd.utils.functional import l2_normalize
 
 
-def cosines(embeddings: Tensor, centres: Tensor, each: int = 1) -> Tensor:
-    """Cosine of every embedding with every class: with the nearest of its centres.
+def cosine_matrix(first: Tensor, second: Tensor) -> Tensor:
+    """Return the cosine of every row of one matrix with every row of another, in float32 or better.
 
-    The maximum over sub-centres is that of sub-centre ArcFace (Deng et al., ECCV 2020, section 3.2), which found K = 3
-    good for noisy labels. Only the nearest centre of a class has a gradient.
+    Args:
+        first: [N, D], any float dtype, any length of the rows.
+        second: [M, D], any float dtype, any length of the rows; a zero row gives the cosine 0.
+
+    Returns:
+        [N, M] in float32, or in float64 where an input is, even under autocast; rounding may exceed 1 by a few units in
+        the last place.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
+        return functional.linear(l2_normalize(first.to(dtype)), l2_normalize(second.to(dtype)))
+
+
+def class_cosines(embeddings: Tensor, centers: Tensor, sub_centers: int = 1) -> Tensor:
+    """Return the cosine of every embedding with every class: with the nearest of the class's centers.
+
+    The maximum over sub-centers is that of sub-center ArcFace (Deng et al., ECCV 2020, section 3.2), which finds K = 3
+    good for noisy labels. Only the nearest center of a class has a gradient.
 
     Args:
         embeddings: [N, D], any float dtype.
-        centres: [classes * each, D], the centres of a class one after the other; all the classes or one shard of them.
-        each: K, centres a class.
+        centers: [classes * sub_centers, D], the centers of a class consecutive; all classes or one shard of them.
+        sub_centers: K, the number of centers per class.
 
     Returns:
-        [N, classes] in float32, or in float64 where an input is; rounding may pass 1 by a few units in the last place.
+        [N, classes]; dtype and rounding as for ``cosine_matrix``.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
-        dtype = torch.promote_types(torch.promote_types(embeddings.dtype, centres.dtype), torch.float32)
-        cos = functional.linear(unit(embeddings.to(dtype)), unit(centres.to(dtype)))
-    return cos if each == 1 else cos.reshape(len(cos), -1, each).max(dim=2).values
+    cos = cosine_matrix(embeddings, centers)
+    return cos if sub_centers == 1 else cos.reshape(len(cos), -1, sub_centers).max(dim=2).values
 
 
-def norms(embeddings: Tensor) -> Tensor:
-    """Lengths [N] of embeddings [N, D], with a gradient; in float32, or in float64 for float64 embeddings."""
+def embedding_norms(embeddings: Tensor) -> Tensor:
+    """Return the lengths [N] of embeddings [N, D], with a gradient; float32, or float64 for float64 embeddings."""
     dtype = torch.promote_types(embeddings.dtype, torch.float32)
-    lengths: Tensor = torch.linalg.vector_norm(embeddings.to(dtype), dim=1)
-    return lengths
+    norms: Tensor = torch.linalg.vector_norm(embeddings.to(dtype), dim=1)
+    return norms
 
 
 class MarginHead(Head):
-    """Centres of all classes, in one process, under a margin.
+    """Class centers of all classes in one process, with a margin.
 
     Args:
-        embedding: length of embeddings.
-        classes: of the training set.
-        margin: the rule.
-        scale: s, what logits are multiplied by.
-        centres: K, centres a class; above 1 it is sub-centre ArcFace's head, under any margin.
+        embedding_size: the length of the embeddings.
+        classes: the number of classes of the training set.
+        margin: the margin rule.
+        scale: s, the factor of the logits.
+        sub_centers: K, the number of centers per class; above 1 this is the head of sub-center ArcFace, with any
+            margin.
 
     Attributes:
-        weight: float32 [classes * centres, embedding], not normalised, the centres of a class one after the other.
+        weight: the class centers, float32 [classes * sub_centers, embedding_size], not normalized, the centers of a
+            class consecutive.
 
     Raises:
-        ModelError: a value that cannot be used.
+        ModelError: an argument is out of range.
     """
 
-    def __init__(self, embedding: int, classes: int, margin: Margin, scale: float = 64.0, centres: int = 1) -> None:
+    def __init__(
+        self, embedding_size: int, classes: int, margin: Margin, scale: float = 64.0, sub_centers: int = 1
+    ) -> None:
         super().__init__()
-        if min(embedding, classes, centres) < 1:
-            raise ModelError(
-                f"head: embedding, classes and centres must be at least 1, not {embedding}, {classes} and {centres}"
-            )
+        if min(embedding_size, classes, sub_centers) < 1:
+            raise ModelError(f"head: embedding_size, classes and sub_centers must be at least 1, not {embedding_size}, "
+                             f"{classes} and {sub_centers}")
         if not 0 < scale < math.inf:
             raise ModelError(f"head: scale must be above 0, not {scale}")
-        self.margin, self.scale, self.centres = margin, float(scale), centres
-        self.weight = nn.Parameter(torch.empty(classes * centres, embedding))
+        self.margin = margin
+        self.scale = float(scale)
+        self.sub_centers = sub_centers
+        self.weight = nn.Parameter(torch.empty(classes * sub_centers, embedding_size))
         nn.init.normal_(self.weight, 0.0, 0.01)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Logits for the cross entropy; in training mode the margin observes the batch first.
+        """Return the logits for the cross entropy; in training mode the margin's statistics are updated first.
 
         Args:
-            embeddings: [N, embedding], any float dtype, not normalised; the whole batch.
-            labels: int64 [N], in [0, classes).
+            embeddings: the embeddings of the whole batch, [N, embedding_size], any float dtype, not normalized.
+            labels: the true classes, int64 [N], in [0, classes).
 
         Returns:
             [N, classes], scaled; float32, or float64 for float64 embeddings.
         """
-        cos, lengths = cosines(embeddings, self.weight, self.centres), norms(embeddings)
+        cos = class_cosines(embeddings, self.weight, self.sub_centers)
+        norms = embedding_norms(embeddings)
         target = cos.gather(1, labels.unsqueeze(1)).squeeze(1)
         if self.training:
-            self.margin.observe(target, lengths)
-        return self.scale * self.margin.logits(cos, labels, target, lengths)
+            self.margin.update_statistics(target, norms)
+        return self.scale * self.margin.logits(cos, labels, target, norms)
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `Head.loss`: with the mean of the margin's penalty."""
-        return super().loss(embeddings, labels) + self.margin.penalty(norms(embeddings)).mean()
+        return super().loss(embeddings, labels) + self.margin.penalty(embedding_norms(embeddings)).mean()

@@ -1,16 +1,16 @@
-"""A margin head whose classes lie in shards, one in each process, for more people than one memory holds.
+"""A margin head whose classes are sharded over processes, for more classes than the memory of one device holds.
 
-Partial FC (An et al., CVPR 2022): every rank meets the whole batch with its own centres, and the softmax runs over the
-shards of all ranks. What goes from rank to rank is the batch and four numbers a sample; centres never do.
+Partial FC (An et al., CVPR 2022): every rank compares the whole batch with its own class centers, and the softmax runs
+over the shards of all ranks. The ranks exchange the batch and four numbers per sample; class centers are never sent.
 
-How gradients count: ``loss`` is the mean over the batch of all ranks, the same number on every rank. Of it,
+Gradients: ``loss`` is the mean over the batch of all ranks, the same number on every rank. Of this mean,
 
-* centres have the gradient as it is: they belong to one rank, and nothing averages them;
-* embeddings have it times the number of ranks, as they would from the mean over the rank's own part of the batch.
-  DistributedDataParallel averages the ranks' gradients of the network, and so comes to those of one process.
+* class centers get the plain gradient: one rank owns them, and nothing averages them;
+* embeddings get the gradient times the number of ranks, as they would from a mean over the rank's share of the batch.
+  DistributedDataParallel averages the ranks' gradients of the network, and the result equals that of one process.
 
-So the network is wrapped by DistributedDataParallel, the head is not, and terms that are means over a rank's own part
-of the batch may be added.
+So the network is wrapped in DistributedDataParallel and the head is not, and terms that are means over a rank's share
+of the batch may be added to the loss.
 """
 
 from __future__ import annotations
@@ -19,171 +19,193 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from facekd.distributed import part
+from facekd.distributed import shard_range
 from facekd.errors import ModelError
-from facekd.heads.collectives import CrossEntropy, Gather, Sharers
-from facekd.heads.margin import Margin, checked_share
-from facekd.heads.margin_head import MarginHead, cosines, norms
+from facekd.heads.collectives import AllGather, ProcessGroupOps, ShardedCrossEntropy
+from facekd.heads.margin import Margin, check_rate
+from facekd.heads.margin_head import MarginHead, class_cosines, embedding_norms
 
-ROWS = 1 << 14
-"""Centres that are drawn at once, of which a rank keeps its own."""
+INIT_ROWS = 1 << 14
+"""Class centers that are drawn at once during initialization."""
 
 
-class ShardedHead(MarginHead):
-    """The classes of a `MarginHead` in contiguous shards, as equal as can be, in the order of ranks.
+class PartialFCHead(MarginHead):
+    """A `MarginHead` with its classes in contiguous shards of nearly equal size, in the order of ranks.
 
-    Loss, gradients and fresh centres are those of a `MarginHead` with all classes, whatever the number of ranks; alone,
-    one rank holds them all. Every rank must bring equally many embeddings, and be in the same mode.
+    Loss, gradients and initial centers equal those of a `MarginHead` with all classes, for any number of ranks; a
+    single rank holds all classes. Every rank must pass the same number of embeddings and be in the same mode.
 
-    With a rate below 1, a step in training meets the classes of its batch and a share of the others, drawn by seed,
-    step and class, so that it does not matter which rank holds them. The rest have a gradient of 0: the optimiser
-    still moves them by momentum and weight decay, as it moves a class that is far from every embedding.
+    With a sample rate below 1, a training step uses the classes of its batch and a share of the others, drawn by seed,
+    step and class, so that the draw does not depend on which rank holds a class. The rest have a gradient of 0; the
+    optimizer still moves them by momentum and weight decay, as it moves a class that is far from every embedding.
 
     Args:
-        embedding: length of embeddings.
-        classes: of the training set, in all shards.
-        margin: the rule.
-        scale: s, what logits are multiplied by.
-        centres: K, centres a class.
-        rate: the share of classes that are negatives in a step.
-        seed: what they are drawn by; the same on every rank.
-        group: the ranks that share the classes; by default all that there are.
+        embedding_size: the length of the embeddings.
+        classes: the number of classes of the training set, over all shards.
+        margin: the margin rule.
+        scale: s, the factor of the logits.
+        sub_centers: K, the number of centers per class.
+        sample_rate: the share of classes that are negatives in a step.
+        seed: the seed of the draw; it must be equal on every rank.
+        group: the ranks that share the classes; by default all processes of the run.
 
     Attributes:
-        weight: float32 [classes of the shard * centres, embedding], otherwise as a `MarginHead` has it.
-        classes: those of the shard.
-        step: batches that were met in training at a rate below 1; only there it is part of the state.
+        weight: float32 [local classes * sub_centers, embedding_size], otherwise as in `MarginHead`.
+        local_classes: the classes of the local shard.
+        step: the number of training batches so far; it counts, and is part of the state, only for a rate below 1.
 
     Raises:
-        ModelError: a value that cannot be used.
+        ModelError: an argument is out of range.
     """
 
     step: Tensor
 
-    def __init__(self, embedding: int, classes: int, margin: Margin, scale: float = 64.0, centres: int = 1,
-                 rate: float = 1.0, seed: int = 0, group: distributed.ProcessGroup | None = None) -> None:
-        with torch.device("meta"):  # all centres take no memory there
-            super().__init__(embedding, classes, margin, scale, centres)
-        self.rate, self.seed, self.sharers = checked_share(rate), seed, Sharers(group)
-        self._parts = [part(classes, rank, self.sharers.world) for rank in range(self.sharers.world)]
-        self.classes = self._parts[self.sharers.rank]
-        self.weight = nn.Parameter(_fresh(len(self.weight), embedding, self._rows(self.classes)))
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=rate < 1)
+    def __init__(
+        self, embedding_size: int, classes: int, margin: Margin, scale: float = 64.0, sub_centers: int = 1, *,
+        sample_rate: float = 1.0, seed: int = 0, group: distributed.ProcessGroup | None = None,
+    ) -> None:
+        with torch.device("meta"):  # the centers of all classes take no memory there
+            super().__init__(embedding_size, classes, margin, scale, sub_centers)
+        self.sample_rate = check_rate(sample_rate)
+        self.seed = seed
+        self.process_group = ProcessGroupOps(group)
+        world_size = self.process_group.world_size
+        self._shards = [shard_range(classes, rank, world_size) for rank in range(world_size)]
+        self.local_classes = self._shards[self.process_group.rank]
+        self.weight = nn.Parameter(_initial_rows(len(self.weight), embedding_size, self._rows(self.local_classes)))
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=sample_rate < 1)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Logits of the shard's classes; in training mode the margin observes the batch of all ranks first.
+        """Return the logits of the shard's classes; in training mode the margin's statistics are updated first.
 
         Args:
-            embeddings: [n, embedding], any float dtype, not normalised; this rank's part of the batch.
-            labels: int64 [n], in [0, classes of all shards).
+            embeddings: this rank's share of the batch, [n, embedding_size], any float dtype, not normalized.
+            labels: the true classes, int64 [n], in [0, classes of all shards).
 
         Returns:
-            [n * ranks, classes of the shard], or those of them that were drawn, scaled; float32, or float64 for float64
-            embeddings. The batch is in the order of ranks.
+            [n * ranks, classes of the shard], or the columns of the drawn classes, scaled; float32, or float64 for
+            float64 embeddings. The batch is in the order of ranks.
         """
-        return self._meet(embeddings, labels)[0]
+        return self._sharded_logits(embeddings, labels)[0]
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `Head.loss`: over the batch and the classes of all ranks, with the mean of the margin's penalty."""
-        logits, places, lengths = self._meet(embeddings, labels)
-        entropy: Tensor = CrossEntropy.apply(logits, places, self.sharers)  # type: ignore[no-untyped-call]
-        # The value is that of the whole batch; the gradient is that of the own part, which no other rank has.
-        own, whole = self.margin.penalty(norms(embeddings)).mean(), self.margin.penalty(lengths).mean()
-        return entropy + own + (whole - own).detach()
+        logits, columns, norms = self._sharded_logits(embeddings, labels)
+        entropy: Tensor = ShardedCrossEntropy.apply(logits, columns, self.process_group)  # type: ignore[no-untyped-call]
+        # The value is that of the whole batch; the gradient is that of the local share, which no other rank has.
+        local_penalty = self.margin.penalty(embedding_norms(embeddings)).mean()
+        penalty = self.margin.penalty(norms).mean()
+        return entropy + local_penalty + (penalty - local_penalty).detach()
 
-    def gathered(self, rows: Tensor) -> Tensor | None:
-        """All shards of ``weight``, or of what an optimiser keeps in its shape, as a `MarginHead` has them.
+    def gather_rows(self, rows: Tensor) -> Tensor | None:
+        """Gather all shards of ``weight``, or of optimizer state in its shape, on the first rank.
 
         Args:
             rows: this rank's shard.
 
         Returns:
-            [classes of all shards * centres, ...] on the first rank, and None on the others.
+            [classes of all shards * sub_centers, ...] on the first rank, as in a `MarginHead`; None on the others.
         """
         rows = rows.detach().contiguous()
-        if self.sharers.rank:
-            distributed.send(rows, group=self.sharers.group, group_dst=0)
+        group = self.process_group.group
+        if self.process_group.rank:
+            distributed.send(rows, group=group, group_dst=0)
             return None
-        whole = rows.new_empty(self._parts[-1].stop * self.centres, *rows.shape[1:])
-        whole[self._rows(self.classes)] = rows
-        for rank in range(1, self.sharers.world):
-            distributed.recv(whole[self._rows(self._parts[rank])], group=self.sharers.group, group_src=rank)
-        return whole
+        all_rows = rows.new_empty(self._shards[-1].stop * self.sub_centers, *rows.shape[1:])
+        all_rows[self._rows(self.local_classes)] = rows
+        for rank in range(1, self.process_group.world_size):
+            distributed.recv(all_rows[self._rows(self._shards[rank])], group=group, group_src=rank)
+        return all_rows
 
-    def own_part(self, whole: Tensor) -> Tensor:
-        """A copy of this rank's shard of what ``gathered`` gave, maybe to another number of ranks.
+    def shard_rows(self, all_rows: Tensor) -> Tensor:
+        """Return a copy of this rank's shard of a result of ``gather_rows``, which any number of ranks may have made.
 
         Raises:
-            ModelError: it is of another number of classes or of centres.
+            ModelError: the numbers of classes or of sub-centers differ.
         """
-        count = self._parts[-1].stop * self.centres
-        if len(whole) != count:
-            raise ModelError(f"head: the state has {len(whole)} class centres and not {count}; "
-                             "use the classes and the head.centres it was made with")
-        return whole[self._rows(self.classes)].clone()
+        count = self._shards[-1].stop * self.sub_centers
+        if len(all_rows) != count:
+            raise ModelError(f"head: the state has {len(all_rows)} class centers and not {count}; "
+                             "use the classes and the head.sub_centers it was made with")
+        return all_rows[self._rows(self.local_classes)].clone()
 
     def _rows(self, classes: range) -> slice:
-        return slice(classes.start * self.centres, classes.stop * self.centres)
+        return slice(classes.start * self.sub_centers, classes.stop * self.sub_centers)
 
-    def _meet(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of the shard, the targets' columns in them (-1: elsewhere), and lengths, of the batch of all ranks."""
+    def _sharded_logits(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the shard's logits, the targets' columns in them (-1: in another shard), and the lengths.
+
+        All three cover the batch of all ranks.
+        """
         embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
-        embeddings = Gather.apply(embeddings, self.sharers)  # type: ignore[no-untyped-call]
-        centres, places = self._centres(self.sharers.gathered(labels))
-        # Where nothing was drawn there is nothing to compare, but the other ranks still count on this one.
-        cos = cosines(embeddings, centres, self.centres) if len(centres) else functional.linear(embeddings, centres)
-        lengths, here = norms(embeddings), (places >= 0).nonzero().squeeze(1)
-        own = cos[here, places[here]]
-        numbers = self.sharers.reduced(cos.new_zeros(len(cos)).index_put((here,), own.detach()))
-        target = numbers.index_put((here,), own)
+        embeddings = AllGather.apply(embeddings, self.process_group)  # type: ignore[no-untyped-call]
+        centers, columns = self._active_centers(self.process_group.all_gather(labels))
+        # A rank may draw no class at all. It must still take part in the collective operations below.
+        if len(centers):
+            cos = class_cosines(embeddings, centers, self.sub_centers)
+        else:
+            cos = functional.linear(embeddings, centers)  # [N, 0], connected to the graph
+        norms = embedding_norms(embeddings)
+        local = (columns >= 0).nonzero().squeeze(1)  # the samples whose target the local shard holds
+        local_target = cos[local, columns[local]]
+        # Values come from all ranks; only the local targets have a gradient.
+        values = self.process_group.all_reduce(cos.new_zeros(len(cos)).index_put((local,), local_target.detach()))
+        target = values.index_put((local,), local_target)
         if self.training:
-            self.margin.observe(target, lengths)
-        logits = self.margin.logits(cos, places, target, lengths) if len(centres) else cos
-        return self.scale * logits, places, lengths
+            self.margin.update_statistics(target, norms)
+        logits = self.margin.logits(cos, columns, target, norms) if len(centers) else cos
+        return self.scale * logits, columns, norms
 
-    def _centres(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The centres that a batch meets, and the column of every label among their classes; -1 where it has none."""
-        own = labels - self.classes.start
-        here = (own >= 0) & (own < len(self.classes))
-        if self.rate == 1 or not self.training:
-            return self.weight, own.where(here, -1)
-        classes = torch.arange(self.classes.start, self.classes.stop, device=labels.device)
-        meets = sampled(classes, self.seed, self.step, self.rate)
-        meets[own[here]] = True
+    def _active_centers(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the class centers used in this step, and each label's column among their classes (-1: not local)."""
+        local_labels = labels - self.local_classes.start
+        is_local = (local_labels >= 0) & (local_labels < len(self.local_classes))
+        if self.sample_rate == 1 or not self.training:
+            return self.weight, local_labels.where(is_local, -1)
+        classes = torch.arange(self.local_classes.start, self.local_classes.stop, device=labels.device)
+        active = is_sampled(classes, self.seed, self.step, self.sample_rate)
+        active[local_labels[is_local]] = True
         self.step += 1
-        chosen, each = meets.nonzero().squeeze(1), self.weight.view(len(classes), self.centres, -1)
-        return each.index_select(0, chosen).flatten(0, 1), torch.searchsorted(chosen, own).where(here, -1)
+        chosen = active.nonzero().squeeze(1)
+        class_centers = self.weight.view(len(classes), self.sub_centers, -1)
+        columns = torch.searchsorted(chosen, local_labels).where(is_local, -1)
+        return class_centers.index_select(0, chosen).flatten(0, 1), columns
 
 
-def _fresh(count: int, length: int, keep: slice) -> Tensor:
-    """Some rows of fresh centres [count, length]; a rank draws them all, so that they do not follow the ranks."""
-    own = torch.empty(keep.stop - keep.start, length)
-    for begin in range(0, count, ROWS):
-        rows = nn.init.normal_(torch.empty(min(ROWS, count - begin), length), 0.0, 0.01)
-        first, last = max(keep.start, begin), min(keep.stop, begin + len(rows))
+def _initial_rows(count: int, length: int, local: slice) -> Tensor:
+    """Return the rows ``local`` of initial class centers [count, length].
+
+    Every rank draws all rows and drops those of other ranks, so that the result does not depend on the number of ranks.
+    """
+    local_rows = torch.empty(local.stop - local.start, length)
+    for begin in range(0, count, INIT_ROWS):
+        rows = nn.init.normal_(torch.empty(min(INIT_ROWS, count - begin), length), 0.0, 0.01)
+        first = max(local.start, begin)
+        last = min(local.stop, begin + len(rows))
         if first < last:
-            own[first - keep.start : last - keep.start] = rows[first - begin : last - begin]
-    return own
+            local_rows[first - local.start : last - local.start] = rows[first - begin : last - begin]
+    return local_rows
 
 
-def sampled(classes: Tensor, seed: int, step: Tensor, rate: float) -> Tensor:
-    """Whether classes are negatives in a step: each by itself with a chance of ``rate``, whichever rank asks.
+def is_sampled(classes: Tensor, seed: int, step: Tensor, sample_rate: float) -> Tensor:
+    """Return which classes are negatives in a step: each independently with probability ``sample_rate``.
 
     Args:
-        classes: int64, any shape; a class is a number in [0, 2^32).
-        seed: of the training; its lowest 32 bits count.
-        step: int64, a scalar.
-        rate: in [0, 1].
+        classes: class indices, int64, any shape, in [0, 2^32).
+        seed: the seed of the training; its lowest 32 bits count.
+        step: the number of the step, an int64 scalar.
+        sample_rate: the probability, in [0, 1].
 
     Returns:
-        bool, same shape; where a hash of seed, step and class, in [0, 2^32), is below ``rate * 2^32``.
+        bool, same shape: whether a hash of seed, step and class, in [0, 2^32), is below ``sample_rate * 2^32``. Every
+        rank gets the same answer.
     """
-    key = _mixed(_mixed(torch.full_like(step, seed)) ^ step)
-    return _mixed(_mixed(classes) ^ key) < rate * 2**32
+    key = _hash(_hash(torch.full_like(step, seed)) ^ step)
+    return _hash(_hash(classes) ^ key) < sample_rate * 2**32
 
 
-def _mixed(value: Tensor) -> Tensor:
-    """32 bits, each of which follows from all 32 given: the finaliser of MurmurHash3 (Appleby, public domain)."""
+def _hash(value: Tensor) -> Tensor:
+    """Return a 32-bit hash of the lowest 32 bits: the finalizer of MurmurHash3 (Appleby, public domain)."""
     value = value & 0xFFFFFFFF
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         value = ((value ^ (value >> shift)) * factor) & 0xFFFFFFFF

@@ -1,1 +1,1 @@
-"""What a network can be trained on: labels, or the anchors of a plan; one file a method."""
+"""Training methods: supervised training, distillation, online distillation and the search for a student."""

@@ -1,107 +1,136 @@
-"""From what a recipe says to the terms of a loss: names joined by ``+``, usual weights, and what is set on top."""
+"""The objective of a student: the loss terms that a recipe's method and losses describe, with their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facekd.config import LossRecipe
-from facekd.errors import ModelError, nearest
-from facekd.losses import kind_of, names
+from facekd.errors import ModelError, did_you_mean
+from facekd.losses import get_loss_class, list_losses
+from facekd.methods.online_registry import ONLINE_METHODS, OnlineMethod
 
 LABELS = "labels"
-"""The term that needs no teacher: the cross entropy of the head's logits."""
-
-PARTNERS = ("dml", "prokt")
-"""Methods whose teacher is trained beside the student."""
+"""The term without a teacher: the cross entropy of the head's logits."""
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """What a student is trained by.
+class Objective:
+    """The training objective of a student.
 
     Attributes:
-        terms: by name, ``labels`` or a registered loss; each has a weight above 0.
-        partner: ``prokt`` or ``dml`` where the teacher is trained too, else None.
+        terms: the terms by name, ``labels`` or a registered loss; each has a weight above 0.
+        joint_teacher: ``prokt`` or ``dml`` if the teacher is trained too, else None.
     """
 
     terms: Mapping[str, LossRecipe]
-    partner: str | None = None
+    joint_teacher: str | None = None
 
-    def looks_inside(self, closed: bool) -> bool:
-        """Whether a term looks at more than the networks' outputs, so that teachers must run live.
+    def needs_live_teacher(self, closed_set: bool) -> bool:
+        """Return whether a term uses more than the networks' outputs, which are the only thing a cache contains.
 
         Args:
-            closed: whether outputs are logits, and features therefore something else.
+            closed_set: whether outputs are logits, so that features are different from outputs.
         """
-        kinds = [kind_of(name) for name in self.terms if name != LABELS]
-        return any(kind.maps or (kind.features and closed) for kind in kinds)
+        loss_classes = [get_loss_class(name) for name in self.terms if name != LABELS]
+        return any(loss.needs_feature_maps or (loss.needs_features and closed_set) for loss in loss_classes)
+
+    def describe(self) -> str:
+        """Return the terms in one line, e.g. ``kd 0.9 (temperature 4) + labels 0.1``."""
+        names = [self.joint_teacher] if self.joint_teacher else []
+        return " + ".join([*names, *(_describe_term(name, term) for name, term in sorted(self.terms.items()))])
 
 
-def mixture(method: str, losses: Mapping[str, LossRecipe], closed: bool) -> Mixture:
-    """The terms a recipe means.
+def _describe_term(name: str, term: LossRecipe) -> str:
+    options = {**term.options, **term.model_dump(include={"begin", "end"}, exclude_defaults=True)}
+    options_text = ", ".join(f"{key} {value}" for key, value in options.items())
+    return f"{name} {term.weight:g}" + (f" ({options_text})" if options else "")
+
+
+def parse_objective(method: str, losses: Mapping[str, LossRecipe], closed_set: bool) -> Objective:
+    """Return the objective that a recipe describes.
 
     Args:
-        method: names of losses joined by ``+``, and ``prokt`` or ``dml`` among them; each loss comes with its usual
-            weight, and labels with the smallest of those usual beside them. A loss that usually has a first stage to
-            itself has it. Without names and losses it is ``kd`` for classes and ``l2`` for faces.
-        losses: set on top; without a method they are all there is. A weight left out is the usual one.
-        closed: whether the classes of the training set are those the network is for.
+        method: names of losses joined by ``+``, optionally with ``prokt`` or ``dml``. Each loss has its default weight,
+            and the labels have the smallest of the label weights of these losses. A loss with a warm-up share trains
+            alone during it. Without a method and losses it is ``kd`` for classes and ``l2`` for faces.
+        losses: terms that override or extend those of the method; without a method they are the only terms. A term
+            without a weight has its default weight.
+        closed_set: whether the network classifies the classes of the training set.
 
     Raises:
-        ModelError: an unknown name, two partners, or a part of the training in which no term counts.
+        ModelError: an unknown name, two online methods, or a share of the training without any active term.
     """
-    asked = [name.strip() for name in method.split("+")] if method.strip() else []
-    if not asked and not losses:
-        asked = ["kd" if closed else "l2"]
-    known = sorted({*names(), *PARTNERS})
-    for name in asked:
-        if name not in known:
-            raise ModelError(f"unknown method '{name}': {nearest(name, known)}")
-    partners = [name for name in asked if name in PARTNERS]
-    if len(partners) > 1:
-        raise ModelError(f"method '{method}' names two ways to train a teacher beside the student; choose one")
-    partner = partners[0] if partners else None
-    terms = _usual([name for name in asked if name not in PARTNERS], partner, closed)
+    names = [name.strip() for name in method.split("+")] if method.strip() else []
+    if not names and not losses:
+        names = ["kd" if closed_set else "l2"]
+    known_names = sorted({*list_losses(), *ONLINE_METHODS})
+    for name in names:
+        if name not in known_names:
+            raise ModelError(f"unknown method '{name}': {did_you_mean(name, known_names)}")
+    online_names = [name for name in names if name in ONLINE_METHODS]
+    if len(online_names) > 1:
+        raise ModelError(f"method '{method}' names two ways to train a teacher jointly with the student; choose one")
+    online = ONLINE_METHODS[online_names[0]] if online_names else None
+    terms = default_terms([name for name in names if name not in ONLINE_METHODS], online, closed_set)
     for name, recipe in losses.items():
-        usual = terms.get(name, LossRecipe())
-        terms[name] = usual.model_copy(update=recipe.model_dump(exclude_unset=True))
-    filled = {name: _filled(name, recipe, closed) for name, recipe in terms.items() if recipe.weight != 0}
-    _demand_no_gap(filled)
-    return Mixture(filled, partner)
+        default = terms.get(name, LossRecipe())
+        terms[name] = default.model_copy(update=recipe.model_dump(exclude_unset=True))
+    terms = {name: _with_weight(name, recipe, closed_set) for name, recipe in terms.items() if recipe.weight != 0}
+    _check_coverage(terms)
+    return Objective(terms, online.name if online else None)
 
 
-def _usual(asked: list[str], partner: str | None, closed: bool) -> dict[str, LossRecipe]:
-    """The terms of a method before anything is set on top."""
-    kinds = {name: kind_of(name) for name in asked}
-    terms = {name: LossRecipe(end=kind.first or 1.0) for name, kind in kinds.items()}
-    begin = max([kind.first for kind in kinds.values()], default=0.0)
-    labels = [0.0 if kind.alone and not closed else kind.labels for kind in kinds.values()]
-    if partner:  # Zhang et al. (CVPR 2018) weigh both terms 1; ProKT's student sees no labels, unless kd brings them
-        weight = None if partner == "prokt" and not closed else 1.0
-        pull = LossRecipe(weight=weight, **({"temperature": 1.0} if closed else {}))
-        terms = {"kd" if closed else "cosine": pull} | terms
-        labels = [1.0 if partner == "dml" else kinds["kd"].labels if "kd" in kinds else 0.0]
-    return {**terms, **({LABELS: LossRecipe(weight=min(labels), begin=begin)} if labels else {})}
+def default_terms(names: Sequence[str], online: OnlineMethod | None, closed_set: bool) -> dict[str, LossRecipe]:
+    """Return the terms of a method before the losses of a recipe are applied.
+
+    Args:
+        names: the losses of the method.
+        online: the online method, or None.
+        closed_set: whether the outputs are logits.
+    """
+    loss_classes = {name: get_loss_class(name) for name in names}
+    terms = {name: LossRecipe(end=loss.warmup_share or 1.0) for name, loss in loss_classes.items()}
+    if online:
+        terms = _imitation_term(online, closed_set) | terms
+        label_weight = online.label_weight
+        if label_weight is None:  # the student sees no labels, unless kd brings them
+            label_weight = loss_classes["kd"].label_weight if "kd" in loss_classes else 0.0
+        label_weights = [label_weight]
+    else:
+        label_weights = [0.0 if loss.works_without_labels and not closed_set else loss.label_weight
+                         for loss in loss_classes.values()]
+    if label_weights:
+        begin = max([loss.warmup_share for loss in loss_classes.values()], default=0.0)
+        terms[LABELS] = LossRecipe(weight=min(label_weights), begin=begin)
+    return terms
 
 
-def _filled(name: str, recipe: LossRecipe, closed: bool) -> LossRecipe:
-    """With its weight; a weight left out is the usual one."""
+def _imitation_term(online: OnlineMethod, closed_set: bool) -> dict[str, LossRecipe]:
+    """Return the term by which the student of an online method follows its teacher."""
+    if closed_set:
+        return {"kd": LossRecipe.model_validate({"weight": 1.0, "temperature": 1.0})}
+    return {"cosine": LossRecipe(weight=online.cosine_weight)}
+
+
+def _with_weight(name: str, recipe: LossRecipe, closed_set: bool) -> LossRecipe:
+    """Return the term with the default weight if it has none."""
     if recipe.weight is not None:
         return recipe
-    return recipe.model_copy(update={"weight": 1.0 if name == LABELS else kind_of(name).usual_weight(closed)})
+    weight = 1.0 if name == LABELS else get_loss_class(name).default_weight(closed_set)
+    return recipe.model_copy(update={"weight": weight})
 
 
-def _demand_no_gap(terms: Mapping[str, LossRecipe]) -> None:
-    """Some term must count at every moment, and every term at some."""
+def _check_coverage(terms: Mapping[str, LossRecipe]) -> None:
+    """Check that every term is active at some time, and that some term is active at every time."""
     for name, recipe in terms.items():
         if recipe.begin >= recipe.end:
             raise ModelError(f"losses.{name} would never count: it begins at {recipe.begin:g} and ends at "
                              f"{recipe.end:g} of the training")
-    reached = 0.0
+    covered = 0.0
     for recipe in sorted(terms.values(), key=lambda recipe: recipe.begin):
-        if recipe.begin > reached:
+        if recipe.begin > covered:
             break
-        reached = max(reached, recipe.end)
-    if terms and reached < 1:
-        raise ModelError(f"losses: no term counts when {reached:.0%} of the training is done; let one begin there")
+        covered = max(covered, recipe.end)
+    if terms and covered < 1:
+        raise ModelError(f"losses: no term counts when {covered:.0%} of the training is done; let one begin there")

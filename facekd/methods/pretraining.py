@@ -1,4 +1,4 @@
-"""Lessons: what a loss learns from a teacher before its student does (a paraphraser, class centres, margins)."""
+"""Pretraining of a loss's teacher modules (a paraphraser, class centers, margins) before the student's training."""
 
 from __future__ import annotations
 
@@ -10,42 +10,55 @@ from torch import nn
 
 from facekd.data.loading.loader import Batch, Loader
 from facekd.losses import Loss
-from facekd.types import Answer, Question
-from facekd.utils.progress import progress
+from facekd.types import BatchContext, ModelOutput
+from facekd.utils.progress import progress_bar
 
-RATE, MOMENTUM, CLIP = 0.1, 0.9, 5.0
-"""Peak learning rate (cosine to 0), momentum and largest gradient norm of what is prepared."""
+PEAK_LEARNING_RATE = 0.1
+"""The learning rate of the first step; it follows a cosine to 0."""
+MOMENTUM = 0.9
+MAX_GRAD_NORM = 5.0
 
 
-def give_lessons(loss: Loss, teacher: Callable[[Batch], Answer], loader: Loader, device: torch.device) -> None:
-    """Train what ``loss.prepared`` holds on a teacher's answers, for ``loss.lessons`` epochs.
+def losses_to_pretrain(losses: nn.ModuleDict) -> list[Loss]:
+    """Return the losses that have a pretraining."""
+    return [loss for loss in losses.values() if isinstance(loss, Loss) and loss.pretrain_epochs > 0]
 
-    The images and their order follow from the loader's seed, so that a run which is killed meanwhile learns the same
-    when it begins again.
+
+def pretrain_on_teacher(loss: Loss, teacher: Callable[[Batch], ModelOutput], loader: Loader, device: torch.device
+                        ) -> None:
+    """Train ``loss.teacher_modules`` on a teacher's outputs for ``loss.pretrain_epochs`` epochs.
+
+    The images and their order depend on the loader's seed only, so that a run that is killed during the pretraining
+    repeats it with the same result.
 
     Args:
-        loss: on ``device``; its prepared parts are frozen again afterwards.
-        teacher: gives the answer to a batch.
-        loader: of the training set; its epochs 0, 1, ... are shown.
-        device: where the answers shall be.
+        loss: the loss, on ``device``; its teacher modules are frozen again afterwards.
+        teacher: maps a batch to the teacher's output.
+        loader: the loader of the training set; its epochs 0, 1, ... are used.
+        device: the device of the loss.
     """
-    steps, parts = math.ceil(loss.lessons * loader.steps), list(loss.prepared.parameters())
-    optimizer = torch.optim.SGD(parts, lr=RATE, momentum=MOMENTUM) if parts else None
-    loss.prepared.train().requires_grad_(True)
-    with progress(f"lessons of {loss.name}", steps * loader.batch) as advance:
-        for step, batch in enumerate(loader.run(0, steps)):
-            batch, done = batch.to(device), step / steps
-            value = loss.lesson(teacher(batch), Question(batch.labels, batch.index, done))
+    steps = math.ceil(loss.pretrain_epochs * loader.steps_per_epoch)
+    parameters = list(loss.teacher_modules.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=PEAK_LEARNING_RATE, momentum=MOMENTUM) if parameters else None
+    loss.teacher_modules.train().requires_grad_(True)
+    with progress_bar(f"pretraining of {loss.name}", steps * loader.batch_size) as advance:
+        for step, batch in enumerate(loader.iter_steps(0, steps)):
+            batch = batch.to(device)
+            context = BatchContext(batch.labels, batch.index, step / steps)
+            value = loss.pretrain_loss(teacher(batch), context)
             if value is not None and optimizer is not None:
-                _step(value, optimizer, parts, done)
-            advance(loader.batch, "" if value is None else f"loss {float(value.detach()):.3f}")
-    loss.prepared.eval().requires_grad_(False)
+                _optimizer_step(value, optimizer, parameters, step / steps)
+            advance(loader.batch_size, "" if value is None else f"loss {float(value.detach()):.3f}")
+    loss.teacher_modules.eval().requires_grad_(False)
 
 
-def _step(value: torch.Tensor, optimizer: torch.optim.Optimizer, parts: list[nn.Parameter], done: float) -> None:
+def _optimizer_step(value: torch.Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter],
+                    share: float) -> None:
+    """Take one step; ``share`` is the completed share of the pretraining."""
     for group in optimizer.param_groups:
-        group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * done))
+        group["lr"] = PEAK_LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * share))
     value.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(parts, CLIP)
+    nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
     optimizer.step()
-    optimizer.zero_grad(set_to_none=True)  # what were left would be clipped with the student's, unless a run is resumed
+    # Leftover gradients would be included in the student's gradient clipping, but not in that of a resumed run.
+    optimizer.zero_grad(set_to_none=True)

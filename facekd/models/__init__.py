@@ -1,3 +1,3 @@
-"""The registry of architectures, their weights, and the interface through which models are evaluated."""
+"""Architectures, their registry and weights, and the interface through which models are evaluated."""
 
 from facekd.models import architectures as architectures

@@ -1,4 +1,4 @@
-"""The one interface through which everything above asks a model for embeddings, be it torch or ONNX."""
+"""The interface through which models give embeddings, independent of the runtime."""
 
 from __future__ import annotations
 
@@ -9,31 +9,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.transforms import crop_of
+from facekd.data.transforms import decode_crop
+from facekd.utils.functional import l2_normalize_rows
 
 
-def directions(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows at unit length, float32 [rows, dimension]; zeros and NaN stay as they are."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.maximum(norms, 1e-12), np.float32)
-
-
-def pixels_of(crops: NDArray[np.uint8], raw: bool) -> NDArray[np.float32]:
-    """Crops as a graph is fed them: float32 [batch, 3, size, size].
+def preprocess_crops(crops: NDArray[np.uint8], raw_pixels: bool) -> NDArray[np.float32]:
+    """Convert crops to the input of an exported graph, float32 [batch, 3, size, size].
 
     Args:
         crops: uint8 [batch, size, size, 3], RGB.
-        raw: 0 to 255 as they are, for a graph that scales inside; else (x - 127.5) / 127.5.
+        raw_pixels: True for a graph that scales pixels itself: values stay 0 to 255; False: (x - 127.5) / 127.5.
     """
     pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
-    return pixels if raw else (pixels - np.float32(127.5)) / np.float32(127.5)
+    return pixels if raw_pixels else (pixels - np.float32(127.5)) / np.float32(127.5)
 
 
 class Embedder(ABC):
     """A frozen face model.
 
     Attributes:
-        name: how tables and reports call it.
+        name: the name in tables and reports.
         size: side in pixels of the square crops it takes.
         dimension: length of an embedding.
         fingerprint: hexadecimal SHA-256 of its weights; caches and results are keyed by it.
@@ -46,46 +41,40 @@ class Embedder(ABC):
 
     @abstractmethod
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw embeddings of one view.
+        """Compute embeddings of crops as they are, without their mirror images.
 
         Args:
             crops: uint8 [batch, size, size, 3], RGB.
 
         Returns:
-            float32 [batch, dimension], not normalised.
+            float32 [batch, dimension], not normalized.
         """
 
-    def raw(self, crops: NDArray[np.uint8], flip: bool = True) -> NDArray[np.float32]:
-        """Embeddings with the length the model gave them, which is small for poor images.
+    def embed(
+        self, crops: NDArray[np.uint8], flip: bool = True, *, normalize: bool = True
+    ) -> NDArray[np.float32]:
+        """Compute embeddings, by default for cosine similarity.
 
         Args:
             crops: uint8 [batch, size, size, 3], RGB.
-            flip: sum the embeddings of image and mirror, as InsightFace's evaluators do.
+            flip: whether to sum the embeddings of image and mirror image, as InsightFace's evaluators do.
+            normalize: whether to scale embeddings to unit length. Their original length is a measure of image
+                quality: it is small for poor images.
 
         Returns:
-            float32 [batch, dimension], not normalised.
+            float32 [batch, dimension].
         """
         features = self.forward(crops)
-        return features + self.forward(np.ascontiguousarray(crops[:, :, ::-1])) if flip else features
-
-    def embed(self, crops: NDArray[np.uint8], flip: bool = True) -> NDArray[np.float32]:
-        """Embeddings ready for cosine similarity.
-
-        Args:
-            crops: uint8 [batch, size, size, 3], RGB.
-            flip: sum the embeddings of image and mirror first.
-
-        Returns:
-            float32 [batch, dimension], rows of unit length.
-        """
-        return directions(self.raw(crops, flip))
+        if flip:
+            features = features + self.forward(np.ascontiguousarray(crops[:, :, ::-1]))
+        return l2_normalize_rows(features) if normalize else features
 
     def __call__(self, faces: NDArray[np.uint8] | Sequence[Path | str], flip: bool = True) -> NDArray[np.float32]:
-        """Embeddings of aligned crops, given as an array (see `embed`) or as image files of any square size.
+        """Compute unit-length embeddings of aligned crops, an array (see `embed`) or image files of any square size.
 
         Raises:
-            DataError: a file is no square image.
+            DataError: a file is not a square image.
         """
         if not isinstance(faces, np.ndarray):
-            faces = np.stack([crop_of(Path(f).read_bytes(), self.size, str(f)) for f in faces])
+            faces = np.stack([decode_crop(Path(f).read_bytes(), self.size, str(f)) for f in faces])
         return self.embed(faces, flip)

@@ -1,4 +1,4 @@
-"""Any model a person can point at, behind one interface."""
+"""Loading of any model from a path, behind one interface."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from facekd.models.weights import load_model
 
 
 def load(path: Path | str, device: torch.device | str = "cpu") -> Embedder:
-    """Load a model for use; called on aligned crops or image paths it gives unit-length embeddings.
+    """Load a model for inference; a call with aligned crops or image paths gives unit-length embeddings.
 
     Args:
-        path: a run folder of teach or distill, a ``.safetensors`` file or route point of facekd, a package folder made
-            by export, or any InsightFace-compatible ``.onnx``.
-        device: for torch networks; ONNX files run on the CPU.
+        path: a run folder of train or distill, a ``.safetensors`` file or route point of facekd, a package folder
+            written by export, or any InsightFace-compatible ``.onnx`` file.
+        device: the device for torch networks; ONNX files run on the CPU.
 
     Raises:
-        ModelError: nothing there, or nothing that is a model.
+        ModelError: the path does not exist or is not a model.
     """
     path = Path(path)
     file = _model_file(path) if path.is_dir() else path
@@ -38,6 +38,7 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Embedder:
 
 
 def _model_file(folder: Path) -> Path:
+    """Return the model file of a run or package: ``model.safetensors``, or the only ONNX file of full precision."""
     run_model = folder / "model.safetensors"
     if run_model.is_file():
         return run_model

@@ -1,4 +1,4 @@
-"""The registry of architectures: a model is made by name, and remembers how it was made."""
+"""The registry of architectures: a model is created by name and carries the description needed to rebuild it."""
 
 from __future__ import annotations
 
@@ -8,72 +8,72 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from facekd.config.options import resolve
-from facekd.errors import ModelError, nearest
-from facekd.models.preprocessing import PIXELS, to_input
+from facekd.config.options import resolve_options
+from facekd.errors import ModelError, did_you_mean
+from facekd.models.preprocessing import NORMALIZATIONS, normalize_images
 
 STRIDE = 16
-"""Sides are multiples of this; it is what the networks for faces divide them by."""
+"""Input sides are multiples of this, the total stride of the networks for faces."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How a model was made; enough to make it again, and plain enough for JSON.
+    """The description of a model: sufficient to rebuild it without its weights, and JSON-able.
 
     Attributes:
         name: the architecture's name in the registry.
         size: side in pixels of the square input.
         outputs: length of the output: of the embedding, or the number of classes.
-        options: every option of the architecture, defaults included, so that a changed default cannot alter old runs.
-        pixels: how pixels are scaled for it, a key of `facekd.models.preprocessing.PIXELS`.
+        options: all options of the architecture, defaults included, so that a changed default does not alter old runs.
+        normalization: the scaling of pixels, a key of `facekd.models.preprocessing.NORMALIZATIONS`.
     """
 
     name: str
     size: int
     outputs: int
     options: Mapping[str, Any] = field(default_factory=dict)
-    pixels: str = "unit"
+    normalization: str = "unit"
 
     def to_dict(self) -> dict[str, Any]:
-        """The spec as JSON-able values."""
+        """Return the description as JSON-able values."""
         options = {key: list(value) if isinstance(value, tuple) else value for key, value in self.options.items()}
         return {"name": self.name, "size": self.size, "outputs": self.outputs, "options": options,
-                "pixels": self.pixels}
+                "normalization": self.normalization}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> ModelSpec:
-        """A spec from what ``to_dict`` gave (``outputs`` was called ``embedding`` before class sets came).
+        """Return the description from a record of `to_dict`.
 
         Raises:
-            ModelError: a key is missing or is not known, or a value has the wrong type.
+            ModelError: a key is missing or unknown, or a value has the wrong type.
         """
-        record = {"outputs" if key == "embedding" else key: value for key, value in record.items()}
-        needed = {"name", "size", "outputs"}
-        wrong = sorted(needed - set(record)) + sorted(set(record) - needed - {"options", "pixels"})
+        required = {"name", "size", "outputs"}
+        wrong = sorted(required - set(record)) + sorted(set(record) - required - {"options", "normalization"})
         if wrong:
             raise ModelError(f"model description: missing or unknown keys: {', '.join(wrong)}")
         if not isinstance(record["name"], str) or not isinstance(record.get("options", {}), Mapping):
             raise ModelError("model description: 'name' must be text and 'options' a mapping")
         return _resolve(record["name"], record["size"], record["outputs"], record.get("options", {}),
-                        record.get("pixels", "unit"))
+                        record.get("normalization", "unit"))
 
 
 class Network(nn.Module):
-    """Base of every architecture: float [N, 3, size, size] as `inputs` gives it, to float [N, outputs], raw.
+    """Base of all architectures: float [N, 3, size, size] from `preprocess` to float [N, outputs], not normalized.
 
     Attributes:
-        spec: how it was made.
-        stages: names of the submodules whose outputs are its intermediate maps, float [N, C, H, W], shallow to deep.
-        final: name of the linear layer that ends it, whose input is a classifier's features.
+        spec: the description of the model.
+        stages: names of the submodules whose outputs are the default feature maps, float [N, C, H, W], from shallow to
+            deep.
+        final_layer: name of the last linear layer, whose input is the pre-logits of a classifier.
     """
 
     spec: ModelSpec
     stages: tuple[str, ...]
-    final: str = "fc"
+    final_layer: str = "fc"
 
-    def inputs(self, images: Tensor) -> Tensor:
-        """Images as they travel, uint8 [N, size, size, 3] RGB, as the network's input; see `to_input`."""
-        return to_input(images, self.spec.pixels)
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Normalize uint8 [N, size, size, 3] RGB images to the network's input; see `normalize_images`."""
+        return normalize_images(images, self.spec.normalization)
 
 
 Factory = Callable[..., Network]
@@ -82,71 +82,77 @@ _LIBRARIES: dict[str, Callable[[str], Factory]] = {}
 
 
 def register(factory: Factory) -> Factory:
-    """Decorator: add ``factory(size, outputs, *, option=default, ...)`` under its own name."""
+    """Decorator: register ``factory(size, outputs, *, option=default, ...)`` under its function name."""
     _FACTORIES[factory.__name__] = factory
     return factory
 
 
-def register_library(find: Callable[[str], Factory]) -> Callable[[str], Factory]:
-    """Decorator: ask ``find(name)`` for the factory of a model called ``library/name``; library is its own name."""
-    _LIBRARIES[find.__name__] = find
-    return find
+def register_library(find_factory: Callable[[str], Factory]) -> Callable[[str], Factory]:
+    """Decorator: register a function that returns the factory of a model called ``library/name``.
+
+    The name of the function is the library's name; its argument is the part after the slash.
+    """
+    _LIBRARIES[find_factory.__name__] = find_factory
+    return find_factory
 
 
-def names() -> list[str]:
-    """The names of all architectures, sorted; those of other libraries are not among them."""
+def list_models() -> list[str]:
+    """Return the names of all architectures, sorted; those of other libraries are not included."""
     return sorted(_FACTORIES)
 
 
-def create(name: str, *, size: int = 112, outputs: int = 512, pixels: str = "unit", **options: Any) -> Network:
-    """Make an architecture with fresh weights.
+def create(name: str, *, size: int = 112, outputs: int = 512, normalization: str = "unit", **options: Any) -> Network:
+    """Create a model with fresh weights.
 
     Args:
-        name: one of ``names()``, or of another library as ``library/name``; see `facekd.models.architectures.zoo`.
-        size: side in pixels of its input, a multiple of 16.
-        outputs: length of its output.
-        pixels: how pixels are scaled for it, a key of `facekd.models.preprocessing.PIXELS`.
-        options: the architecture's own, e.g. ``width=0.5``.
+        name: one of `list_models`, or ``library/name`` for another library; see `facekd.models.architectures.zoo`.
+        size: side of the input in pixels, a multiple of 16.
+        outputs: length of the output.
+        normalization: the scaling of pixels, a key of `facekd.models.preprocessing.NORMALIZATIONS`.
+        options: options of the architecture, e.g. ``width=0.5``.
 
     Returns:
-        The model in training mode; ``model.spec`` tells how to make it again.
+        The model in training mode; ``model.spec`` is its description.
 
     Raises:
-        ModelError: an unknown name or option, or a value that cannot be used.
+        ModelError: a name or an option is unknown, or a value cannot be used.
     """
-    return build(_resolve(name, size, outputs, options, pixels))
+    return build(_resolve(name, size, outputs, options, normalization))
 
 
 def build(spec: ModelSpec) -> Network:
-    """Make the model a spec describes, with fresh weights.
+    """Create the model of a description, with fresh weights.
 
     Raises:
-        ModelError: as ``create``.
+        ModelError: see `create`.
     """
-    spec = _resolve(spec.name, spec.size, spec.outputs, spec.options, spec.pixels)
-    model = _factory(spec.name)(spec.size, spec.outputs, **spec.options)
-    if "pretrained" in spec.options:  # whoever makes it again has its weights, and need not fetch a library's
+    spec = _resolve(spec.name, spec.size, spec.outputs, spec.options, spec.normalization)
+    model = _get_factory(spec.name)(spec.size, spec.outputs, **spec.options)
+    if "pretrained" in spec.options:  # a rebuilt model gets its own weights and must not download those of the library
         spec = replace(spec, options={**spec.options, "pretrained": False})
     model.spec = spec
     return model
 
 
-def _factory(name: str) -> Factory:
-    library, _, own = name.partition("/")
-    if own and library in _LIBRARIES:
-        return _LIBRARIES[library](own)
+def _get_factory(name: str) -> Factory:
+    """Return the factory of an architecture or of a library's model."""
+    library, _, model = name.partition("/")
+    if model and library in _LIBRARIES:
+        return _LIBRARIES[library](model)
     if name not in _FACTORIES:
-        raise ModelError(f"unknown model '{name}': {nearest(name, names())}")
+        raise ModelError(f"unknown model '{name}': {did_you_mean(name, list_models())}")
     return _FACTORIES[name]
 
 
-def _resolve(name: str, size: Any, outputs: Any, options: Mapping[str, Any], pixels: str) -> ModelSpec:
-    """Check everything a person can get wrong, and fill in the defaults."""
-    factory = _factory(name)
+def _resolve(name: str, size: Any, outputs: Any, options: Mapping[str, Any], normalization: str) -> ModelSpec:
+    """Check all values a user can give, and add the defaults of the options."""
+    factory = _get_factory(name)
     if type(size) is not int or size < 2 * STRIDE or size % STRIDE:
         raise ModelError(f"{name}: size must be a multiple of {STRIDE} pixels, at least {2 * STRIDE}, not {size!r}")
     if type(outputs) is not int or outputs < 1:
         raise ModelError(f"{name}: outputs must be a whole number of at least 1, not {outputs!r}")
-    if pixels not in PIXELS:
-        raise ModelError(f"{name}: unknown pixels '{pixels}': {nearest(pixels, list(PIXELS))}")
-    return ModelSpec(name, size, outputs, resolve(factory, options, name), pixels)
+    if normalization not in NORMALIZATIONS:
+        raise ModelError(
+            f"{name}: unknown normalization '{normalization}': {did_you_mean(normalization, list(NORMALIZATIONS))}"
+        )
+    return ModelSpec(name, size, outputs, resolve_options(factory, options, name), normalization)

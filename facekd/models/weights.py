@@ -1,4 +1,4 @@
-"""Networks on disk: safetensors with the model's description in the header, so that a file is enough to rebuild it."""
+"""Networks on disk: safetensors files whose header contains the model description, so that the file is sufficient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facekd.errors import ModelError
 from facekd.models.registry import ModelSpec, Network, build
 from facekd.utils import files
 
-VERSION = 1
+VERSION = 2
 
 
 def save_model(model: Network, path: Path) -> None:
@@ -26,67 +26,82 @@ def save_model(model: Network, path: Path) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     spec = json.dumps(model.spec.to_dict(), sort_keys=True)
     header = {"format": "facekd.model", "version": str(VERSION), "spec": spec}
-    files.write_bytes(path, _sorted_header(save(weights, header)))
+    files.write_bytes(path, _sort_header(save(weights, header)))
 
 
 def load_model(path: Path) -> Network:
     """Rebuild a network written by `save_model`, in evaluation mode on the CPU.
 
     Raises:
-        ModelError: the file is damaged, is no facekd model, or its weights do not fit its description.
+        ModelError: the file is damaged, is not a facekd model, has another format version, or its weights do not fit
+            its description.
     """
     try:
         with safe_open(path, "pt") as handle:
             header = handle.metadata() or {}
-            weights = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
+            weights = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
         raise ModelError(f"{path} does not exist; check the path") from None
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is no readable safetensors file ({error}); restore it or make it again") from error
+    spec = _read_spec(path, header)
+    # Building a model draws random initial weights; the caller's random state must not depend on what is loaded.
+    with torch.random.fork_rng(devices=[]):
+        model = build(spec)
+    load_weights(model, weights, str(path))
+    return model.eval()
+
+
+def _read_spec(path: Path, header: dict[str, str]) -> ModelSpec:
+    """Read the model description in the header of a file."""
     if header.get("format") != "facekd.model":
         raise ModelError(f"{path} holds weights but no facekd model description; import it by 'facekd route import'")
     try:
-        version, spec = int(header["version"]), dict(json.loads(header["spec"]))
+        version = int(header["version"])
+        record = dict(json.loads(header["spec"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path}: its model description is damaged ({error!r}); restore it or make it again"
         ) from error
     if version > VERSION:
         raise ModelError(f"{path} was written by a newer facekd (model version {version}); upgrade facekd")
-    # A training that loads an anchor draws the same numbers as one that need not.
-    with torch.random.fork_rng(devices=[]):
-        model = build(ModelSpec.from_dict(spec))
-    load_weights(model, weights, str(path))
-    return model.eval()
+    if version < VERSION:
+        raise ModelError(f"{path} was written by an older facekd (model version {version}); train it again")
+    return ModelSpec.from_dict(record)
 
 
-def _sorted_header(data: bytes) -> bytes:
-    """Safetensors writes its metadata in random order; a route needs equal weights to have equal checksums."""
+def _sort_header(data: bytes) -> bytes:
+    """Sort the metadata of a safetensors file, which is written in random order: a route compares files by checksum."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the format wants the tensors aligned
+    text += b" " * (-len(text) % 8)  # the format requires aligned tensors
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
-def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:
+def load_weights(model: nn.Module, weights: dict[str, Tensor], label: str) -> None:
     """Load a state dict that must fit exactly.
+
+    Args:
+        model: the network to load into.
+        weights: the state dict.
+        label: the origin of the weights in messages, e.g. a path.
 
     Raises:
         ModelError: names or shapes differ; the first few are listed.
     """
-    own = model.state_dict()
-    missing = [n for n in own if n not in weights]
-    foreign = [n for n in weights if n not in own]
-    shapes = [f"{n} is {tuple(weights[n].shape)}, not {tuple(own[n].shape)}"
-              for n in own if n in weights and weights[n].shape != own[n].shape]
+    expected = model.state_dict()
+    missing = [name for name in expected if name not in weights]
+    unknown = [name for name in weights if name not in expected]
+    shapes = [f"{name} is {tuple(weights[name].shape)}, not {tuple(value.shape)}"
+              for name, value in expected.items() if name in weights and weights[name].shape != value.shape]
     problems = [f"{len(missing)} missing ({', '.join(missing[:3])})"] if missing else []
-    problems += [f"{len(foreign)} unknown ({', '.join(foreign[:3])})"] if foreign else []
+    problems += [f"{len(unknown)} unknown ({', '.join(unknown[:3])})"] if unknown else []
     problems += [f"{len(shapes)} of another shape ({'; '.join(shapes[:3])})"] if shapes else []
     if problems:
         raise ModelError(
-            f"{where} belongs to another architecture: weights {', '.join(problems)}; "
+            f"{label} belongs to another architecture: weights {', '.join(problems)}; "
             "name the model these weights were trained as"
         )
     with torch.no_grad():

@@ -1,1 +1,1 @@
-"""Preflight: what a training will need and where it will fail, before it is begun."""
+"""Preflight: estimates of what a training run needs, and checks of where it would fail, before it starts."""

@@ -1,4 +1,4 @@
-"""Mistakes in a job that can be seen before it is begun; each check gives the findings it has."""
+"""Checks for mistakes in a planned training run; each yields findings."""
 
 from __future__ import annotations
 
@@ -9,136 +9,181 @@ from pathlib import Path
 
 import torch
 
-from facekd.config.loading import differences
+from facekd.config.loading import recipe_differences
 from facekd.data.diagnosis.finding import Finding
 from facekd.errors import DataError
 from facekd.preflight.job import Job
-from facekd.preflight.resources import Share, spoken, total
+from facekd.preflight.resources import ResourceUse, format_bytes, total_bytes
 from facekd.run import Run
 from facekd.utils.files import read_json
 
 Findings = Iterator[Finding]
-RATE, IMAGES = 0.1, 512
-"""SGD's rate for a step of so many images, as in arcface_torch's configurations ("lr = 0.1  # batch size is 512"; newer
-ones have 0.1 to 0.2 for 1,024 and 0.4 for 4,096), to be scaled with the images (Goyal et al., arXiv 1706.02677)."""
 
-ADAMW_RATE = 1e-3
-"""AdamW's rate there, whatever the batch."""
+SGD_LEARNING_RATE = 0.1
+SGD_STEP_IMAGES = 512
+"""SGD's learning rate for a step of this many images, as in arcface_torch's configurations ("lr = 0.1  # batch size is
+512"; newer ones have 0.1 to 0.2 for 1,024 and 0.4 for 4,096). It is scaled with the images of a step (Goyal et al.,
+arXiv 1706.02677)."""
 
-FACTOR = 4.0
-"""How far from these a rate may lie without a word."""
+ADAMW_LEARNING_RATE = 1e-3
+"""AdamW's learning rate in the same configurations, for any batch size."""
 
-TIGHT = 0.8
-"""Share of what is free above which an estimate is called tight."""
+RATE_TOLERANCE = 4.0
+"""Factor by which a learning rate may differ from these without a warning."""
 
-
-def batch(job: Job) -> Findings:
-    """Batches that cannot be shared out, or that the set does not fill."""
-    size, images = job.recipe.schedule.batch, len(job.data.images)
-    if size % job.ranks:
-        yield Finding("error", f"a batch of {size} images cannot be shared out equally among {job.ranks} processes", "",
-                      f"set schedule.batch to a multiple of {job.ranks}", 1)
-    if job.step_images > images:
-        yield Finding("error", f"{job.data.images.path} holds {images:,} images, fewer than one step of "
-                      f"{job.step_images:,}", "", "set schedule.batch or .accumulate lower", 1)
+TIGHT_SHARE = 0.8
+"""Share of the free memory or disk above which an estimate gives a warning."""
 
 
-def learning_rate(job: Job) -> Findings:
-    """A rate far from what others train faces with at this size of a step."""
-    schedule = job.recipe.schedule
-    sgd = schedule.optimizer == "sgd"
-    if job.recipe.head.closed and sgd:
-        return  # classifiers of small images have conventions of their own
-    usual = RATE * job.step_images / IMAGES if sgd else ADAMW_RATE
-    if usual / FACTOR <= schedule.learning_rate <= usual * FACTOR:
+def check_batch_size(job: Job) -> Findings:
+    """Find batches that cannot be divided among the processes, or that are larger than the set."""
+    batch_size = job.recipe.training.batch_size
+    num_images = len(job.data.images)
+    if batch_size % job.world_size:
+        yield Finding("error", f"a batch of {batch_size} images cannot be shared out equally among {job.world_size} "
+                      "processes", "", f"set training.batch_size to a multiple of {job.world_size}", 1)
+    if job.images_per_step > num_images:
+        yield Finding("error", f"{job.data.images.path} holds {num_images:,} images, fewer than one step of "
+                      f"{job.images_per_step:,}", "",
+                      "set training.batch_size or training.gradient_accumulation_steps lower", 1)
+
+
+def check_learning_rate(job: Job) -> Findings:
+    """Find a learning rate that differs much from published face recipes with as many images per step."""
+    training = job.recipe.training
+    is_sgd = training.optimizer == "sgd"
+    if job.recipe.head.closed_set and is_sgd:
+        return  # classifiers of small images have other conventions
+    if is_sgd:
+        expected = SGD_LEARNING_RATE * job.images_per_step / SGD_STEP_IMAGES
+        rule = f"{SGD_LEARNING_RATE:g} for {SGD_STEP_IMAGES} images a step, in proportion"
+    else:
+        expected = ADAMW_LEARNING_RATE
+        rule = f"{ADAMW_LEARNING_RATE:g} with AdamW"
+    if expected / RATE_TOLERANCE <= training.learning_rate <= expected * RATE_TOLERANCE:
         return
-    rule = f"{RATE:g} for {IMAGES} images a step, in proportion" if sgd else f"{ADAMW_RATE:g} with AdamW"
-    what = (f"schedule.learning_rate={schedule.learning_rate:g} is {schedule.learning_rate / usual:.2g} times what "
-            f"arcface_torch trains faces with at {job.step_images:,} images a step ({rule})")
-    yield Finding("warning", what, "", f"start from schedule.learning_rate={usual:.2g}, or try yours for an epoch", 1)
+    message = (f"training.learning_rate={training.learning_rate:g} is {training.learning_rate / expected:.2g} times "
+               f"what arcface_torch trains faces with at {job.images_per_step:,} images a step ({rule})")
+    yield Finding("warning", message, "",
+                  f"start from training.learning_rate={expected:.2g}, or try yours for an epoch", 1)
 
 
-def classes(job: Job) -> Findings:
-    """A teacher or a begun run that knows another number of classes than the data have."""
-    if job.walk and job.recipe.head.closed and (spec := job.walk[1].spec) and spec.outputs != job.classes:
-        yield Finding("error", f"the teacher knows {spec.outputs:,} classes and {job.data.images.path} has "
-                      f"{job.classes:,}", str(job.walk[1].folder), "train both on the same classes", 1)
-    if job.classes < job.ranks and not job.recipe.head.closed:
-        yield Finding("error", f"{job.classes} classes cannot be shared out among {job.ranks} processes", "",
+def check_classes(job: Job) -> Findings:
+    """Find a classifier teacher of other classes, and fewer classes than processes."""
+    closed_set = job.recipe.head.closed_set
+    if job.teacher and closed_set:
+        route = job.teacher.route
+        if route.spec and route.spec.outputs != job.num_classes:
+            yield Finding("error", f"the teacher knows {route.spec.outputs:,} classes and {job.data.images.path} has "
+                          f"{job.num_classes:,}", str(route.folder), "train both on the same classes", 1)
+    if job.num_classes < job.world_size and not closed_set:
+        yield Finding("error", f"{job.num_classes} classes cannot be shared out among {job.world_size} processes", "",
                       "use fewer processes", 1)
 
 
-def folder(job: Job) -> Findings:
-    """A run folder that holds another run, which would be refused."""
+def check_run_folder(job: Job) -> Findings:
+    """Find a run folder that contains a different run, which training would refuse to continue."""
     run = Run(Path(job.recipe.out))
     if not (run.path / "run.json").exists():
         return
-    changed = differences(run.path / "recipe.yaml", job.recipe)
+    differences = recipe_differences(run.path / "recipe.yaml", job.recipe)
     try:
-        known = read_json(run.path / "run.json").get("faces", {}).get("classes", job.classes)
-    except DataError as problem:
-        changed, known = str(problem), job.classes
-    if known != job.classes:
-        changed = f"it was begun with {known:,} classes, and the data have {job.classes:,}"
-    if changed:
-        yield Finding("error", f"{run.path} holds a run of another recipe or other data", changed,
+        run_classes = read_json(run.path / "run.json").get("dataset", {}).get("classes", job.num_classes)
+    except DataError as error:
+        differences = str(error)
+        run_classes = job.num_classes
+    if run_classes != job.num_classes:
+        differences = f"it was begun with {run_classes:,} classes, and the data have {job.num_classes:,}"
+    if differences:
+        yield Finding("error", f"{run.path} holds a run of another recipe or other data", differences,
                       "set out to another folder, or delete that one", 1)
 
 
-def fits_memory(job: Job, shares: list[Share]) -> Findings:
-    """More memory than this machine has."""
-    free, where = _free_memory(job)
-    yield from _fits(total(shares) * (1 if job.device == "cuda" else job.ranks), free, where,
-                     "lower schedule.batch (with .accumulate), set machine.checkpointing=true or a 16-bit "
-                     "machine.precision, or use more processes: they share the classes")
-
-
-def fits_disk(job: Job, run: list[Share], cache: list[Share]) -> Findings:
-    """More disk than is free where the run and the teacher cache will lie."""
-    needs: dict[int, tuple[int, Path]] = {}
-    places = [(run, Path(job.recipe.out)), *([(cache, job.walk[1].folder)] if job.walk else [])]
-    for shares, place in places:
-        there = next(path for path in (place.resolve(), *place.resolve().parents) if path.exists())
-        device = os.stat(there).st_dev
-        needs[device] = total(shares) + needs.get(device, (0, there))[0], there
-    for size, there in needs.values():
-        yield from _fits(size, shutil.disk_usage(there).free, f"are free on the disk of {there}",
-                         "free some space, set route.every higher or machine.checkpoints=1, or name another place")
-
-
-def _fits(need: int, free: int, where: str, advice: str) -> Findings:
-    what = f"{spoken(need)} are needed and {spoken(free)} {where}"
-    if need > free:
-        yield Finding("error", what, "", advice, 1)
-    elif need > TIGHT * free:
-        yield Finding("warning", f"{what}: tight for an estimate", "", advice, 1)
-
-
-def _free_memory(job: Job) -> tuple[int, str]:
-    """Bytes, and where they are; of a device that is not here it is taken that this machine is not the one meant."""
-    if job.device == "cuda":
-        if torch.cuda.is_available():
-            return torch.cuda.get_device_properties(0).total_memory, "on a graphics card here"
-        return 2**63, "on a graphics card that is not here"
-    if Path("/proc/meminfo").exists():
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        facts = dict(line.split(":", 1) for line in lines)
-        return int(facts["MemAvailable"].split()[0]) * 1024, "are free in this machine's memory"
-    return 2**63, "in a memory of unknown size"
-
-
-CHECKS: tuple[Callable[[Job], Findings], ...] = (batch, learning_rate, classes, folder)
-"""The checks that need nothing but the job."""
-
-
-def findings(job: Job, shares: list[Share], run: list[Share], cache: list[Share]) -> list[Finding]:
-    """What all checks find.
+def check_memory(job: Job, uses: list[ResourceUse]) -> Findings:
+    """Compare the memory of all processes on this machine with the available memory.
 
     Args:
-        job: the training.
-        shares: `memory` of it.
-        run: `run_disk` of it.
-        cache: `cache_disk` of it.
+        job: the run.
+        uses: the memory of one process; a GPU belongs to one process, a CPU's memory to all.
     """
-    found = [finding for check in CHECKS for finding in check(job)]
-    return [*found, *fits_memory(job, shares), *fits_disk(job, run, cache)]
+    available = available_memory(job.device)
+    if available is None:
+        return
+    processes = 1 if job.device == "cuda" else job.world_size
+    where = "on a graphics card here" if job.device == "cuda" else "are free in this machine's memory"
+    yield from _check_fit(
+        total_bytes(uses) * processes, available, where,
+        "lower training.batch_size (with training.gradient_accumulation_steps), set "
+        "machine.activation_checkpointing=true or a 16-bit machine.precision, or use more processes: they share the "
+        "classes")
+
+
+def check_disk(job: Job, run_uses: list[ResourceUse], cache_uses: list[ResourceUse]) -> Findings:
+    """Compare the size of the run and of the teacher cache with the free space of their disks.
+
+    Args:
+        job: the run.
+        run_uses: the items in the run folder.
+        cache_uses: the items in the folder of the teacher's route.
+    """
+    uses_by_folder = [(Path(job.recipe.out), run_uses)]
+    if job.teacher:
+        uses_by_folder.append((job.teacher.route.folder, cache_uses))
+    needed: dict[int, int] = {}  # by device number: both folders can be on one disk
+    folders: dict[int, Path] = {}
+    for folder, uses in uses_by_folder:
+        existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+        device = os.stat(existing).st_dev
+        needed[device] = needed.get(device, 0) + total_bytes(uses)
+        folders[device] = existing
+    for device, size in needed.items():
+        yield from _check_fit(
+            size, shutil.disk_usage(folders[device]).free, f"are free on the disk of {folders[device]}",
+            "free some space, set route.every_epochs higher or machine.keep_checkpoints=1, or name another folder")
+
+
+def _check_fit(needed: int, free: int, where: str, advice: str) -> Findings:
+    message = f"{format_bytes(needed)} are needed and {format_bytes(free)} {where}"
+    if needed > free:
+        yield Finding("error", message, "", advice, 1)
+    elif needed > TIGHT_SHARE * free:
+        yield Finding("warning", f"{message}: tight for an estimate", "", advice, 1)
+
+
+def available_memory(device: str) -> int | None:
+    """Return the memory for a training run on this machine, in bytes.
+
+    Args:
+        device: the device type.
+
+    Returns:
+        the memory of the first GPU, or the free memory of the machine; None if there is no GPU, because the run is then
+        planned for another machine, and None if the free memory is unknown.
+    """
+    if device == "cuda":
+        return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+CHECKS: tuple[Callable[[Job], Findings], ...] = (
+    check_batch_size, check_learning_rate, check_classes, check_run_folder,
+)
+"""The checks that need no estimate."""
+
+
+def run_checks(job: Job, memory: list[ResourceUse], run_uses: list[ResourceUse], cache_uses: list[ResourceUse]
+               ) -> list[Finding]:
+    """Run all checks.
+
+    Args:
+        job: the run.
+        memory: see `facekd.preflight.memory.memory_use`.
+        run_uses: see `facekd.preflight.disk.run_disk_use`.
+        cache_uses: see `facekd.preflight.disk.cache_disk_use`.
+    """
+    findings = [finding for check in CHECKS for finding in check(job)]
+    return [*findings, *check_memory(job, memory), *check_disk(job, run_uses, cache_uses)]

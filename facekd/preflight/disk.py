@@ -1,4 +1,4 @@
-"""The disk space a training needs, share by share."""
+"""Estimate the disk space of a training run, item by item."""
 
 from __future__ import annotations
 
@@ -7,75 +7,103 @@ import math
 import numpy as np
 import torch
 
+from facekd.config import DistillRecipe
 from facekd.preflight.job import Job
-from facekd.preflight.memory import states
+from facekd.preflight.memory import optimizer_states
 from facekd.preflight.peak_memory import trainable_bytes, weight_bytes
-from facekd.preflight.resources import Share
-from facekd.route.teacher import live_teacher
-from facekd.training.lr_schedule import drops
+from facekd.preflight.resources import ResourceUse, drop_empty
+from facekd.route.teacher import load_live_teacher
+from facekd.training.lr_schedule import drop_steps
 
 
-def run_disk(job: Job) -> list[Share]:
-    """What the run's own folder will hold: checkpoints, the route, the model; logs and results are small.
+def run_disk_use(job: Job) -> list[ResourceUse]:
+    """Estimate the size of the run folder: checkpoints, route and model; logs and results are small.
 
-    A checkpoint holds the classes of all processes; one more than is kept lies there while it is written.
+    A checkpoint contains the class centers of all processes. While a checkpoint is written, there is one more than the
+    recipe keeps.
     """
-    network, schedule, kept = job.meta_network, job.recipe.schedule, job.recipe.machine.checkpoints
-    trained, weights = trainable_bytes(network), weight_bytes(network)
-    if job.has_head and not job.recipe.head.closed:
-        centres = 4 * job.classes * job.recipe.head.centres * network.spec.outputs
-        trained, weights = trained + centres, weights + centres
-    mean = weight_bytes(network) if schedule.ema else 0
-    points = route_points(job)
-    return [share for share in (
-        Share(f"{kept + 1} checkpoints ({kept} are kept)", (kept + 1) * (weights + states(job) * trained + mean)),
-        Share(f"route of {points} points", points * weight_bytes(network)),
-        Share("model.safetensors", weight_bytes(network) + mean),
-    ) if share.size]
+    network = job.meta_network
+    trained = trainable_bytes(network)
+    weights = weight_bytes(network)
+    if job.has_head and not job.recipe.head.closed_set:
+        centers = 4 * job.num_classes * job.recipe.head.sub_centers * network.spec.outputs
+        trained += centers
+        weights += centers
+    ema = weight_bytes(network) if job.recipe.training.ema_decay else 0
+    checkpoint = weights + optimizer_states(job) * trained + ema
+    num_checkpoints = job.recipe.machine.keep_checkpoints + 1
+    num_points = count_route_points(job)
+    return drop_empty([
+        ResourceUse(f"{num_checkpoints} checkpoints ({num_checkpoints - 1} are kept)", num_checkpoints * checkpoint),
+        ResourceUse(f"route of {num_points} points", num_points * weight_bytes(network)),
+        ResourceUse("model.safetensors", weight_bytes(network) + ema),
+    ])
 
 
-def route_points(job: Job) -> int:
-    """Points of the route that is recorded: every so many epochs, before every drop of the rate, and at the end."""
-    every, steps = job.recipe.route.every, max(1, round(job.recipe.schedule.epochs * job.epoch_steps))
-    if not every:
+def count_route_points(job: Job) -> int:
+    """Return the number of points in the route of the run.
+
+    A point is recorded every ``route.every_epochs`` epochs, before every drop of the learning rate, and at the end.
+    """
+    every_epochs = job.recipe.route.every_epochs
+    if not every_epochs:
         return 0
-    interval = max(1, round(every * job.epoch_steps))
-    ends = {step for step in range(job.epoch_steps, steps + 1, job.epoch_steps) if step % interval == 0}
-    first = 0
-    for end in _stage_ends(job, steps):
-        ends |= {first + drop for drop in drops(job.recipe.schedule, end - first) if drop > 0}
-        first = end
-    return len(ends | {steps})
+    total_steps = max(1, job.total_steps)
+    interval = max(1, round(every_epochs * job.steps_per_epoch))
+    epoch_ends = range(job.steps_per_epoch, total_steps + 1, job.steps_per_epoch)
+    points = {step for step in epoch_ends if step % interval == 0}
+    stage_begin = 0
+    for stage_end in _stage_ends(job, total_steps):
+        points |= {stage_begin + drop for drop in drop_steps(job.recipe.training, stage_end - stage_begin) if drop > 0}
+        stage_begin = stage_end
+    return len(points | {total_steps})
 
 
-def cache_disk(job: Job) -> list[Share]:
-    """What the teacher cache beside the route will hold, where nothing of it is there yet: slots of every anchor."""
-    recipe = job.recipe
-    if job.walk is None or job.live_teacher:
+def cache_disk_use(job: Job) -> list[ResourceUse]:
+    """Estimate the size of a new teacher cache: for each anchor the slots of the epochs in which it is used."""
+    if job.teacher is None or not isinstance(job.recipe, DistillRecipe) or job.needs_live_teacher:
         return []
-    plan, route = job.walk
-    dimension = (route.spec.outputs if route.spec else
-                 live_teacher(route.point_file(plan.legs[0].points[0]), torch.device("cpu")).dimension)
-    number = 4 if getattr(recipe, "cache", "") == "float32" else 2
-    slots, begin = set(), 0.0
-    ends = [end / job.epoch_steps for end in _stage_ends(job, round(recipe.schedule.epochs * job.epoch_steps))]
-    anchors = [leg.points for leg in plan.legs] + [(-n,) for n in range(1, len(ends) - len(plan.legs) + 1)]
-    for end, points in zip(ends, anchors, strict=True):
-        for epoch in range(math.floor(begin), max(math.floor(begin) + 1, math.ceil(end))):
-            shown = np.unique(job.data.augmentation.epoch(epoch, 1).slot).tolist()
-            slots |= {(point, slot) for point in points for one in shown for slot in job.data.augmentation.beside(one)}
-        begin = end
-    size = len(job.data.images) * dimension * number
-    return [Share(f"teacher cache: {len(slots)} times {len(job.data.images):,} outputs", len(slots) * size)]
+    plan, route = job.teacher
+    if route.spec:
+        dimension = route.spec.outputs
+    else:
+        first_point = route.point_file(plan.stages[0].points[0])
+        dimension = load_live_teacher(first_point, torch.device("cpu")).dimension
+    stage_ends = _stage_ends(job, job.total_steps)
+    # A greedy plan has not chosen its later stages yet; negative numbers stand in for their anchors.
+    anchors = [stage.points for stage in plan.stages]
+    anchors += [(-number,) for number in range(1, len(stage_ends) - len(plan.stages) + 1)]
+    slots: set[tuple[int, int]] = set()
+    stage_begin = 0
+    for stage_end, points in zip(stage_ends, anchors, strict=True):
+        for slot in _slots_of_steps(job, stage_begin, stage_end):
+            slots |= {(point, slot) for point in points}
+        stage_begin = stage_end
+    num_images = len(job.data.images)
+    value_bytes = 4 if job.recipe.teacher_cache == "float32" else 2
+    size = len(slots) * num_images * dimension * value_bytes
+    return [ResourceUse(f"teacher cache: {len(slots)} times {num_images:,} outputs", size)]
 
 
-def _stage_ends(job: Job, steps: int) -> list[int]:
-    """The last step of every stage; what a greedy plan has still to choose counts as stages of its share."""
-    if job.walk is None:
-        return [steps]
-    plan = job.walk[0]
-    shares = [leg.share for leg in plan.legs]
+def _slots_of_steps(job: Job, begin: int, end: int) -> set[int]:
+    """Return the cache slots that are opened in the steps ``begin`` to ``end``."""
+    augmentation = job.data.augmentation
+    first_epoch = begin // job.steps_per_epoch
+    last_epoch = max(first_epoch, math.ceil(end / job.steps_per_epoch) - 1)
+    slots: set[int] = set()
+    for epoch in range(first_epoch, last_epoch + 1):
+        for slot in np.unique(augmentation.epoch_params(epoch, 1).cache_slot).tolist():
+            slots |= set(augmentation.sibling_slots(slot))
+    return slots
+
+
+def _stage_ends(job: Job, total_steps: int) -> list[int]:
+    """Return the last step of every stage; the unchosen rest of a greedy plan counts as stages of its share."""
+    if job.teacher is None:
+        return [total_steps]
+    plan = job.teacher.plan
+    shares = [stage.share for stage in plan.stages]
     if plan.growth:
         shares += [plan.growth.share] * max(1, round((1 - sum(shares)) / plan.growth.share))
-    ends = np.cumsum(shares) / sum(shares) * steps
+    ends = np.cumsum(shares) / sum(shares) * total_steps
     return [max(1, round(end)) for end in ends.tolist()]

@@ -1,138 +1,164 @@
-"""A training that is to be: its recipe, its data, and what follows from both."""
+"""A planned training run: its recipe, its data, and the quantities that follow from both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import yaml
 
-from facekd.config import DistillRecipe, ModelRecipe, TeachRecipe
+from facekd.config import DistillRecipe, ModelRecipe, TrainRecipe
 from facekd.config.loading import load_recipe
-from facekd.data.training_set import TrainingSet, open_training
+from facekd.data.training_set import TrainingSet, open_training_set
 from facekd.heads import create_head
 from facekd.heads.base import Head
-from facekd.methods.objective import LABELS, Mixture, mixture
+from facekd.methods.objective import LABELS, Objective, parse_objective
 from facekd.models.registry import Network
 from facekd.route.plan import Plan
 from facekd.route.route import Route
-from facekd.training.builders import network
-from facekd.training.machine import find_device
+from facekd.training.builders import build_network
+from facekd.training.machine import resolve_device
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training by ``ranks`` processes.
+class TeacherRoute(NamedTuple):
+    """The teacher of a student.
 
     Attributes:
-        recipe: of teach or distill, resolved.
-        data: of the recipe.
-        ranks: processes that share every batch.
-        walk: a student's plan and the route it goes along; None where there is no teacher.
+        plan: the plan of the student.
+        route: the route to which the plan refers.
     """
 
-    recipe: TeachRecipe | DistillRecipe
-    data: TrainingSet
-    ranks: int
-    walk: tuple[Plan, Route] | None
+    plan: Plan
+    route: Route
+
+
+class Job:
+    """One planned training run by ``world_size`` processes.
+
+    Args:
+        recipe: the resolved recipe of train or distill.
+        data: the data of the recipe.
+        world_size: the number of processes that share every batch.
+        teacher: the plan and the route of a student; None if there is no teacher.
+
+    Attributes:
+        objective: the terms of a student's loss; None if there is no student.
+        meta_network: the network on the meta device, which has shapes and no content.
+
+    Raises:
+        ModelError: the network or the objective is impossible.
+    """
+
+    def __init__(self, recipe: TrainRecipe | DistillRecipe, data: TrainingSet, world_size: int,
+                 teacher: TeacherRoute | None) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.world_size = world_size
+        self.teacher = teacher
+        self.objective: Objective | None = None
+        if isinstance(recipe, DistillRecipe):
+            self.objective = parse_objective(recipe.method, recipe.losses, recipe.head.closed_set)
+        with torch.device("meta"):
+            self.meta_network = self.build_network()
 
     @property
-    def wanted(self) -> ModelRecipe:
+    def model_recipe(self) -> ModelRecipe:
         """The network that is trained."""
         return self.recipe.student if isinstance(self.recipe, DistillRecipe) else self.recipe.model
 
     @property
-    def mixed(self) -> Mixture | None:
-        """The terms of a student's loss."""
-        recipe = self.recipe
-        return mixture(recipe.method, recipe.losses, recipe.head.closed) if isinstance(recipe, DistillRecipe) else None
-
-    @property
-    def live_teacher(self) -> bool:
-        """Whether a teacher runs beside the student, because its answers are not cached."""
-        if not isinstance(self.recipe, DistillRecipe) or self.mixed is None:
+    def needs_live_teacher(self) -> bool:
+        """Whether a teacher runs together with the student, because its outputs are not cached."""
+        if not isinstance(self.recipe, DistillRecipe) or self.objective is None:
             return False
-        return self.recipe.cache == "off" or self.mixed.looks_inside(self.recipe.head.closed)
-
-    @property
-    def device(self) -> str:
-        """The kind of device: what the recipe says, or for ``auto`` what is here."""
-        named = self.recipe.machine.device
-        return find_device("auto").type if named == "auto" else named.partition(":")[0]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of autocast."""
-        precision = self.recipe.machine.precision
-        automatic = torch.bfloat16 if self.device == "cuda" else torch.float32
-        return automatic if precision == "auto" else {"float32": torch.float32, "bfloat16": torch.bfloat16,
-                                                      "float16": torch.float16}[precision]
-
-    @property
-    def classes(self) -> int:
-        """Of the training set."""
-        return self.data.images.classes
-
-    @property
-    def step_images(self) -> int:
-        """Images of one step of the optimiser, by all processes."""
-        return self.recipe.schedule.batch * self.recipe.schedule.accumulate
-
-    @property
-    def process_images(self) -> int:
-        """Images that one process computes at once."""
-        return max(2, self.recipe.schedule.batch // self.ranks)
-
-    @property
-    def epoch_steps(self) -> int:
-        """Steps of an epoch."""
-        return max(1, len(self.data.images) // self.step_images)
-
-    @cached_property
-    def meta_network(self) -> Network:
-        """The network, without content: for its shapes."""
-        with torch.device("meta"):
-            return self.make_network()
-
-    def make_network(self) -> Network:
-        """The network, anew."""
-        return network(self.wanted, self.recipe.head, self.classes)
+        return self.recipe.teacher_cache == "off" or self.objective.needs_live_teacher(self.recipe.head.closed_set)
 
     @property
     def has_head(self) -> bool:
-        """Whether labels count."""
-        return self.mixed is None or LABELS in self.mixed.terms
+        """Whether the loss uses the labels."""
+        return self.objective is None or LABELS in self.objective.terms
 
-    def make_head(self, classes: int) -> Head:
-        """A head over so many classes, all of them met in a step."""
-        options = {**dict(self.recipe.head), "rate": 1.0}
+    @property
+    def device(self) -> str:
+        """The device type of the recipe; for ``auto`` that of this machine."""
+        name = self.recipe.machine.device
+        return resolve_device("auto").type if name == "auto" else name.partition(":")[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of autocast."""
+        precision = self.recipe.machine.precision
+        if precision == "auto":
+            return torch.bfloat16 if self.device == "cuda" else torch.float32
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes of the training set."""
+        return self.data.images.num_classes
+
+    @property
+    def images_per_step(self) -> int:
+        """The number of images of one optimizer step over all processes."""
+        return self.recipe.training.batch_size * self.recipe.training.gradient_accumulation_steps
+
+    @property
+    def images_per_process(self) -> int:
+        """The number of images that one process computes at once."""
+        return max(2, self.recipe.training.batch_size // self.world_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of optimizer steps of an epoch."""
+        return max(1, len(self.data.images) // self.images_per_step)
+
+    @property
+    def total_steps(self) -> int:
+        """The number of optimizer steps of the run."""
+        return round(self.recipe.training.epochs * self.steps_per_epoch)
+
+    def build_network(self) -> Network:
+        """Build the network on torch's current default device."""
+        return build_network(self.model_recipe, self.recipe.head, self.num_classes)
+
+    def build_head(self, classes: int) -> Head:
+        """Build a head over this many classes, all of which are used in every step."""
+        options = {**dict(self.recipe.head), "sample_rate": 1.0}
         return create_head(outputs=self.meta_network.spec.outputs, classes=classes, **options)
 
 
-def open_job(recipe: Path, overrides: Sequence[str], ranks: int) -> Job:
-    """Read a recipe of teach or, where it names a plan, of distill, and open what it names.
+def open_job(recipe: Path, overrides: Sequence[str], world_size: int) -> Job:
+    """Read a recipe of train, or of distill if it names a plan, and open the files that it names.
+
+    Args:
+        recipe: the YAML recipe.
+        overrides: ``key=value`` strings that override the recipe.
+        world_size: the number of processes.
 
     Raises:
-        RecipeError: mistakes in the recipe.
+        RecipeError: the recipe has mistakes.
         DataError: the training set cannot be opened.
         RouteError: the plan or the route is damaged.
-        ModelError: the network or the head cannot be made.
+        ModelError: the network or the head is impossible.
     """
-    kind: type[TeachRecipe | DistillRecipe] = DistillRecipe if _names_plan(recipe, overrides) else TeachRecipe
-    resolved = load_recipe(kind, recipe, overrides)
-    walk = Plan.read(resolved.plan) if isinstance(resolved, DistillRecipe) else None
-    job = Job(resolved, open_training(resolved.faces, resolved.data, resolved.head.closed), ranks, walk)
-    if job.has_head:  # says what cannot be made
-        job.make_head(job.classes if resolved.head.closed else 1)
+    recipe_class: type[TrainRecipe | DistillRecipe] = TrainRecipe
+    if _names_plan(recipe, overrides):
+        recipe_class = DistillRecipe
+    resolved = load_recipe(recipe_class, recipe, overrides)
+    teacher = TeacherRoute(*Plan.read(resolved.plan)) if isinstance(resolved, DistillRecipe) else None
+    data = open_training_set(resolved.dataset, resolved.data, resolved.head.closed_set)
+    job = Job(resolved, data, world_size, teacher)
+    if job.has_head:  # raises if the head is impossible; the number of classes of a margin head does not matter
+        job.build_head(job.num_classes if resolved.head.closed_set else 1)
     return job
 
 
 def _names_plan(recipe: Path, overrides: Sequence[str]) -> bool:
+    """Return whether a recipe has the key ``plan``; a file that cannot be read is reported by `load_recipe`."""
     try:
-        tree = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):  # the reader of recipes says what is wrong
+        content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return False
-    return "plan" in (tree if isinstance(tree, dict) else {}) or any(text.startswith("plan=") for text in overrides)
+    return (isinstance(content, dict) and "plan" in content) or any(text.startswith("plan=") for text in overrides)

@@ -1,4 +1,4 @@
-"""How much memory a piece of training takes, without taking it: torch's fake tensors have shapes and no content."""
+"""Measure the peak memory of a forward and backward pass without allocating it, with torch's fake tensors."""
 
 from __future__ import annotations
 
@@ -14,87 +14,94 @@ from torch.utils._pytree import tree_leaves
 
 from facekd.heads.base import Head
 from facekd.models.registry import Network
-from facekd.training.activation_checkpointing import recompute
+from facekd.training.activation_checkpointing import apply_activation_checkpointing
 
 
-class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes of all tensors that are alive; those that share memory count once.
+class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all tensors that are alive; tensors that share a storage count once.
 
     Attributes:
-        now: bytes alive.
-        peak: the most there were.
+        current: the bytes that are alive.
+        peak: the maximum of ``current`` so far.
     """
 
-    now: int
+    current: int
     peak: int
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.now, self.peak = 0, 0
-        self._known: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
+        self.current = 0
+        self.peak = 0
+        self._storages: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
 
     def __torch_dispatch__(self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (),
                            kwargs: Mapping[str, Any] | None = None) -> Any:
-        """Run one operation, and note what it made."""
-        made = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, Tensor) and (storage := leaf.untyped_storage()) not in self._known:
-                self._known[storage] = None
+        """Run one operation and count the storages that it creates."""
+        outputs = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(outputs):
+            if not isinstance(leaf, Tensor):
+                continue
+            storage = leaf.untyped_storage()
+            if storage not in self._storages:
+                self._storages[storage] = None
                 self._add(storage.nbytes())
                 weakref.finalize(storage, self._add, -storage.nbytes())
-        return made
+        return outputs
 
     def _add(self, size: int) -> None:
-        self.now += size
-        self.peak = max(self.peak, self.now)
+        self.current += size
+        self.peak = max(self.peak, self.current)
 
 
-def network_peak(make: Callable[[], Network], batch: int, dtype: torch.dtype, checkpointing: bool = False,
-                 trained: bool = True) -> int:
-    """Bytes at the peak of a network's forward and backward pass beyond its weights: activations and their gradients.
+def network_peak(build: Callable[[], Network], batch_size: int, dtype: torch.dtype,
+                 activation_checkpointing: bool = False, trained: bool = True) -> int:
+    """Return the peak bytes of a network's forward and backward pass beyond its weights: activations and gradients.
 
     Args:
-        make: makes the network.
-        batch: images.
-        dtype: of autocast; float32 means without.
-        checkpointing: see `facekd.training.activation_checkpointing`.
-        trained: False: a forward pass that keeps nothing, as a live teacher's.
+        build: builds the network.
+        batch_size: the number of images.
+        dtype: the dtype of autocast; float32 for no autocast.
+        activation_checkpointing: see `facekd.training.activation_checkpointing`.
+        trained: False for a forward pass without gradients, such as that of a live teacher.
     """
-    with FakeTensorMode(), Live() as live:
-        network = make()
-        if checkpointing:
-            recompute(network)
+    with FakeTensorMode(), LiveMemory() as memory:
+        network = build()
+        if activation_checkpointing:
+            apply_activation_checkpointing(network)
         network.train(trained)
-        weights = live.now
-        images = torch.empty(batch, 3, network.spec.size, network.spec.size)
+        weights = memory.current
+        images = torch.empty(batch_size, 3, network.spec.size, network.spec.size)
         with torch.set_grad_enabled(trained), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             outputs = network(images)
         if trained:
             outputs.float().sum().backward()
-        return int(live.peak - weights)
+        return int(memory.peak - weights)
 
 
-def head_peak(make: Callable[[], Head], batch: int, length: int) -> int:
-    """Bytes at the peak of a head's loss and its gradient beyond its weights and their gradients: logits above all.
+def head_peak(build: Callable[[], Head], batch_size: int, dimension: int) -> int:
+    """Return the peak bytes of a head's loss and its gradient beyond its weights and their gradients.
+
+    Most of it is logits.
 
     Args:
-        make: makes the head.
-        batch: embeddings.
-        length: of the network's outputs.
+        build: builds the head.
+        batch_size: the number of embeddings.
+        dimension: the length of an embedding.
     """
-    with FakeTensorMode(), Live() as live:
-        head = make().train()
-        weights = live.now
-        outputs = torch.empty(batch, length, requires_grad=True)
-        head.loss(outputs, torch.empty(batch, dtype=torch.int64)).backward()  # type: ignore[no-untyped-call]
-        return max(0, int(live.peak - weights) - trainable_bytes(head))
+    with FakeTensorMode(), LiveMemory() as memory:
+        head = build().train()
+        weights = memory.current
+        outputs = torch.empty(batch_size, dimension, requires_grad=True)
+        labels = torch.empty(batch_size, dtype=torch.int64)
+        head.loss(outputs, labels).backward()  # type: ignore[no-untyped-call]
+        return max(0, int(memory.peak - weights) - trainable_bytes(head))
 
 
 def weight_bytes(module: nn.Module) -> int:
-    """Bytes of weights and buffers."""
+    """Return the bytes of all parameters and buffers."""
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 def trainable_bytes(module: nn.Module) -> int:
-    """Bytes of the weights that have a gradient."""
+    """Return the bytes of the parameters that have a gradient."""
     return sum(weight.nbytes for weight in module.parameters() if weight.requires_grad)

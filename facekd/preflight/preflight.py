@@ -1,4 +1,4 @@
-"""The whole job, examined before it is begun."""
+"""Examine a planned training run: estimates, checks, the diagnosis of its data, and a model's review."""
 
 from __future__ import annotations
 
@@ -7,88 +7,104 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facekd.data.diagnosis.diagnose import Diagnosis, examine, ranked
+from facekd.data.diagnosis.diagnose import Diagnosis, diagnose, sort_by_severity
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
 from facekd.models.loading import load
-from facekd.preflight.checks import findings
-from facekd.preflight.disk import cache_disk, run_disk
-from facekd.preflight.job import open_job
-from facekd.preflight.memory import memory
-from facekd.preflight.resources import Share, spoken, total
-from facekd.preflight.review import Review, look
-from facekd.training.machine import find_device
+from facekd.preflight.checks import run_checks
+from facekd.preflight.disk import cache_disk_use, run_disk_use
+from facekd.preflight.job import Job, open_job
+from facekd.preflight.memory import memory_use
+from facekd.preflight.resources import ResourceUse, format_bytes, total_bytes
+from facekd.preflight.review import Review, review_with_model
+from facekd.training.machine import resolve_device
 
 
 @dataclass(frozen=True)
 class Preflight(Diagnosis):
-    """The doctor's answer about a job.
+    """The result of `preflight`: a diagnosis with the needs of the planned run.
 
     Attributes:
-        job: the job in a line.
-        memory: of one process.
-        disk: of the run and the teacher cache.
-        review: lists to look through; None without a model.
+        summary: the run in one line.
+        memory: the memory of one process.
+        disk: the disk space of the run and of the teacher cache.
+        review: the lists of a model to look through; None without a model.
     """
 
-    job: str
-    memory: list[Share]
-    disk: list[Share]
+    summary: str
+    memory: list[ResourceUse]
+    disk: list[ResourceUse]
     review: Review | None
 
     def describe(self) -> str:
-        """The job, what it needs, and the diagnosis."""
-        return "\n".join([self.job, *_table("memory of a process", self.memory), *_table("disk", self.disk),
+        """Return the run, its needs and the diagnosis as text."""
+        return "\n".join([self.summary, *_table("memory of a process", self.memory), *_table("disk", self.disk),
                           super().describe()])
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON's types; sizes in bytes."""
+        """Return the result in JSON types; sizes in bytes."""
         content = {"ok": self.ok, **asdict(self)}
         if self.review:
-            del content["review"]["findings"]  # they stand among the others
+            del content["review"]["findings"]  # ``findings`` contains them already
         return content
 
 
-def preflight(recipe: Path, overrides: Sequence[str] = (), tests: Sequence[Path] = (), ranks: int = 1,
+def preflight(recipe: Path, overrides: Sequence[str] = (), test_sets: Sequence[Path] = (), world_size: int = 1,
               model: Path | None = None) -> Preflight:
-    """Examine a recipe of teach or distill, what it will need, and its data.
+    """Examine a recipe of train or distill, its needs, and its data.
 
     Args:
         recipe: a YAML recipe.
-        overrides: ``key=value``.
-        tests: face sets the result will be tested on.
-        ranks: processes that will train together.
-        model: a model to look at the faces with, which takes as long as embedding all of them.
+        overrides: ``key=value`` strings that override the recipe.
+        test_sets: face sets on which the trained network will be tested.
+        world_size: the number of processes of the run.
+        model: a model that searches the faces, see `review_with_model`; this takes as long as embedding all of them.
 
     Raises:
-        RecipeError: mistakes in the recipe.
-        DataError: a set cannot be opened, or the arguments do not fit a set of classes.
+        RecipeError: the recipe has mistakes.
+        DataError: a set cannot be opened, or test sets or a model are given for a class set.
         RouteError: the plan or the route is damaged.
-        ModelError: the network, the head or the model cannot be made.
+        ModelError: the network, the head or the model is impossible.
     """
-    if ranks < 1:
-        raise DataError(f"{ranks} processes cannot train anything; give 1 or more")
-    job = open_job(recipe, overrides, ranks)
-    closed, schedule = job.recipe.head.closed, job.recipe.schedule
-    if closed and (tests or model):
+    if world_size < 1:
+        raise DataError(f"{world_size} processes cannot train anything; give 1 or more")
+    job = open_job(recipe, overrides, world_size)
+    closed_set = job.recipe.head.closed_set
+    if closed_set and (test_sets or model):
         raise DataError("test sets and models are for faces, and this recipe trains a classifier; leave them out")
-    shares, run, cache = memory(job), run_disk(job), cache_disk(job)
-    found, sets = findings(job, shares, run, cache), []
-    review: Review | None = None
-    if not closed:
-        faces = [open_faces(job.recipe.faces), *map(open_faces, tests)]
-        diagnosis = examine(faces, job.wanted.size)
-        sets, found = diagnosis.sets, [*found, *diagnosis.findings]
+    memory = memory_use(job)
+    run_uses = run_disk_use(job)
+    cache_uses = cache_disk_use(job)
+    findings = run_checks(job, memory, run_uses, cache_uses)
+    summaries = []
+    review = None
+    if not closed_set:
+        face_sets = [open_faces(job.recipe.dataset), *map(open_faces, test_sets)]
+        diagnosis = diagnose(face_sets, job.model_recipe.size)
+        summaries = diagnosis.sets
+        findings += diagnosis.findings
         if model:
-            where = find_device("auto")
-            review = look(load(model, where), faces[0], faces[1:], where)
-            found += review.findings
-    images = len(job.data.images)
-    title = (f"{job.recipe.out}: {job.meta_network.spec.name}, {images:,} images of {job.classes:,} classes, "
-             f"{schedule.epochs:g} epochs of {job.epoch_steps:,} steps of {job.step_images:,} images, "
-             f"{ranks} process{'es' if ranks > 1 else ''} on {job.device}")
-    return Preflight(sets, ranked(found), title, shares, [*run, *cache], review)
+            device = resolve_device("auto")
+            review = review_with_model(load(model, device), face_sets[0], face_sets[1:], device)
+            findings += review.findings
+    return Preflight(
+        sets=summaries,
+        findings=sort_by_severity(findings),
+        summary=_summarize(job),
+        memory=memory,
+        disk=[*run_uses, *cache_uses],
+        review=review,
+    )
 
 
-def _table(title: str, shares: Sequence[Share]) -> list[str]:
-    return [f"{title}: {spoken(total(shares))} (estimated)", *(f"  {spoken(s.size):>10}  {s.what}" for s in shares)]
+def _summarize(job: Job) -> str:
+    """Return the run in one line."""
+    processes = f"{job.world_size} process" + ("es" if job.world_size > 1 else "")
+    return (f"{job.recipe.out}: {job.meta_network.spec.name}, {len(job.data.images):,} images of {job.num_classes:,} "
+            f"classes, {job.recipe.training.epochs:g} epochs of {job.steps_per_epoch:,} steps of "
+            f"{job.images_per_step:,} images, {processes} on {job.device}")
+
+
+def _table(title: str, uses: Sequence[ResourceUse]) -> list[str]:
+    return [f"{title}: {format_bytes(total_bytes(uses))} (estimated)",
+            *(f"  {format_bytes(use.size):>10}  {use.name}" for use in uses)]

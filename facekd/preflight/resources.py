@@ -1,4 +1,4 @@
-"""A part of what a training needs."""
+"""Amounts of memory and disk space, in bytes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Share:
-    """A part of what a training needs.
+class ResourceUse:
+    """One item of the memory or disk space that a training run needs.
 
     Attributes:
-        what: a few words.
+        name: the item in a few words.
         size: bytes.
     """
 
-    what: str
+    name: str
     size: int
 
 
-def total(shares: Sequence[Share]) -> int:
-    """Bytes of all shares."""
-    return sum(share.size for share in shares)
+def total_bytes(uses: Sequence[ResourceUse]) -> int:
+    """Return the sum of all items in bytes."""
+    return sum(use.size for use in uses)
 
 
-def spoken(size: int) -> str:
-    """Bytes in GiB, or in MiB where they are few."""
-    mebi = size / 2**20
-    return f"{mebi / 1024:,.1f} GiB" if mebi >= 1024 else f"{mebi:,.0f} MiB" if mebi >= 10 else f"{mebi:.2f} MiB"
+def drop_empty(uses: Sequence[ResourceUse]) -> list[ResourceUse]:
+    """Return the items that are larger than 0 bytes."""
+    return [use for use in uses if use.size]
+
+
+def format_bytes(size: int) -> str:
+    """Format bytes in GiB; in MiB below 1 GiB, with two decimals below 10 MiB."""
+    mebibytes = size / 2**20
+    if mebibytes >= 1024:
+        return f"{mebibytes / 1024:,.1f} GiB"
+    return f"{mebibytes:,.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.2f} MiB"

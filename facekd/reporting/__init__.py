@@ -1,1 +1,1 @@
-"""What a run looked like and gave, for people: one self-contained page a run, and tables of several."""
+"""Reports for people: one self-contained page per run, and tables of several runs."""

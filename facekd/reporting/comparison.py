@@ -13,13 +13,14 @@ from typing import Any
 
 from facekd.errors import DataError
 from facekd.reporting import html
-from facekd.reporting.plots import route as route_plot
-from facekd.reporting.run_data import Material, read_material
-from facekd.reporting.tables.metrics import HEADLINE, SIZES, metrics, place
+from facekd.reporting.plots import route as route_plots
+from facekd.reporting.run_data import RunData
+from facekd.reporting.tables.metrics import HEADLINE, SIZES, metrics, sort_key
 from facekd.reporting.tables.table import Table
 from facekd.utils import files
 
 SEED_SUFFIX = re.compile(r"[-_.](seed|s)\d+$")
+"""The end of a run folder's name that numbers its seed."""
 
 
 @dataclass
@@ -27,85 +28,86 @@ class _Group:
     """Runs of one recipe on one kind of machine that differ in their seed."""
 
     key: str
-    runs: list[Material] = field(default_factory=list)
+    runs: list[RunData] = field(default_factory=list)
 
     @property
     def seeds(self) -> list[Any]:
         return [run.recipe.get("seed") for run in self.runs]
 
 
-def compare(runs: Sequence[Path]) -> Table:
-    """Put runs into one table.
-
-    Args:
-        runs: run folders.
+def compare(runs: Sequence[RunData]) -> Table:
+    """Return the table of several runs.
 
     Raises:
-        DataError: no run is given, one is given twice, or a folder is no run.
+        DataError: the list is empty, or contains a run twice.
     """
-    return Table(summary(runs))
+    return Table(summarize(runs))
 
 
-def write_comparison(runs: Sequence[Path], out: Path) -> Path:
-    """Write the comparison as a self-contained HTML page; gives ``out``. Raises as `compare` does."""
-    table = compare(runs)
+def write_comparison(table: Table, runs: Sequence[RunData], out: Path) -> Path:
+    """Write a comparison as a self-contained HTML page, with ``congruence.svg`` next to it if there are curves.
+
+    Args:
+        table: the table of the runs.
+        runs: the runs, whose logs give the congruence curves.
+        out: the page to write.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        SetupError: the disk is full.
+    """
     names = ", ".join(name for group in table.summary["groups"] for name in group["runs"])
-    picture = students_picture(runs)
-    files.write_text(out, html.page(
-        "Comparison of runs", names, html.section("Results", table.to_html()),
-        html.section("How far the students stay from their anchors", html.svg(picture, "congruence loss over epochs"))
-        if picture else "",
-    ))
-    if picture:
+    sections = [html.section("Results", table.to_html())]
+    logs = {run.name: run.log for run in runs if run.anchors and run.log}
+    if logs:
+        picture = route_plots.students_picture(logs)
+        sections.append(html.section("How far the students stay from their anchors",
+                                     html.svg(picture, "congruence loss over epochs")))
         files.write_text(out.with_name("congruence.svg"), picture)
+    files.write_text(out, html.page("Comparison of runs", names, *sections))
     return out
 
 
-def students_picture(runs: Sequence[Path]) -> str:
-    """The congruence losses of the runs that follow anchors, see `route_plot.students_picture`; empty without any."""
-    logs = {run.name: run.log for run in map(read_material, runs) if run.anchors and run.log}
-    return route_plot.students_picture(logs) if logs else ""
+def summarize(runs: Sequence[RunData]) -> dict[str, Any]:
+    """Return the figures of several runs, grouped over seeds; JSON-able, rates are fractions.
 
-
-def summary(runs: Sequence[Path]) -> dict[str, Any]:
-    """What the runs' result files say, grouped over seeds; JSON-able, rates are fractions.
-
-    Runs share a group when their recipes differ in ``seed`` and ``out`` only and were trained on the same kind of
-    machine; a second run of the same seed begins another group.
+    Runs share a group if their recipes differ in ``seed`` and ``out`` only and the same kind of machine trained them; a
+    second run of the same seed starts another group.
 
     Returns:
         ``metrics`` (``key``, ``label``, ``headline``), ``groups`` (``name``, ``model``, ``parameters``, ``hardware``,
-        ``runs``, ``seeds``, ``metrics``) and ``notes`` (sentences). A group's metric holds ``mean``, ``std`` (with
+        ``runs``, ``seeds``, ``metrics``) and ``notes`` (sentences). A metric of a group has ``mean``, ``std`` (with
         n - 1; null for one seed), ``n``, ``values`` and ``intervals`` by seed, and ``mean_interval`` (the means of the
-        intervals' ends, null where there are none). A metric that no run has is left out.
+        intervals' ends, null without intervals). A metric that no run has is left out.
 
     Raises:
-        DataError: no run is given, one is given twice, or a folder is no run.
+        DataError: the list is empty, or contains a run twice.
     """
     if not runs:
         raise DataError("no run to compare; give at least one run folder")
-    twice = [str(path) for path, times in Counter(path.resolve() for path in runs).items() if times > 1]
-    if twice:
-        raise DataError(f"given more than once: {', '.join(twice)}; name every run once")
-    materials = [read_material(path) for path in runs]
-    groups = _grouped(materials)
-    names = _names(groups)
-    found = {key: (label, short) for run in materials for key, label, short, _, _ in metrics(run)}
-    order = sorted(found, key=lambda key: (found[key][1] not in HEADLINE, place(*key.split("/")[:2])))
+    duplicates = [str(path) for path, times in Counter(run.path.resolve() for run in runs).items() if times > 1]
+    if duplicates:
+        raise DataError(f"given more than once: {', '.join(duplicates)}; name every run once")
+    groups = _group_by_recipe(runs)
+    names = _group_names(groups)
+    labels = {metric.key: (metric.label, metric.short_label) for run in runs for metric in metrics(run)}
+    order = sorted(labels, key=lambda key: (labels[key][1] not in HEADLINE, sort_key(*key.split("/")[:2])))
     return {
-        "metrics": [{"key": key, "label": found[key][0], "headline": found[key][1] in HEADLINE} for key in order],
+        "metrics": [{"key": key, "label": labels[key][0], "headline": labels[key][1] in HEADLINE} for key in order],
         "groups": [_describe(group, name) for group, name in zip(groups, names, strict=True)],
-        "notes": list(_notes(materials)),
+        "notes": list(_notes(runs)),
     }
 
 
-def _grouped(materials: Sequence[Material]) -> list[_Group]:
+def _group_by_recipe(runs: Sequence[RunData]) -> list[_Group]:
     groups: list[_Group] = []
-    for run in materials:
-        rest = {key: value for key, value in run.recipe.items() if key not in ("seed", "out")}
-        key = json.dumps([run.info.get("verb"), run.hardware, rest], sort_keys=True, default=str)
-        free = (g for g in groups if g.key == key and run.recipe.get("seed") not in g.seeds)
-        group = next(free, None)
+    for run in runs:
+        recipe = {key: value for key, value in run.recipe.items() if key not in ("seed", "out")}
+        key = json.dumps([run.info.get("command"), run.hardware, recipe], sort_keys=True, default=str)
+        seed = run.recipe.get("seed")
+        group = next((group for group in groups if group.key == key and seed not in group.seeds), None)
         if group is None:
             group = _Group(key)
             groups.append(group)
@@ -113,11 +115,11 @@ def _grouped(materials: Sequence[Material]) -> list[_Group]:
     return groups
 
 
-def _names(groups: Sequence[_Group]) -> list[str]:
-    """A name a group: its first run's without the seed; the folder's path where that is not unique."""
-    short = [SEED_SUFFIX.sub("", group.runs[0].name) for group in groups]
+def _group_names(groups: Sequence[_Group]) -> list[str]:
+    """Return a name per group: that of its first run without the seed, or its path if the name is not unique."""
+    names = [SEED_SUFFIX.sub("", group.runs[0].name) for group in groups]
     paths = [str(group.runs[0].path) for group in groups]
-    return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
+    return [name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]
 
 
 def _describe(group: _Group, name: str) -> dict[str, Any]:
@@ -125,9 +127,9 @@ def _describe(group: _Group, name: str) -> dict[str, Any]:
     values: dict[str, list[float]] = {}
     intervals: dict[str, list[Sequence[float] | None]] = {}
     for run in group.runs:
-        for key, _, _, value, ends in metrics(run):
-            values.setdefault(key, []).append(value)
-            intervals.setdefault(key, []).append(ends)
+        for metric in metrics(run):
+            values.setdefault(metric.key, []).append(metric.value)
+            intervals.setdefault(metric.key, []).append(metric.interval)
     return {
         "name": name, "model": first.info.get("model"), "parameters": first.info.get("parameters"),
         "hardware": first.hardware, "runs": [run.name for run in group.runs], "seeds": group.seeds,
@@ -137,24 +139,26 @@ def _describe(group: _Group, name: str) -> dict[str, Any]:
 
 def _statistics(values: Sequence[float], intervals: Sequence[Sequence[float] | None]) -> dict[str, Any]:
     known = [ends for ends in intervals if ends is not None]
+    mean_interval = None
+    if len(known) == len(values):
+        mean_interval = [statistics.fmean(ends) for ends in zip(*known, strict=True)]
     return {
         "mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else None,
-        "n": len(values),
-        "values": list(values), "intervals": list(intervals),
-        "mean_interval": [statistics.fmean(e) for e in zip(*known, strict=True)] if len(known) == len(values) else None,
+        "n": len(values), "values": list(values), "intervals": list(intervals), "mean_interval": mean_interval,
     }
 
 
-def _notes(materials: Sequence[Material]) -> Iterator[str]:
-    """How large the tests were, and what keeps figures from being compared."""
+def _notes(runs: Sequence[RunData]) -> Iterator[str]:
+    """Yield the sizes of the tests, and the reasons why figures are not comparable."""
     sizes: dict[tuple[str, str], set[int]] = {}
-    for run in materials:
-        for kind, result in run.results:
-            sizes.setdefault((kind, result["name"]), set()).add(result[SIZES[kind][0]])
-    for (kind, name), counts in sorted(sizes.items(), key=lambda item: place(*item[0])):
+    for run in runs:
+        for kind, result in run.all_results:
+            size_key, _ = SIZES[kind]
+            sizes.setdefault((kind, result["name"]), set()).add(result[size_key])
+    for (kind, name), counts in sorted(sizes.items(), key=lambda item: sort_key(*item[0])):
         numbers = " and ".join(f"{count:,}" for count in sorted(counts))
         warning = " The runs were not measured on the same data: do not compare them." if len(counts) > 1 else ""
         yield f"{name}: {numbers} {SIZES[kind][1]}.{warning}"
-    going = [run.name for run in materials if run.info.get("outcome") != "finished"]
-    if going:
-        yield f"Not finished: {', '.join(going)}."
+    unfinished = [run.name for run in runs if not run.finished]
+    if unfinished:
+        yield f"Not finished: {', '.join(unfinished)}."

@@ -1,82 +1,91 @@
-"""Figures as people read them."""
+"""Numbers and JSON values as text for people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-NONE = "–"
-LONGEST_LIST = 12
-"""Longer lists (a curve, say) are counted, not shown."""
+MISSING = "–"
+"""The text of an absent value."""
+MAX_LIST_ITEMS = 12
+"""A longer list (a curve, for example) is shown as its number of values."""
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction in percent with two decimals, without the sign."""
-    return NONE if fraction is None else f"{100 * fraction:.2f}"
+    """Return a fraction in percent with two decimals, without the percent sign."""
+    return MISSING if fraction is None else f"{100 * fraction:.2f}"
 
 
 def interval(ends: Sequence[float] | None) -> str:
-    """The two ends of an interval of fractions in percent; empty where there is none."""
+    """Return the two ends of an interval of fractions in percent; empty without an interval."""
     return "" if ends is None else f"[{percent(ends[0])}, {percent(ends[1])}]"
 
 
 def with_interval(fraction: float | None, ends: Sequence[float] | None) -> str:
-    """A fraction in percent and its interval."""
+    """Return a fraction in percent, followed by its interval."""
     return f"{percent(fraction)} {interval(ends)}".strip()
 
 
 def count(number: int | None) -> str:
-    """A whole number with commas between thousands."""
-    return NONE if number is None else f"{number:,}"
+    """Return a whole number with commas between thousands."""
+    return MISSING if number is None else f"{number:,}"
 
 
 def millions(number: int | None) -> str:
-    """A count in millions with three significant figures."""
-    return NONE if number is None else f"{number / 1e6:#.3g} M".replace(". M", " M")
+    """Return a count in millions with three significant figures."""
+    return MISSING if number is None else f"{number / 1e6:#.3g} M".replace(". M", " M")
 
 
 def nats(value: float | None) -> str:
-    """A likelihood or divergence in nats with four decimals."""
-    return NONE if value is None else f"{value:.4f}"
+    """Return a likelihood or divergence in nats with four decimals."""
+    return MISSING if value is None else f"{value:.4f}"
 
 
 def model(spec: Mapping[str, Any] | None) -> str:
-    """A model description in a few words."""
+    """Return a short description of a model, e.g. ``mobilenetv2 x0.5, 64 px, 128-d``.
+
+    Args:
+        spec: the fields of `facekd.models.registry.ModelSpec`, or None for an unknown model.
+    """
     if not spec:
-        return NONE
+        return MISSING
     width = (spec.get("options") or {}).get("width")
-    wide = "" if width in (None, 1) else f" x{width:g}"
-    outputs = spec.get("outputs", spec.get("embedding"))  # called embedding before class sets came
-    return f"{spec['name']}{wide}, {spec['size']} px, {outputs}-d"
+    width_text = "" if width in (None, 1) else f" x{width:g}"
+    return f"{spec['name']}{width_text}, {spec['size']} px, {spec['outputs']}-d"
 
 
 def latency(record: Mapping[str, Any]) -> str:
-    """The fields of `facekd.deploy.benchmark.latency.Latency` as a sentence."""
+    """Return the fields of `facekd.deploy.benchmark.latency.Latency` as a sentence."""
     low, high = record["quartiles_ms"]
     return f"{record['median_ms']:.2f} ms (quartiles {low:.2f} to {high:.2f}, 95 % within {record['p95_ms']:.2f})"
 
 
-def flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """A JSON value as pairs of a dotted key and a readable value, in the order of the file; long lists are counted."""
+def flatten(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield a JSON value as pairs of a dotted key and a readable value, in the order of the file.
+
+    Args:
+        value: the JSON value.
+        key: the dotted key of the value itself.
+    """
     if isinstance(value, Mapping) and {"median_ms", "quartiles_ms", "p95_ms"} <= set(value):
         yield key, latency(value)
     elif isinstance(value, Mapping):
-        for name, below in value.items():
-            yield from flat(below, f"{key}.{name}" if key else str(name))
+        for name, child in value.items():
+            yield from flatten(child, f"{key}.{name}" if key else str(name))
     elif isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list)) for item in value):
-        for number, below in enumerate(value):
-            yield from flat(below, f"{key}.{number}")
-    elif isinstance(value, (list, tuple)) and len(value) > LONGEST_LIST:
+        for index, child in enumerate(value):
+            yield from flatten(child, f"{key}.{index}")
+    elif isinstance(value, (list, tuple)) and len(value) > MAX_LIST_ITEMS:
         yield key, f"{len(value)} values"
     elif isinstance(value, (list, tuple)):
-        yield key, ", ".join(_plain(item) for item in value) or NONE
+        yield key, ", ".join(_scalar(item) for item in value) or MISSING
     else:
-        yield key, _plain(value)
+        yield key, _scalar(value)
 
 
-def _plain(value: Any) -> str:
+def _scalar(value: Any) -> str:
     if value is None:
-        return NONE
+        return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

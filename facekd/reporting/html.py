@@ -1,4 +1,4 @@
-"""Pieces of a web page that needs no network and no script; every function escapes the text it is given."""
+"""Elements of a web page that needs no network and no script; every function escapes its text arguments."""
 
 from __future__ import annotations
 
@@ -26,67 +26,74 @@ pre { background: #f6f8fa; padding: .8rem 1rem; border-radius: 6px; white-space:
 """
 
 
-def page(title: str, lead: str, *parts: str) -> str:
-    """A whole document; ``parts`` are HTML."""
+def page(title: str, lead: str, *content: str) -> str:
+    """Return a complete document.
+
+    Args:
+        title: the title and first heading.
+        lead: the line below the title.
+        content: HTML of the sections; empty ones are left out.
+    """
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
-        + "\n".join([paragraph(lead, "lead"), *(part for part in parts if part)])
+        + "\n".join([paragraph(lead, "lead"), *filter(None, content)])
         + "\n</body>\n</html>\n"
     )
 
 
-def section(heading: str, *parts: str) -> str:
-    """A heading and what is under it (HTML); nothing at all where there is nothing under it."""
-    inside = [part for part in parts if part]
-    return "\n".join([f"<section>\n<h2>{escape(heading)}</h2>", *inside, "</section>"]) if inside else ""
+def section(title: str, *content: str) -> str:
+    """Return a section with a heading and HTML content; empty without content."""
+    elements = [element for element in content if element]
+    return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *elements, "</section>"]) if elements else ""
 
 
 def heading(text: str) -> str:
-    """A heading inside a section."""
+    """Return a heading inside a section."""
     return f"<h3>{escape(text)}</h3>"
 
 
-def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph; ``kind`` is ``note``, ``lead`` or nothing."""
-    return f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+def paragraph(text: str, css_class: str = "") -> str:
+    """Return a paragraph; ``css_class`` is ``note``, ``lead`` or empty."""
+    return f'<p class="{escape(css_class)}">{escape(text)}</p>' if css_class else f"<p>{escape(text)}</p>"
 
 
-def verbatim(text: str) -> str:
-    """Text as it stands, in a fixed-width face."""
+def preformatted(text: str) -> str:
+    """Return text in a fixed-width font, with its line breaks."""
     return f"<pre>{escape(text)}</pre>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "results") -> str:
-    """A table with a row of headings."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], css_class: str = "results") -> str:
+    """Return a table with a header row."""
+    header_cells = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    inside = f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>"
-    return f'<div class="scroll"><table class="{escape(kind)}">\n{inside}\n</table></div>'
+    content = f"<thead><tr>{header_cells}</tr></thead>\n<tbody>\n{body}\n</tbody>"
+    return f'<div class="scroll"><table class="{escape(css_class)}">\n{content}\n</table></div>'
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """A table of two columns: names and values."""
+def key_value_table(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a table of two columns, names and values; empty without pairs."""
     rows = [f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs]
     return '<table class="facts"><tbody>\n' + "\n".join(rows) + "\n</tbody></table>" if rows else ""
 
 
-def svg(picture: str, alt: str) -> str:
-    """A picture in SVG; embedded as an image, so that names inside it cannot clash with another's."""
-    return _image("image/svg+xml", picture.encode("utf-8"), alt)
+def svg(document: str, alt: str) -> str:
+    """Return an SVG document as an image, so that its element ids cannot clash with those of another picture."""
+    return _image("image/svg+xml", document.encode("utf-8"), alt)
 
 
-def jpeg(picture: bytes, alt: str) -> str:
-    """A picture in JPEG."""
-    return _image("image/jpeg", picture, alt)
+def jpeg(data: bytes, alt: str) -> str:
+    """Return a JPEG file as an image."""
+    return _image("image/jpeg", data, alt)
 
 
-def row(*parts: str) -> str:
-    """HTML parts side by side where the window is wide enough."""
-    inside = [f"<div>{part}</div>" for part in parts if part]
-    return f'<div class="row">{"".join(inside)}</div>' if inside else ""
+def side_by_side(*content: str) -> str:
+    """Return HTML elements in one row where the window is wide enough; empty ones are left out."""
+    cells = [f"<div>{element}</div>" for element in content if element]
+    return f'<div class="row">{"".join(cells)}</div>' if cells else ""
 
 
-def _image(kind: str, data: bytes, alt: str) -> str:
-    return f'<img alt="{escape(alt)}" src="data:{kind};base64,{base64.b64encode(data).decode("ascii")}">'
+def _image(media_type: str, data: bytes, alt: str) -> str:
+    encoded = base64.b64encode(data).decode("ascii")
+    return f'<img alt="{escape(alt)}" src="data:{media_type};base64,{encoded}">'

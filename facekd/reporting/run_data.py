@@ -1,4 +1,4 @@
-"""What a report is made of, read from a run folder."""
+"""The contents of a run folder, as reports need them."""
 
 from __future__ import annotations
 
@@ -10,110 +10,117 @@ from typing import Any
 import yaml
 
 from facekd.errors import DataError, FacekdError
-from facekd.models.complexity import macs
+from facekd.models.complexity import count_macs
 from facekd.models.registry import ModelSpec, build
 from facekd.run import Run
 from facekd.utils import files
 
 Json = dict[str, Any]
 
-SEARCH_KEYS = ("rank", "rank_interval", "cmc", "tpir", "tpir_interval", "mated", "unmated", "people", "gallery",
-               "galleries", "notes")
-TEMPLATE_KEYS = ("tar", "tar_interval", "genuine", "impostors", "templates", "people", "notes")
-KEYS = {
+OPEN_SET_KEYS = ("rank", "rank_interval", "cmc", "tpir", "tpir_interval", "mated", "unmated", "identities",
+                 "gallery_identities", "galleries", "notes")
+TEMPLATE_PAIRS_KEYS = ("tar", "tar_interval", "genuine", "impostors", "templates", "identities", "notes")
+RESULT_KEYS = {
     "verify": ("accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar",
                "tar_interval", "notes"),
     "megaface": ("rank1", "rank1_interval", "cmc", "pairs", "probes", "identities", "distractors", "tar",
                  "tar_interval", "notes"),
-    "ijb": ("verification", "search", "images", "templates", "notes"),
-    "search": SEARCH_KEYS,
+    "ijb": ("verification", "identification", "images", "templates", "notes"),
+    "identify": OPEN_SET_KEYS,
     "classify": ("top1", "top1_interval", "top5", "top5_interval", "per_class", "ece", "reliability", "nll", "images",
                  "classes", "agreement", "kl", "notes"),
 }
-"""The kinds of results, and what each holds beside its name."""
+"""The kinds of results, and the keys that reports read from each."""
 
 
 @dataclass(frozen=True)
-class Material:
-    """A run folder's contents.
+class RunData:
+    """The contents of a run folder.
 
     Attributes:
         path: the run folder.
-        info: ``run.json``.
-        recipe_text: ``recipe.yaml`` as it stands.
+        info: the content of ``run.json``.
+        recipe: the content of ``recipe.yaml``.
+        recipe_text: ``recipe.yaml`` as text.
         log: the lines of ``log.jsonl``.
-        points: the recorded points of ``route/route.json``; empty for a student.
-        found: the results of each kind in `KEYS`, by name.
-        package: ``package/metadata.json``; None where nothing was exported.
+        points: the recorded points of ``route/route.json``; empty without a route.
+        results: the evaluation results by their kind, a key of `RESULT_KEYS`; each has its name under ``name``.
+        package: the content of ``package/metadata.json``; None without an export.
     """
 
     path: Path
     info: Json
+    recipe: Json
     recipe_text: str
     log: Sequence[Json]
     points: Sequence[Json]
-    found: Mapping[str, Sequence[Json]]
+    results: Mapping[str, Sequence[Json]]
     package: Json | None
 
     @property
     def name(self) -> str:
-        """The run folder's name."""
+        """The name of the run folder."""
         return self.path.resolve().name
 
     @property
-    def recipe(self) -> Json:
-        """The recipe as a tree."""
-        return dict(yaml.safe_load(self.recipe_text))
+    def finished(self) -> bool:
+        """Whether the run is complete."""
+        return self.info.get("outcome") == "finished"
 
     @property
     def anchors(self) -> Sequence[Json]:
-        """The anchors that were followed, stage by stage; of a run that goes on, those it began with."""
-        return list(self.info.get("walked") or self.info.get("anchors") or [])
+        """The anchors that the student followed, by stage; of an unfinished run, those it began with."""
+        return list(self.info.get("followed_anchors") or self.info.get("anchors") or [])
 
     @property
     def hardware(self) -> str:
-        """The short label of the machine that trained."""
+        """The short label of the machine that trained the run."""
         return str((self.info.get("hardware") or {}).get("label", "unknown"))
 
     @property
-    def results(self) -> list[tuple[str, Json]]:
-        """Every result and its kind."""
-        return [(kind, result) for kind, results in self.found.items() for result in results]
+    def all_results(self) -> list[tuple[str, Json]]:
+        """Every result with its kind."""
+        return [(kind, result) for kind, results in self.results.items() for result in results]
 
-    def sheet(self, result: Json) -> bytes | None:
-        """The picture of sample pairs beside a verification result: JPEG bytes, None where there is none."""
+    def pair_grid(self, result: Json) -> bytes | None:
+        """Return the picture of sample pairs of a verification result as JPEG bytes; None without a picture."""
         file = self.path / "results" / f"verify-{result['name']}.jpg"
         return file.read_bytes() if file.is_file() else None
 
     def macs(self) -> int | None:
-        """Multiply-adds of one image, counted anew where ``run.json`` does not say; None for an unknown model."""
+        """Return the multiply-adds of one image, counted if ``run.json`` lacks them; None for an unknown model."""
         if self.info.get("macs"):
             return int(self.info["macs"])
         try:
             spec = ModelSpec.from_dict(self.info.get("model") or {})
-            return macs(build(spec), spec.size)
-        except FacekdError:  # a model of another version of facekd: the report goes without this figure
+            return count_macs(build(spec), spec.size)
+        except FacekdError:  # a model that is not registered here: the report leaves the figure out
             return None
 
 
-def read_material(path: Path) -> Material:
-    """Read what a run folder holds; a run still going on, or without results, is as good.
+def load_run_data(path: Path) -> RunData:
+    """Read a run folder; the run may be unfinished and without results.
 
     Raises:
-        DataError: it is no run folder, or one of its files is damaged.
+        DataError: the folder is no run folder, or one of its files is damaged.
     """
     run = Run(path)
     info = run.info()
-    route, package = run.route / "route.json", path / "package" / "metadata.json"
-    return Material(
-        path=path, info=info, recipe_text=_recipe(path / "recipe.yaml"), log=_log(run),
+    recipe, recipe_text = _read_recipe(path / "recipe.yaml")
+    route = run.route / "route.json"
+    return RunData(
+        path=path,
+        info=info,
+        recipe=recipe,
+        recipe_text=recipe_text,
+        log=_read_log(run),
         points=files.read_json(route).get("points", []) if route.is_file() else [],
-        found={kind: _results(run, kind) for kind in KEYS},
-        package=files.read_json(package) if package.is_file() else None,
+        results={kind: _read_results(run, kind) for kind in RESULT_KEYS},
+        package=_read_package(path / "package" / "metadata.json"),
     )
 
 
-def _recipe(file: Path) -> str:
+def _read_recipe(file: Path) -> tuple[Json, str]:
     try:
         text = file.read_text(encoding="utf-8")
         tree = yaml.safe_load(text)
@@ -121,30 +128,41 @@ def _recipe(file: Path) -> str:
         raise DataError(f"{file} cannot be read ({error}); restore it, or run the same command again") from error
     if not isinstance(tree, dict):
         raise DataError(f"{file} holds no 'key: value' lines; restore it, or run the same command again")
-    return text
+    return tree, text
 
 
-def _log(run: Run) -> list[Json]:
+def _read_log(run: Run) -> list[Json]:
     try:
         return run.read_log()
     except ValueError as error:
-        raise DataError(f"{run.log_file} is damaged ({error}); restore it, or report without it") from error
+        raise DataError(f"{run.log_file} is damaged ({error}); restore it, or delete it") from error
 
 
-def _results(run: Run, kind: str) -> list[Json]:
-    found = []
+def _read_package(file: Path) -> Json | None:
+    if not file.is_file():
+        return None
+    # Only here: the import loads the code of every export target, which a run without a package does not need.
+    from facekd.deploy.package import VERSION
+
+    return files.read_versioned(file, "package", VERSION, DataError, remedy="export it again")
+
+
+def _read_results(run: Run, kind: str) -> list[Json]:
+    """Read the results of one kind, and check that they have the keys that reports read."""
+    results = []
     for file in sorted(run.results.glob(f"{kind}-*.json")):
         result = {"name": file.stem.removeprefix(f"{kind}-"), **files.read_json(file)}
-        lacking = _lacking(result, KEYS[kind])
-        if kind == "ijb" and not lacking:
-            lacking = _lacking(result["verification"] or dict.fromkeys(TEMPLATE_KEYS), TEMPLATE_KEYS, "verification.")
-            for gallery, part in result["search"].items():
-                lacking += _lacking(part, SEARCH_KEYS, f"search.{gallery}.")
-        if lacking:
-            raise DataError(f"{file} lacks {', '.join(lacking)}; delete it and evaluate again")
-        found.append(result)
-    return found
+        missing = _missing_keys(result, RESULT_KEYS[kind])
+        if kind == "ijb" and not missing:
+            if result["verification"]:
+                missing += _missing_keys(result["verification"], TEMPLATE_PAIRS_KEYS, "verification.")
+            for gallery, gallery_result in result["identification"].items():
+                missing += _missing_keys(gallery_result, OPEN_SET_KEYS, f"identification.{gallery}.")
+        if missing:
+            raise DataError(f"{file} lacks {', '.join(missing)}; delete it and evaluate again")
+        results.append(result)
+    return results
 
 
-def _lacking(result: Json, keys: Sequence[str], before: str = "") -> list[str]:
-    return [before + key for key in keys if key not in result]
+def _missing_keys(result: Json, keys: Sequence[str], prefix: str = "") -> list[str]:
+    return [prefix + key for key in keys if key not in result]

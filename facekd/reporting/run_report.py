@@ -1,166 +1,171 @@
-"""``report.html``: all that is known about one run, in one file that needs no network."""
+"""``report.html``: everything about one run, in one file that needs no network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facekd.reporting import formatting as text
-from facekd.reporting import html
+from facekd.reporting import formatting, html
 from facekd.reporting.plots import training as plots
-from facekd.reporting.run_data import Json, Material, read_material
-from facekd.reporting.run_report_classes import classification
-from facekd.reporting.run_report_faces import face_results
+from facekd.reporting.run_data import Json, RunData
+from facekd.reporting.run_report_classes import classification_elements
+from facekd.reporting.run_report_faces import face_elements
 from facekd.utils import files
 
-FACTS = ("faces", "versions", "git", "hardware", "begun", "finished", "outcome")
-PROVED = 2
-"""The version of packages from which on each file has its proof."""
-PEOPLE = "The picture shows faces of the test set: keep this report where the set itself may be."
+PROVENANCE_KEYS = ("dataset", "versions", "git", "hardware", "started", "finished", "outcome")
+"""The keys of ``run.json`` that the report shows."""
+FACES_WARNING = "The picture shows faces of the test set: share this report only where the set itself may be shared."
 
 
-def write_report(run: Path) -> Path:
-    """Write ``report.html`` into a run folder, whatever the run has got to.
+def write_report(run: RunData) -> Path:
+    """Write ``report.html`` into a run folder; the run may be unfinished.
 
     Returns:
         The file.
 
     Raises:
-        DataError: it is no run folder, or one of its files is damaged.
         SetupError: the disk is full.
     """
-    file = run / "report.html"
-    files.write_text(file, report(read_material(run)))
+    file = run.path / "report.html"
+    files.write_text(file, render_report(run))
     return file
 
 
-def report(material: Material) -> str:
-    """The report as an HTML document."""
-    info = material.info
-    lead = [f"facekd {info.get('verb')}", text.model(info.get("model")), f"seed {material.recipe.get('seed')}",
-            f"{info.get('outcome')}, begun {info.get('begun')}"]
+def render_report(run: RunData) -> str:
+    """Return the report as an HTML document."""
+    info = run.info
+    lead = [f"facekd {info.get('command')}", formatting.model(info.get("model")), f"seed {run.recipe.get('seed')}",
+            f"{info.get('outcome')}, begun {info.get('started')}"]
     return html.page(
-        material.name, " · ".join(lead),
-        html.section("Results", *_results(material)),
-        html.section("Sample pairs", *_pairs(material)),
-        html.section("Training", *_training(material)),
-        html.section("Anchors", *_anchors(material)),
-        html.section("Size and speed", *_cost(material)),
-        html.section("Where it comes from", html.facts(_facts(material))),
-        html.section("Run it again", *_again(material)),
+        run.name, " · ".join(lead),
+        html.section("Results", *_results(run)),
+        html.section("Sample pairs", *_sample_pairs(run)),
+        html.section("Training", *_training(run)),
+        html.section("Anchors", *_anchors(run)),
+        html.section("Size and speed", *_cost(run)),
+        html.section("Provenance", html.key_value_table(_provenance(run))),
+        html.section("Reproduction", *_reproduction(run)),
     )
 
 
-def _results(material: Material) -> Iterator[str]:
-    if not material.results:
+def _results(run: RunData) -> Iterator[str]:
+    if not run.all_results:
         yield html.paragraph("This run has not been measured yet. Measure it, then write the report again:")
-        yield html.verbatim("\n".join(_measurements(material)))
-    yield from classification(material.found["classify"])
-    yield from face_results(material.found)
+        yield html.preformatted("\n".join(_evaluation_commands(run)))
+    yield from classification_elements(run.results["classify"])
+    yield from face_elements(run.results)
 
 
-def _measurements(material: Material) -> Iterator[str]:
-    """The commands that measure a run: a classifier's where its head says that its outputs are logits."""
-    if (material.recipe.get("head") or {}).get("name") == "softmax":
-        yield f"facekd eval cifar --model {material.path} --data CLASSES"
+def _evaluation_commands(run: RunData) -> Iterator[str]:
+    """Yield the commands that measure a run: those of a classifier if it has a softmax head."""
+    if (run.recipe.get("head") or {}).get("name") == "softmax":
+        yield f"facekd eval cifar --model {run.path} --data CLASSES"
     else:
-        yield f"facekd eval verify --model {material.path} --images IMAGES --pairs PAIRS.csv"
-        yield f"facekd eval megaface --model {material.path} --probes PROBES --distractors DISTRACTORS"
-    yield f"facekd report {material.path}"
+        yield f"facekd eval verify --model {run.path} --images IMAGES --pairs PAIRS.csv"
+        yield f"facekd eval megaface --model {run.path} --probes PROBES --distractors DISTRACTORS"
+    yield f"facekd report {run.path}"
 
 
-def _pairs(material: Material) -> Iterator[str]:
-    sheets = [(result["name"], sheet) for result in material.found["verify"] if (sheet := material.sheet(result))]
-    for name, sheet in sheets:
+def _sample_pairs(run: RunData) -> Iterator[str]:
+    pictures = [(result["name"], grid) for result in run.results["verify"] if (grid := run.pair_grid(result))]
+    for name, grid in pictures:
         yield html.heading(name)
-        yield html.jpeg(sheet, f"pairs of {name} the model is most right and most wrong about, with their scores")
-    if sheets:
-        yield html.paragraph(PEOPLE, "note")
+        yield html.jpeg(grid, f"the most clearly right and the most clearly wrong pairs of {name}, with their scores")
+    if pictures:
+        yield html.paragraph(FACES_WARNING, "note")
 
 
-def _training(material: Material) -> Iterator[str]:
-    if not material.log:
+def _training(run: RunData) -> Iterator[str]:
+    if not run.log:
         yield html.paragraph("Nothing has been logged yet.")
         return
-    anchors, last = material.anchors, material.log[-1]
+    anchors = run.anchors
     marks = [plots.Mark(epoch, _anchor_label(anchors[stage]))
-             for stage, epoch in _begins(material.log).items() if stage < len(anchors)]
-    picture = plots.training(material.log, marks, [point["epoch"] for point in material.points])
+             for stage, epoch in _stage_starts(run.log).items() if stage < len(anchors)]
+    picture = plots.training_curves(run.log, marks, [point["epoch"] for point in run.points])
     yield html.svg(picture, "loss and learning rate over epochs")
-    terms = ", ".join(f"{name} {value:.4g}" for name, value in plots.figures(last).items())
-    yield html.paragraph(f"Last logged: step {last['step']:,}, epoch {last['epoch']:g}: {terms}.", "note")
-    if material.points:
-        yield html.paragraph(f"The route has {len(material.points)} recorded points.", "note")
+    last_line = run.log[-1]
+    terms = ", ".join(f"{name} {value:.4g}" for name, value in plots.loss_terms(last_line).items())
+    yield html.paragraph(f"Last logged: step {last_line['step']:,}, epoch {last_line['epoch']:g}: {terms}.", "note")
+    if run.points:
+        yield html.paragraph(f"The route has {len(run.points)} recorded points.", "note")
 
 
-def _begins(log: Sequence[Json]) -> dict[int, float]:
-    """The epoch at which each stage began: that of the last line before it, as every stage's last step is logged."""
-    before: list[Json] = [{"epoch": 0.0, "stage": None}, *log]
-    return {b["stage"]: a["epoch"] for a, b in zip(before, log, strict=False) if a["stage"] != b["stage"]}
+def _stage_starts(log: Sequence[Json]) -> dict[int, float]:
+    """Return the epoch at which each stage began.
+
+    The last step of every stage is logged, so that a stage begins at the epoch of the last line before it.
+    """
+    previous_lines: list[Json] = [{"epoch": 0.0, "stage": None}, *log]
+    return {line["stage"]: previous["epoch"] for previous, line in zip(previous_lines, log, strict=False)
+            if previous["stage"] != line["stage"]}
 
 
 def _anchor_label(anchor: Json) -> str:
     return f"point {anchor['point']} (epoch {anchor['epoch']:g})"
 
 
-def _anchors(material: Material) -> Iterator[str]:
-    anchors = material.anchors
-    if anchors:
-        epochs = (material.recipe.get("schedule") or {}).get("epochs", 0)
-        yield html.paragraph(f"Strategy: {material.info.get('strategy', text.NONE)}.")
-        yield html.table(
-            ["stage", "route point", "teacher's epoch", "teacher's learning rate", "student's epochs", "why"],
-            [[str(number), str(a["point"]), f"{a['epoch']:g}", f"{a['learning_rate']:.3g}", f"{a['share'] * epochs:g}",
-              a["why"]] for number, a in enumerate(anchors, 1)], "anchors",
-        )
+def _anchors(run: RunData) -> Iterator[str]:
+    if not run.anchors:
+        return
+    epochs = (run.recipe.get("training") or {}).get("epochs", 0)
+    yield html.paragraph(f"Strategy: {run.info.get('strategy', formatting.MISSING)}.")
+    yield html.table(
+        ["stage", "route point", "teacher's epoch", "teacher's learning rate", "student's epochs", "reason"],
+        [[str(number), str(anchor["point"]), f"{anchor['epoch']:g}", f"{anchor['learning_rate']:.3g}",
+          f"{anchor['share'] * epochs:g}", anchor["stage_reason"]] for number, anchor in enumerate(run.anchors, 1)],
+        "anchors",
+    )
 
 
-def _cost(material: Material) -> Iterator[str]:
-    info, package, weights = material.info, material.package, material.path / "model.safetensors"
-    pairs = [("model", text.model(info.get("model"))), ("parameters", text.count(info.get("parameters"))),
-             ("multiply-adds of one image", text.millions(material.macs()))]
+def _cost(run: RunData) -> Iterator[str]:
+    pairs = [("model", formatting.model(run.info.get("model"))),
+             ("parameters", formatting.count(run.info.get("parameters"))),
+             ("multiply-adds of one image", formatting.millions(run.macs()))]
+    weights = run.path / "model.safetensors"
     if weights.is_file():
         pairs.append(("model.safetensors", f"{weights.stat().st_size / 1e6:.2f} MB"))
-    yield html.facts(pairs)
-    if package is None:
-        yield html.paragraph(f"Not exported yet: 'facekd export {material.path}' does that, and times it.", "note")
+    yield html.key_value_table(pairs)
+    if run.package is None:
+        yield html.paragraph(f"Not exported yet: 'facekd export {run.path}' does that, and times it.", "note")
         return
+    entries = run.package["files"].values()
     yield html.heading("Package")
-    if package.get("version", 1) < PROVED:
-        yield html.paragraph("Made by an older facekd, without proofs: export it again.", "note")
-        return
-    yield html.table(["file", "size", "one image on one thread", "cosine to the network", "accuracy lost", "standing"],
-                     [_exported(entry) for entry in package["files"].values()])
-    for note in dict.fromkeys(note for entry in package["files"].values() for note in entry["notes"]):
+    yield html.table(["file", "size", "one image on one thread", "cosine to the network", "accuracy lost", "status"],
+                     [_package_row(entry) for entry in entries])
+    for note in dict.fromkeys(note for entry in entries for note in entry["notes"]):
         yield html.paragraph(note, "note")
 
 
-def _exported(entry: Json) -> list[str]:
-    """A row of the package's table; a file that was not run here says so."""
-    proof, timing = entry["proof"], entry["latency"]
-    cosine, lost = proof["cosine"], proof["verification"]
+def _package_row(entry: Json) -> list[str]:
+    """Return the table row of an exported file; the values of a file that was not run are the text ``not run``."""
+    validation = entry["validation"]
+    timing = entry["latency"]
+    cosine = validation["cosine"]
     if isinstance(cosine, dict):
-        near = (cosine.get("crops") or cosine["noise"])["1"]
-        cosine = f"{near['mean']:.4f}, least {near['minimum']:.4f}"
-    if isinstance(lost, dict):
-        drop = lost["drop"]["accuracy"]
+        batch_of_one = (cosine.get("crops") or cosine["noise"])["1"]
+        cosine = f"{batch_of_one['mean']:.4f}, least {batch_of_one['minimum']:.4f}"
+    verification = validation["verification"]
+    if isinstance(verification, dict):
+        drop = verification["drop"]["accuracy"]
         low, high = drop["interval"]
-        lost = f"{drop['points']:+.2f} points [{low:+.2f}, {high:+.2f}] on {lost['pairs_file']}"
-    timed = text.latency(timing) if isinstance(timing, dict) else str(timing)
-    return [", ".join(entry["files"]), f"{entry['bytes'] / 1e6:.2f} MB", timed, cosine, lost, proof["standing"]]
+        verification = f"{drop['points']:+.2f} points [{low:+.2f}, {high:+.2f}] on {verification['pairs_file']}"
+    latency = formatting.latency(timing) if isinstance(timing, dict) else str(timing)
+    return [", ".join(entry["files"]), f"{entry['bytes'] / 1e6:.2f} MB", latency, cosine, verification,
+            validation["status"]]
 
 
-def _facts(material: Material) -> Iterator[tuple[str, str]]:
-    recipe, info = material.recipe, material.info
-    yield from text.flat({f"recipe.{key}": recipe[key] for key in ("faces", "plan", "seed") if key in recipe})
-    yield from text.flat({key: info[key] for key in FACTS if key in info})
-    for _, result in material.results:
-        yield f"measured: {result['name']}", f"{result.get('command')} ({result.get('hardware')})"
+def _provenance(run: RunData) -> Iterator[tuple[str, str]]:
+    recipe = {f"recipe.{key}": run.recipe[key] for key in ("dataset", "plan", "seed") if key in run.recipe}
+    yield from formatting.flatten(recipe)
+    yield from formatting.flatten({key: run.info[key] for key in PROVENANCE_KEYS if key in run.info})
+    for _, result in run.all_results:
+        yield f"measured: {result['name']}", f"{result.get('command_line')} ({result.get('hardware')})"
 
 
-def _again(material: Material) -> Iterator[str]:
-    verb = material.info.get("verb", "teach")
-    yield html.paragraph("The command this run was begun with:")
-    yield html.verbatim(str(material.info.get("command", text.NONE)))
-    yield html.paragraph(f"Or keep this as recipe.yaml and run 'facekd {verb} --recipe recipe.yaml out=NEW_FOLDER':")
-    yield html.verbatim(material.recipe_text)
+def _reproduction(run: RunData) -> Iterator[str]:
+    command = run.info.get("command", "train")
+    yield html.paragraph("The command that began this run:")
+    yield html.preformatted(str(run.info.get("command_line", formatting.MISSING)))
+    yield html.paragraph(f"Or save this as recipe.yaml and run 'facekd {command} --recipe recipe.yaml out=NEW_FOLDER':")
+    yield html.preformatted(run.recipe_text)

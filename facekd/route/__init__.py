@@ -1,1 +1,1 @@
-"""The route a teacher travelled, the plan a student follows along it, and the cache of what its anchors say."""
+"""Routes of recorded teacher checkpoints, plans that choose anchors on them, and the cache of the anchors' outputs."""

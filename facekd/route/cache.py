@@ -1,6 +1,7 @@
-"""The teacher cache: an anchor's outputs for the versions of an image set, computed once and memory-mapped.
+"""The teacher cache: the outputs of an anchor for every image of a set, computed once and memory-mapped.
 
-One file holds one slot, the version of every image that an epoch shows (or, for flips, one of the two there are).
+One file holds one slot: the outputs for the augmented version of every image that an epoch shows (for flips, one of the
+two versions that exist).
 """
 
 from __future__ import annotations
@@ -14,119 +15,125 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facekd import distributed as ranks
-from facekd.data.image_set import Fingerprint
+from facekd.data.image_set import DatasetFingerprint
 from facekd.data.loading.loader import Batch, Loader
-from facekd.distributed import part
+from facekd.distributed import barrier, shard_range
 from facekd.errors import RouteError
 from facekd.route.teacher import LiveTeacher, Teacher
-from facekd.types import Answer
+from facekd.types import ModelOutput
 from facekd.utils import files
-from facekd.utils.progress import progress
+from facekd.utils.progress import progress_bar
 
-Kind = Literal["float16", "float32"]
-Values = NDArray[np.floating]
+CacheDtype = Literal["float16", "float32"]
+CachedOutputs = NDArray[np.floating]
 
 
 class CachedTeacher(Teacher):
-    """Looks an anchor's outputs up by (image, slot); equal to the live teacher within the kind's rounding.
+    """Looks up the outputs of an anchor by (image, slot); equal to the live teacher within the rounding of the dtype.
 
     Args:
-        dimension: length of the outputs.
-        slot_file: gives the file of a slot, made if need be; asked once for each.
-        beside: the slots that are asked for together with one, see `Augmentation.beside`; so that all processes ask at
-            the same time, whatever is in their part of a batch.
+        dimension: the length of the outputs.
+        slot_path: maps a slot to its file, which it writes if necessary; called once for each slot.
+        sibling_slots: maps a slot to the slots that are opened together with it. All processes thus call ``slot_path``
+            at the same step, whichever images their shard of the batch holds.
     """
 
-    def __init__(self, dimension: int, slot_file: Callable[[int], Path],
-                 beside: Callable[[int], Sequence[int]] = lambda slot: (slot,)) -> None:
-        self.dimension, self._slot_file, self._beside = dimension, slot_file, beside
-        self._slots: dict[int, Values] = {}
+    def __init__(self, dimension: int, slot_path: Callable[[int], Path],
+                 sibling_slots: Callable[[int], Sequence[int]] = lambda slot: (slot,)) -> None:
+        self.dimension = dimension
+        self._slot_path = slot_path
+        self._sibling_slots = sibling_slots
+        self._slots: dict[int, CachedOutputs] = {}
 
-    def answer(self, batch: Batch) -> Answer:
-        """See `Teacher.answer`."""
-        index, slots = batch.index.numpy(), batch.slot.numpy()
+    def forward(self, batch: Batch) -> ModelOutput:
+        """See `Teacher.forward`."""
+        index = batch.index.numpy()
+        slots = batch.cache_slot.numpy()
         outputs = np.empty((len(index), self.dimension), np.float32)
         for slot in np.unique(slots).tolist():
             if slot not in self._slots:
-                self._slots |= {one: read_slot(self._slot_file(one)) for one in self._beside(slot)}
+                for sibling in self._sibling_slots(slot):
+                    self._slots[sibling] = read_slot(self._slot_path(sibling))
             rows = slots == slot
             outputs[rows] = self._slots[slot][index[rows]]
-        return Answer(torch.from_numpy(outputs).to(batch.images.device))
+        return ModelOutput(torch.from_numpy(outputs).to(batch.images.device))
 
 
-def slot_file(folder: Path, anchor: str, fingerprint: Fingerprint, versions: str, slot: int, kind: Kind) -> Path:
-    """Where a slot of a cache lies.
+def slot_path(folder: Path, anchor: str, fingerprint: DatasetFingerprint, augmentation_key: str, slot: int,
+              dtype: CacheDtype) -> Path:
+    """Return the path of a slot; the name contains everything that the content depends on.
 
     Args:
         folder: the cache folder of a route.
-        anchor: sha256 of the anchor's file.
-        fingerprint: of the image set.
-        versions: key of the augmentation.
-        slot: number of the slot.
-        kind: float16 or float32.
+        anchor: the SHA-256 of the anchor's file.
+        fingerprint: the fingerprint of the image set.
+        augmentation_key: the key of the augmentation.
+        slot: the number of the slot.
+        dtype: the type of the stored outputs.
     """
-    return folder / f"{anchor[:16]}-{fingerprint.content[:16]}-{versions}-{slot:03d}-{kind}.npy"
+    return folder / f"{anchor[:16]}-{fingerprint.content[:16]}-{augmentation_key}-{slot:03d}-{dtype}.npy"
 
 
-def read_slot(file: Path) -> Values:
+def read_slot(file: Path) -> CachedOutputs:
     """Memory-map a slot: [images, dimension].
 
     Raises:
         RouteError: the file is damaged.
     """
     try:
-        values: Values = np.load(file, mmap_mode="r", allow_pickle=False)
+        outputs: CachedOutputs = np.load(file, mmap_mode="r", allow_pickle=False)
     except (EOFError, ValueError) as error:
         raise RouteError(f"the teacher cache {file} is damaged ({error}); delete it, it is made again") from error
-    return values
+    return outputs
 
 
-def write_slot(teacher: LiveTeacher, loader: Loader, slot: int, file: Path, kind: Kind, device: torch.device) -> None:
-    """Compute an anchor's outputs for one version of every image: [images, dimension].
+def write_slot(teacher: LiveTeacher, loader: Loader, slot: int, file: Path, dtype: CacheDtype, device: torch.device
+               ) -> None:
+    """Compute the outputs of an anchor for one augmented version of every image: [images, dimension].
 
-    Where processes share the loader's images, all call this together, and each computes its part.
+    If several processes share the images of the loader, all of them call this function, and each computes its shard.
 
     Args:
         teacher: the live anchor.
-        loader: of the image set, at the teacher's size.
-        slot: which versions.
-        file: where to write, see `slot_file`.
-        kind: type of the numbers; float16 halves the file and rounds by 5e-4 relative.
-        device: where the teacher runs.
+        loader: the loader of the image set, at the teacher's input size.
+        slot: the number of the slot.
+        file: the file to write, see `slot_path`.
+        dtype: the type of the stored outputs; float16 halves the file and rounds by a relative 5e-4.
+        device: the device of the teacher.
 
     Raises:
-        RouteError: an output does not fit the type (an untrained or diverged anchor).
+        RouteError: an output does not fit the type, because the anchor is untrained or has diverged.
         SetupError: the disk is full.
     """
-    head = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False,
-            "shape": (len(loader.images), teacher.dimension)}
-    rank, world = loader.place
-    parts = [file, *(file.with_name(f"{file.name}.part{other}") for other in range(1, world))]
-    with files.atomic(parts[rank]) as temporary, temporary.open("wb") as handle:
-        # A full disk kills a writer of memory maps, so rows are appended.
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False,
+              "shape": (len(loader.images), teacher.dimension)}
+    rank = loader.rank
+    world_size = loader.world_size
+    shard_files = [file, *(file.with_name(f"{file.name}.part{other}") for other in range(1, world_size))]
+    with files.atomic_write(shard_files[rank]) as temporary, temporary.open("wb") as handle:
+        # Rows are appended to an ordinary file: on a full disk, a write to a memory map kills the process.
         if rank == 0:
-            np.lib.format.write_array_header_1_0(handle, head)
-        _write_rows(teacher, loader, slot, handle, kind, device)
+            np.lib.format.write_array_header_1_0(handle, header)
+        _write_rows(teacher, loader, slot, handle, dtype, device)
         if rank == 0:
-            ranks.wait()
-            for other in parts[1:]:
-                with other.open("rb") as rows:
-                    shutil.copyfileobj(rows, handle)
-                other.unlink()
+            barrier()  # until the other processes have written their shards
+            for shard_file in shard_files[1:]:
+                with shard_file.open("rb") as shard:
+                    shutil.copyfileobj(shard, handle)
+                shard_file.unlink()
     if rank:
-        ranks.wait()
+        barrier()
 
 
-def _write_rows(teacher: LiveTeacher, loader: Loader, slot: int, handle: BinaryIO, kind: Kind, device: torch.device
-                ) -> None:
-    own = part(len(loader.images), *loader.place)
-    with progress(f"teacher cache {slot}", len(own)) as advance:
-        for batch in loader.slot(slot):
-            outputs = teacher.answer(batch.to(device)).outputs.cpu().numpy().astype(kind)
+def _write_rows(teacher: LiveTeacher, loader: Loader, slot: int, handle: BinaryIO, dtype: CacheDtype,
+                device: torch.device) -> None:
+    shard = shard_range(len(loader.images), loader.rank, loader.world_size)
+    with progress_bar(f"teacher cache {slot}", len(shard)) as advance:
+        for batch in loader.iter_slot(slot):
+            outputs = teacher.forward(batch.to(device)).outputs.cpu().numpy().astype(dtype)
             if not np.isfinite(outputs).all():
                 raise RouteError(
-                    f"an anchor's outputs do not fit {kind}; use cache=float32, or plan without this point"
+                    f"an anchor's outputs do not fit {dtype}; use teacher_cache=float32, or plan without this point"
                 )
             handle.write(outputs.tobytes())
             advance(len(batch.index), "")

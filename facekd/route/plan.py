@@ -1,6 +1,6 @@
-"""The plan: which points of a route a student follows, why, and for how long; a JSON file to be read and edited.
+"""The plan: which points of a route a student follows, for how long and why; a JSON file that can be edited by hand.
 
-A greedy plan begins with one leg and grows while the student walks; what a run has walked is a plan again.
+A greedy plan begins with one stage and grows during the training; the stages that a run has followed are a plan again.
 """
 
 from __future__ import annotations
@@ -15,32 +15,34 @@ from facekd.errors import RouteError
 from facekd.route.route import Route
 from facekd.utils import files
 
-VERSION = 2
-"""1: a leg had one point and a plan did not grow."""
+VERSION = 3
+SHARE_TOLERANCE = 1e-6
+"""The largest difference between 1 and the sum of the shares of a complete plan."""
 
 
 @dataclass(frozen=True)
-class Leg:
+class PlanStage:
     """One stage of a plan.
 
     Attributes:
-        points: numbers of the anchors in the route, from 0; of several the student follows the mean of the outputs.
-        why: a sentence on the choice.
-        share: part of the student's epochs spent on it; the shares of a whole plan sum to 1.
+        points: the numbers of the anchors in the route, from 0; with several the student follows the mean of their
+            outputs.
+        reason: a sentence on the choice.
+        share: the share of the student's epochs that the stage takes; the shares of a complete plan sum to 1.
     """
 
     points: tuple[int, ...]
-    why: str
+    reason: str
     share: float
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How a greedy plan goes on, see `facekd.route.anchor_schedule`.
+    """The rule by which a greedy plan grows, see `facekd.route.anchor_schedule`.
 
     Attributes:
-        delta: in (0, 1], how far ahead of the student the next anchor may lie; 1 is nearest.
-        share: part of the epochs that each leg gets, but for the last, which takes what is left.
+        delta: how far the next anchor may be from the student, in (0, 1]; 1 is nearest.
+        share: the share of the epochs of each stage but the last, which takes the rest.
     """
 
     delta: float
@@ -49,25 +51,25 @@ class Growth:
 
 @dataclass(frozen=True)
 class Plan:
-    """The legs of a student's way along a route.
+    """The stages of a student's training along a route.
 
     Attributes:
         route: the folder of the route.
-        strategy: how the legs were chosen.
-        legs: in the order they are walked.
-        growth: of a greedy plan that is not walked to its end; None for all others.
+        strategy: the strategy that chose the stages.
+        stages: the stages in the order of the training.
+        growth: the growth rule of a greedy plan that is not complete; None for all other plans.
     """
 
     route: Path
     strategy: str
-    legs: Sequence[Leg]
+    stages: Sequence[PlanStage]
     growth: Growth | None = None
 
     def write(self, path: Path) -> None:
-        """Write ``plan.json`` atomically; the route is named relative to it, so that both can be moved together."""
+        """Write ``plan.json`` atomically; the path of the route is relative, so that both can be moved together."""
         route = os.path.relpath(self.route.resolve(), path.resolve().parent)
         content: dict[str, Any] = {
-            "route": route, "strategy": self.strategy, "legs": [asdict(leg) for leg in self.legs],
+            "route": route, "strategy": self.strategy, "stages": [asdict(stage) for stage in self.stages],
             "growth": asdict(self.growth) if self.growth else None,
         }
         files.write_versioned(path, "plan", VERSION, content)
@@ -77,39 +79,41 @@ class Plan:
         """Read a plan and open its route.
 
         Raises:
-            RouteError: the plan is damaged, names a point the route lacks, or its shares do not sum to 1.
+            RouteError: the plan is damaged or of an older version, names a point that the route does not have, or has
+                shares that do not sum to 1.
         """
         path = Path(path)
-        content = files.read_versioned(path, "plan", VERSION, RouteError)
+        content = files.read_versioned(path, "plan", VERSION, RouteError, remedy="make it again by 'facekd plan'")
         try:
-            legs = [_leg(leg) for leg in content["legs"]]
+            stages = [_parse_stage(stage) for stage in content["stages"]]
             growth = Growth(**content["growth"]) if content.get("growth") else None
-            plan = cls(path.parent / content["route"], content["strategy"], legs, growth)
+            plan = cls(path.parent / content["route"], content["strategy"], stages, growth)
         except (KeyError, TypeError, ValueError) as error:
             raise RouteError(f"{path} is damaged ({error!r}); correct it, or make it again by 'facekd plan'") from error
         route = Route.open(plan.route)
-        lacking = sorted({p for leg in legs for p in leg.points if not 0 <= p < len(route.points)})
-        if lacking:
+        absent = sorted({point for stage in stages for point in stage.points if not 0 <= point < len(route.points)})
+        if absent:
             raise RouteError(
-                f"{path} names points {', '.join(map(str, lacking))}, the route {route.folder} has points 0 to "
+                f"{path} names points {', '.join(map(str, absent))}, the route {route.folder} has points 0 to "
                 f"{len(route.points) - 1}; correct the plan, or make it again by 'facekd plan'"
             )
         plan._check_shares(path)
         return plan, route
 
     def _check_shares(self, path: Path) -> None:
-        shares = [leg.share for leg in self.legs]
-        whole = sum(shares) < 1 if self.growth else abs(sum(shares) - 1) <= 1e-6
-        if not shares or not whole or min(shares) <= 0 or not all(leg.points for leg in self.legs):
-            wanted = "sum to less than 1, since it grows" if self.growth else "sum to 1"
+        shares = [stage.share for stage in self.stages]
+        total = sum(shares)
+        total_is_valid = total < 1 if self.growth else abs(total - 1) <= SHARE_TOLERANCE
+        if not shares or not total_is_valid or min(shares) <= 0 or not all(stage.points for stage in self.stages):
+            expected = "sum to less than 1, because the plan grows" if self.growth else "sum to 1"
             raise RouteError(
-                f"{path}: every leg is to have points and a positive share, and the shares are to {wanted}; they sum "
-                f"to {sum(shares):g}: correct them"
+                f"{path}: every stage needs points and a positive share, and the shares must {expected}; they sum to "
+                f"{total:g}: correct them"
             )
         if self.growth and not (0 < self.growth.delta <= 1 and 0 < self.growth.share < 1):
-            raise RouteError(f"{path}: delta is to be in (0, 1] and the share of a leg in (0, 1); correct them")
+            raise RouteError(f"{path}: delta must be in (0, 1] and the share of a stage in (0, 1); correct them")
 
 
-def _leg(content: Mapping[str, Any]) -> Leg:
-    points = content["points"] if "points" in content else [content["point"]]
-    return Leg(tuple(int(point) for point in points), str(content["why"]), float(content["share"]))
+def _parse_stage(content: Mapping[str, Any]) -> PlanStage:
+    points = tuple(int(point) for point in content["points"])
+    return PlanStage(points, str(content["reason"]), float(content["share"]))

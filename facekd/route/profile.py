@@ -1,4 +1,4 @@
-"""The profile of a route: what the teacher was like at each of its points."""
+"""The profile of a route: the teacher's accuracy and congruence at each of its points."""
 
 from __future__ import annotations
 
@@ -12,42 +12,45 @@ from facekd.route.route import Point, Route
 
 
 @dataclass(frozen=True)
-class Place:
-    """One point of a route, and what was measured there.
+class PointProfile:
+    """One point of a route with its measurements.
 
     Attributes:
-        number: of the point, from 0.
-        point: as recorded.
-        accuracy: share of the images whose class the teacher names there; None for faces.
-        to_end: congruence loss with the end of the route: what the end would cost a student that is just like the
-            teacher was here; None where no images are at hand.
-        to_student: congruence loss of a given student with this point.
+        number: the number of the point, from 0.
+        point: the point as recorded.
+        accuracy: the share of the images whose class the teacher predicts correctly at this point; None for faces.
+        congruence_to_end: the congruence loss of this point with the end of the route: the loss that a student equal to
+            the teacher at this point would have with the end; None without images.
+        congruence_to_student: the congruence loss of a given student with this point; None without a student.
     """
 
     number: int
     point: Point
     accuracy: float | None = None
-    to_end: float | None = None
-    to_student: float | None = None
+    congruence_to_end: float | None = None
+    congruence_to_student: float | None = None
 
 
-def profile(route: Route, congruence: Congruence | None = None, labels: NDArray[np.int64] | None = None,
-            student: bool = False) -> list[Place]:
-    """Look at every point of a route.
+def profile_route(route: Route, congruence: Congruence | None = None, labels: NDArray[np.int64] | None = None,
+                  with_student: bool = False) -> list[PointProfile]:
+    """Measure every point of a route.
 
     Args:
-        route: whose points.
-        congruence: over some images; without it only what was recorded is told.
-        labels: int64 [images], the classes of these images where the outputs are logits.
-        student: whether the congruence's student is to be compared with every point.
+        route: the route to profile.
+        congruence: the congruence over some images; without it the profile contains the recorded facts only.
+        labels: int64 [images], the classes of these images, if the outputs are logits.
+        with_student: whether to compare the student of ``congruence`` with every point.
     """
     if congruence is None:
-        return [Place(number, point) for number, point in enumerate(route.points)]
-    numbers = range(len(route.points))
-    outputs = [congruence.outputs(number) for number in numbers]
-    distances = congruence(numbers) if student else [None] * len(outputs)
-    return [
-        Place(number, point, None if labels is None else float((found.argmax(1).numpy() == labels).mean()),
-              congruence.between(found, outputs[-1]), distance)
-        for number, point, found, distance in zip(numbers, route.points, outputs, distances, strict=True)
-    ]
+        return [PointProfile(number, point) for number, point in enumerate(route.points)]
+    outputs = [congruence.outputs(number) for number in range(len(route.points))]
+    student_losses = congruence(range(len(route.points))) if with_student else None
+    profiles = []
+    for number, point in enumerate(route.points):
+        accuracy = None
+        if labels is not None:
+            accuracy = float((outputs[number].argmax(1).numpy() == labels).mean())
+        to_end = congruence.distance(outputs[number], outputs[-1])
+        to_student = None if student_losses is None else student_losses[number]
+        profiles.append(PointProfile(number, point, accuracy, to_end, to_student))
+    return profiles

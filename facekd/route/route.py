@@ -1,4 +1,4 @@
-"""The route: what a teacher passed through while it was trained, append-only, one safetensors file a point."""
+"""The route: the recorded states of a teacher during its training, append-only, one safetensors file a point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facekd.models.registry import ModelSpec, Network
 from facekd.models.weights import save_model
 from facekd.utils import files
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,14 @@ class Point:
     """One recorded state of the teacher.
 
     Attributes:
-        step: training steps done.
-        epoch: training epochs done.
-        learning_rate: of the step just before.
-        reason: why it was recorded: ``epoch``, ``before drop``, ``last`` or ``imported``.
-        file: the weights, beside ``route.json``: ``.safetensors``, or ``.onnx`` for an imported live teacher.
-        sha256: of that file.
-        metrics: what the training measured there (loss, accuracy under the margin).
+        step: the number of completed training steps.
+        epoch: the number of completed training epochs.
+        learning_rate: the learning rate of the last completed step.
+        reason: why the point was recorded: ``epoch``, ``before drop``, ``last`` or ``imported``.
+        file: the name of the weight file in the route's folder: ``.safetensors``, or ``.onnx`` for an imported live
+            teacher.
+        sha256: the SHA-256 of that file.
+        metrics: the metrics of the training at that step (loss, accuracy under the margin).
     """
 
     step: int
@@ -39,32 +40,34 @@ class Point:
 
 
 class Route:
-    """A folder with ``route.json`` and its points.
+    """A folder with ``route.json`` and the files of its points.
 
-    Attributes:
-        folder: where it lies.
-        spec: the teacher's description; None for an imported ONNX.
-        points: in the order they were passed.
+    Args:
+        folder: the folder of the route.
+        spec: the specification of the teacher; None for an imported ONNX.
+        points: the points in the order of the training.
     """
 
     def __init__(self, folder: Path, spec: ModelSpec | None, points: Sequence[Point] = ()) -> None:
-        self.folder, self.spec, self.points = folder, spec, list(points)
+        self.folder = folder
+        self.spec = spec
+        self.points = list(points)
 
     @classmethod
     def open(cls, path: Path | str) -> Route:
-        """Open a route: its folder, its ``route.json``, or the run folder that holds it.
+        """Open a route by its folder, its ``route.json``, or the run folder that contains it.
 
         Raises:
-            RouteError: there is none, or it is damaged.
+            RouteError: there is no route, or it is damaged or of an older version.
         """
         path = Path(path)
         candidates = [path] if path.is_file() else [path / "route.json", path / "route" / "route.json"]
-        file = next((c for c in candidates if c.is_file()), None)
+        file = next((candidate for candidate in candidates if candidate.is_file()), None)
         if file is None:
             raise RouteError(
-                f"{path} holds no route.json; give a run of 'facekd teach' or a folder made by 'facekd route import'"
+                f"{path} holds no route.json; give a run of 'facekd train' or a folder made by 'facekd route import'"
             )
-        content = files.read_versioned(file, "route", VERSION, RouteError)
+        content = files.read_versioned(file, "route", VERSION, RouteError, remedy="train or import the teacher again")
         try:
             spec = ModelSpec.from_dict(content["model"]) if content["model"] else None
             return cls(file.parent, spec, [Point(**point) for point in content["points"]])
@@ -72,13 +75,13 @@ class Route:
             raise RouteError(f"{file} is damaged ({error}); restore it or record the route again") from error
 
     def point_file(self, number: int) -> Path:
-        """The weights of a point, checked against the route's checksum.
+        """Return the weight file of a point after comparing it with the checksum in the route.
 
         Args:
-            number: position in ``points``, from 0.
+            number: the position in ``points``, from 0.
 
         Raises:
-            RouteError: no such point, its file is missing, or the file is not the one recorded.
+            RouteError: the point does not exist, its file is missing, or the file differs from the recorded one.
         """
         if not 0 <= number < len(self.points):
             raise RouteError(
@@ -97,12 +100,12 @@ class Route:
 
     def record(self, model: Network, step: int, epoch: float, learning_rate: float, reason: str,
                metrics: Mapping[str, float]) -> None:
-        """Append the teacher's present state; a step that is recorded already (a resumed run) is left as it is.
+        """Append the current state of the teacher; a step that is already recorded (by a resumed run) stays unchanged.
 
-        The weights are written before ``route.json`` names them: killed in between, the route stays valid.
+        The weights are written before ``route.json`` refers to them: a kill in between leaves a valid route.
 
         Raises:
-            SetupError: the disk is full; the route stays as it was.
+            SetupError: the disk is full; the route is unchanged.
         """
         if any(point.step == step for point in self.points):
             return
@@ -111,12 +114,12 @@ class Route:
         self.append(Point(step, round(epoch, 4), learning_rate, reason, file.name, files.sha256(file), dict(metrics)))
 
     def append(self, point: Point) -> None:
-        """Append a point whose file is in place, and write ``route.json``."""
+        """Append a point whose file exists, and write ``route.json``."""
         self.points.append(point)
         self.write()
 
     def write(self) -> None:
-        """Write ``route.json``."""
+        """Write ``route.json`` atomically."""
         content: dict[str, Any] = {
             "model": self.spec.to_dict() if self.spec else None,
             "points": [asdict(point) for point in self.points],

@@ -1,30 +1,30 @@
-"""Anchor strategies: which points of a route make a plan."""
+"""Anchor strategies: rules that choose the points of a route for a plan."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 
-from facekd.errors import RouteError, nearest
-from facekd.route.plan import Growth, Leg, Plan
+from facekd.errors import RouteError, did_you_mean
+from facekd.route.plan import Growth, Plan, PlanStage
 from facekd.route.route import Route
 
-FIRST = 0.05
-"""How far along its route a greedy walk begins; our choice."""
+GREEDY_START_SHARE = 0.05
+"""The share of the route at which a greedy plan begins; our choice."""
 
 
 def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[int] = (), delta: float = 0.8) -> Plan:
-    """Choose anchors.
+    """Choose the anchors of a plan.
 
     Args:
-        route: what the teacher recorded.
-        strategy: a key of ``STRATEGIES``.
-        anchors: number of stages; of anchors for ``mean``; for ``greedy`` the most stages there can be.
-        points: for ``manual``.
-        delta: for ``greedy``, see `facekd.route.anchor_schedule`.
+        route: the recorded route of the teacher.
+        strategy: a key of ``STRATEGIES``, ``greedy`` or ``manual``.
+        anchors: the number of stages; for ``mean`` the number of anchors; for ``greedy`` the largest number of stages.
+        points: the points of a ``manual`` plan.
+        delta: the delta of a ``greedy`` plan, see `facekd.route.anchor_schedule`.
 
     Raises:
-        RouteError: fewer points than anchors, points the route lacks, or an unknown strategy.
+        RouteError: the route has fewer points than anchors or lacks a point, or the strategy is unknown.
     """
     if not route.points:
         raise RouteError(f"the route {route.folder} has no points yet; let the teacher train first")
@@ -35,37 +35,39 @@ def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[in
     if strategy == "greedy":
         return _greedy(route, anchors, delta)
     if strategy not in STRATEGIES:
-        raise RouteError(f"unknown strategy '{strategy}': {nearest(strategy, [*STRATEGIES, 'greedy', 'manual'])}")
+        raise RouteError(
+            f"unknown strategy '{strategy}': {did_you_mean(strategy, [*STRATEGIES, 'greedy', 'manual'])}")
     return STRATEGIES[strategy](route, anchors)
 
 
 def _equal(route: Route, anchors: int) -> Plan:
-    """``anchors`` points at equal distance, the last one the end (Equal Epoch Interval, Jin et al., ICCV 2019)."""
-    why = f"equal distance along the {len(route.points)} points"
-    return _plan(route, "equal", [(p,) for p in _spread(route, anchors)], why)
+    """Choose ``anchors`` points at equal distance up to the end (Equal Epoch Interval, Jin et al., ICCV 2019)."""
+    reason = f"equal distance along the {len(route.points)} points"
+    return _build_plan(route, "equal", [(point,) for point in _equal_points(route, anchors)], reason)
 
 
 def _final(route: Route, anchors: int) -> Plan:
-    """The end of the route again and again: plain distillation for one, the restart control of RCO for more."""
-    again = " again: the restarts of RCO without its anchors" if anchors > 1 else ""
-    return _plan(route, "final", [(len(route.points) - 1,)] * anchors, f"the end of the route{again}")
+    """Repeat the end of the route: one stage is plain distillation, several are the restart control of RCO."""
+    suffix = " again: the restarts of RCO without its anchors" if anchors > 1 else ""
+    return _build_plan(route, "final", [(len(route.points) - 1,)] * anchors, f"the end of the route{suffix}")
 
 
 def _mean(route: Route, anchors: int) -> Plan:
-    """One stage after the mean of ``anchors`` equally spaced points: a snapshot ensemble, RCO's points all at once."""
-    why = f"the mean of {anchors} points at equal distance along the {len(route.points)}"
-    return _plan(route, "mean", [tuple(_spread(route, anchors))], why)
+    """Follow the mean of ``anchors`` equally spaced points in one stage: a snapshot ensemble."""
+    reason = f"the mean of {anchors} points at equal distance along the {len(route.points)}"
+    return _build_plan(route, "mean", [tuple(_equal_points(route, anchors))], reason)
 
 
 def _plateau(route: Route, anchors: int) -> Plan:
-    """The last point of every plateau of the teacher's learning rate."""
-    chosen = [i for i, point in enumerate(route.points) if point.reason in ("before drop", "last")]
-    if len(chosen) < 2:
+    """Choose the last point of every plateau of the teacher's learning rate."""
+    points = [number for number, point in enumerate(route.points) if point.reason in ("before drop", "last")]
+    if len(points) < 2:
         raise RouteError(
             f"the learning rate of the route {route.folder} has no plateaus: its teacher was not trained with "
-            "schedule.shape=step; use --strategy equal or greedy"
+            "training.lr_schedule=step; use --strategy equal or greedy"
         )
-    return _plan(route, "plateau", [(p,) for p in chosen], "the last point of a plateau of the learning rate")
+    reason = "the last point of a plateau of the learning rate"
+    return _build_plan(route, "plateau", [(point,) for point in points], reason)
 
 
 STRATEGIES: dict[str, Callable[[Route, int], Plan]] = {
@@ -74,36 +76,39 @@ STRATEGIES: dict[str, Callable[[Route, int], Plan]] = {
 
 
 def _manual(route: Route, points: Sequence[int]) -> Plan:
-    """The given points, one stage each."""
-    lacking = [p for p in points if not 0 <= p < len(route.points)]
-    if lacking or not points:
-        raise RouteError(f"manual plans name points between 0 and {len(route.points) - 1}, not {lacking or 'none'}")
-    return _plan(route, "manual", [(p,) for p in points], "chosen by hand")
+    """Follow the given points, one in each stage."""
+    absent = [point for point in points if not 0 <= point < len(route.points)]
+    if absent or not points:
+        raise RouteError(f"manual plans name points between 0 and {len(route.points) - 1}, not {absent or 'none'}")
+    return _build_plan(route, "manual", [(point,) for point in points], "chosen by hand")
 
 
 def _greedy(route: Route, anchors: int, delta: float) -> Plan:
-    """An early point; the others are chosen while the student walks."""
+    """Choose an early point; the training chooses the others, see `facekd.route.anchor_schedule`."""
     if not 0 < delta <= 1:
-        raise RouteError(f"delta is to be in (0, 1], not {delta:g}; 0.8 lets the student leap less far than 0.5")
+        raise RouteError(f"delta must be in (0, 1], not {delta:g}; 0.8 makes shorter steps along the route than 0.5")
     if anchors < 2:
-        raise RouteError("a greedy walk needs at least 2 stages; for one, use --strategy final")
-    first = max(0, math.ceil(FIRST * len(route.points)) - 1)
-    leg = Leg((first,), f"where a greedy walk begins; epoch {route.points[first].epoch:g}", 1 / anchors)
-    return Plan(route.folder, "greedy", [leg], Growth(delta, 1 / anchors))
+        raise RouteError("a greedy plan needs at least 2 stages; for one, use --strategy final")
+    first = max(0, math.ceil(GREEDY_START_SHARE * len(route.points)) - 1)
+    reason = f"the start of a greedy plan; epoch {route.points[first].epoch:g}"
+    stage = PlanStage((first,), reason, 1 / anchors)
+    return Plan(route.folder, "greedy", [stage], Growth(delta, 1 / anchors))
 
 
-def _spread(route: Route, anchors: int) -> list[int]:
+def _equal_points(route: Route, anchors: int) -> list[int]:
+    """Return ``anchors`` point numbers at equal distance: -(-a // b) rounds a / b up, so that the last is the end."""
     count = len(route.points)
     if anchors > count:
         raise RouteError(
             f"{anchors} anchors need as many points, the route {route.folder} has {count}; record more, or plan fewer"
         )
-    return [-(-count * (i + 1) // anchors) - 1 for i in range(anchors)]
+    return [-(-count * (number + 1) // anchors) - 1 for number in range(anchors)]
 
 
-def _plan(route: Route, strategy: str, chosen: Sequence[tuple[int, ...]], why: str) -> Plan:
-    def epochs(points: tuple[int, ...]) -> str:
-        return ", ".join(f"{route.points[p].epoch:g}" for p in points)
-
-    legs = [Leg(points, f"{why}; epoch {epochs(points)}", 1 / len(chosen)) for points in chosen]
-    return Plan(route.folder, strategy, legs)
+def _build_plan(route: Route, strategy: str, anchors: Sequence[tuple[int, ...]], reason: str) -> Plan:
+    """Build a plan whose stages take equal shares of the epochs."""
+    stages = []
+    for points in anchors:
+        epochs = ", ".join(f"{route.points[point].epoch:g}" for point in points)
+        stages.append(PlanStage(points, f"{reason}; epoch {epochs}", 1 / len(anchors)))
+    return Plan(route.folder, strategy, stages)

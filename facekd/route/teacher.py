@@ -1,6 +1,6 @@
-"""Where a student's targets come from: an anchor that runs live, or one whose outputs were computed before.
+"""Sources of a student's targets: frozen anchors, and networks that are trained jointly with the student.
 
-A method cannot tell which of the two it was given.
+A method cannot distinguish a live anchor from one whose outputs were computed before (`facekd.route.cache`).
 """
 
 from __future__ import annotations
@@ -13,38 +13,39 @@ from pathlib import Path
 import torch
 
 from facekd.data.loading.loader import Batch
-from facekd.models.feature_extractor import Tapped
+from facekd.models.feature_extractor import FeatureExtractor, dummy_input, forward_without_side_effects
 from facekd.models.onnx_embedder import OnnxEmbedder
+from facekd.models.registry import Network
 from facekd.models.weights import load_model
-from facekd.types import Answer
+from facekd.types import ModelOutput
 
 
 class Teacher(ABC):
-    """A frozen anchor.
+    """A network that a student follows.
 
     Attributes:
-        dimension: length of its outputs.
+        dimension: the length of its outputs.
     """
 
     dimension: int
 
     @abstractmethod
-    def answer(self, batch: Batch) -> Answer:
-        """The anchor's answer to a batch, without gradient.
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return the teacher's output for a batch, without gradient.
 
-        Its outputs are raw embeddings or logits, float32 [batch, dimension], on the batch's device.
+        ``outputs`` are raw embeddings or logits: float32 [batch, dimension], on the device of the batch.
         """
 
-    def sample(self) -> Answer:
-        """An answer to nothing in particular, to take sizes from."""
-        return Answer(torch.zeros(2, self.dimension))
+    def example_output(self) -> ModelOutput:
+        """Return an output for two arbitrary images; losses take the sizes of their modules from it."""
+        return ModelOutput(torch.zeros(2, self.dimension))
 
 
 class LiveTeacher(Teacher):
-    """An anchor that runs on every batch, in evaluation mode.
+    """A frozen anchor that runs on every batch, in evaluation mode.
 
     Attributes:
-        size: side of the images it takes.
+        size: the side of its input images in pixels.
     """
 
     size: int
@@ -54,65 +55,112 @@ class TorchTeacher(LiveTeacher):
     """A network of the registry.
 
     Args:
-        file: its weights.
-        device: where it runs.
-        dtype: float32, or what autocast shall compute in.
-        inside: whether its answers hold intermediate maps and features.
-        taps: where the maps are taken, see `Tapped`.
+        file: the file of its weights.
+        device: the device of the network.
+        dtype: float32, or the dtype of autocast.
+        with_features: whether the outputs include feature maps and the input of the last layer.
+        feature_layers: the modules whose outputs are the feature maps, see `FeatureExtractor`.
+
+    Attributes:
+        model: the frozen network.
     """
 
-    def __init__(self, file: Path, device: torch.device, dtype: torch.dtype = torch.float32, inside: bool = False,
-                 taps: Sequence[str] = ()) -> None:
+    def __init__(self, file: Path, device: torch.device, dtype: torch.dtype = torch.float32, *,
+                 with_features: bool = False, feature_layers: Sequence[str] = ()) -> None:
         model = load_model(file).requires_grad_(False)
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._model, self._dtype, self._device = model, dtype, device
-        self.size, self.dimension = model.spec.size, model.spec.outputs
-        # Without self in the lambda, so that no circle keeps it alive.
-        self._ask = Tapped(model, taps) if inside else lambda x: Answer(model(x))
+        self.model = model
+        self._dtype = dtype
+        self.size = model.spec.size
+        self.dimension = model.spec.outputs
+        self._extractor = FeatureExtractor(model, feature_layers, with_features)
 
-    def answer(self, batch: Batch) -> Answer:
-        """See `Teacher.answer`."""
-        return self._answer(batch.images)
+    def forward(self, batch: Batch) -> ModelOutput:
+        """See `Teacher.forward`."""
+        return self._forward_images(batch.images)
 
-    def sample(self) -> Answer:
-        """See `Teacher.sample`."""
-        return self._answer(torch.zeros(2, self.size, self.size, 3, dtype=torch.uint8, device=self._device))
+    def example_output(self) -> ModelOutput:
+        """See `Teacher.example_output`."""
+        return self._forward_images(dummy_input(self.model))
 
     @torch.no_grad()
-    def _answer(self, images: torch.Tensor) -> Answer:
+    def _forward_images(self, images: torch.Tensor) -> ModelOutput:
         with torch.autocast(images.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            answer = self._ask(self._model.inputs(images))
-        return replace(answer, outputs=answer.outputs.float())
+            output = self._extractor(self.model.preprocess(images))
+        return replace(output, outputs=output.outputs.float())
 
 
 class OnnxTeacher(LiveTeacher):
-    """Any InsightFace-compatible ONNX, run by ONNX Runtime; one cannot look inside."""
+    """An InsightFace-compatible ONNX, run by ONNX Runtime; it provides neither feature maps nor features.
+
+    Args:
+        file: the ONNX file.
+    """
 
     def __init__(self, file: Path) -> None:
         self._model = OnnxEmbedder(file)
-        self.size, self.dimension = self._model.size, self._model.dimension
+        self.size = self._model.size
+        self.dimension = self._model.dimension
 
-    def answer(self, batch: Batch) -> Answer:
-        """See `Teacher.answer`."""
-        return Answer(torch.from_numpy(self._model.forward(batch.images.cpu().numpy())).to(batch.images.device))
+    def forward(self, batch: Batch) -> ModelOutput:
+        """See `Teacher.forward`."""
+        outputs = self._model.forward(batch.images.cpu().numpy())
+        return ModelOutput(torch.from_numpy(outputs).to(batch.images.device))
 
 
 class MeanTeacher(Teacher):
-    """The mean of several anchors' outputs: a snapshot ensemble (Huang et al., ICLR 2017)."""
+    """The mean of the outputs of several anchors: a snapshot ensemble (Huang et al., ICLR 2017).
+
+    Args:
+        teachers: the anchors.
+    """
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
-        self._teachers, self.dimension = teachers, teachers[0].dimension
+        self._teachers = teachers
+        self.dimension = teachers[0].dimension
 
-    def answer(self, batch: Batch) -> Answer:
-        """See `Teacher.answer`; without maps, whose mean would mean nothing."""
-        return Answer(torch.stack([teacher.answer(batch).outputs for teacher in self._teachers]).mean(0))
+    def forward(self, batch: Batch) -> ModelOutput:
+        """See `Teacher.forward`; without feature maps, because their mean has no meaning."""
+        return ModelOutput(torch.stack([teacher.forward(batch).outputs for teacher in self._teachers]).mean(0))
 
 
-def live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32, inside: bool = False,
-                 taps: Sequence[str] = ()) -> LiveTeacher:
-    """The anchor in ``file`` as a live teacher: safetensors by torch, ONNX by ONNX Runtime.
+class TrainingTeacher(Teacher):
+    """A network in training as a teacher: its current outputs, see `forward_without_side_effects`.
+
+    Args:
+        network: the network.
+        with_features: whether the outputs include feature maps and features.
+        feature_layers: the modules whose outputs are the feature maps, see `FeatureExtractor`.
+    """
+
+    def __init__(self, network: Network, with_features: bool, feature_layers: Sequence[str]) -> None:
+        self.network = network
+        self.dimension = network.spec.outputs
+        self.extractor = FeatureExtractor(network, feature_layers, with_features)
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """See `Teacher.forward`."""
+        return forward_without_side_effects(self.network, self.extractor, batch.images)
+
+    def example_output(self) -> ModelOutput:
+        """See `Teacher.example_output`."""
+        return forward_without_side_effects(self.network, self.extractor, dummy_input(self.network))
+
+
+def load_live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32, *,
+                      with_features: bool = False, feature_layers: Sequence[str] = ()) -> LiveTeacher:
+    """Load an anchor as a live teacher: safetensors run in torch, ONNX files in ONNX Runtime.
+
+    Args:
+        file: the file of the anchor.
+        device: the device of the network.
+        dtype: float32, or the dtype of autocast.
+        with_features: whether the outputs include feature maps and features, see `TorchTeacher`.
+        feature_layers: the modules whose outputs are the feature maps.
 
     Raises:
         ModelError: the file is damaged.
     """
-    return OnnxTeacher(file) if file.suffix == ".onnx" else TorchTeacher(file, device, dtype, inside, taps)
+    if file.suffix == ".onnx":
+        return OnnxTeacher(file)
+    return TorchTeacher(file, device, dtype, with_features=with_features, feature_layers=feature_layers)

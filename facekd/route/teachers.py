@@ -1,4 +1,4 @@
-"""The one source of teachers: a route's points, live or from the cache."""
+"""The teachers of a route: its points as live or cached teachers."""
 
 from __future__ import annotations
 
@@ -6,57 +6,67 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from facekd import distributed as ranks
-from facekd.data.image_set import Fingerprint
+import torch
+
+from facekd.data.image_set import DatasetFingerprint
 from facekd.data.loading.loader import Loader
+from facekd.distributed import barrier, is_main_process, run_on_main_and_broadcast
 from facekd.errors import RouteError
 from facekd.models.registry import Network, build
 from facekd.models.weights import load_model
-from facekd.route.cache import CachedTeacher, Kind, Values, read_slot, slot_file, write_slot
+from facekd.route.cache import CachedOutputs, CachedTeacher, CacheDtype, read_slot, slot_path, write_slot
 from facekd.route.route import Route
-from facekd.route.teacher import LiveTeacher, MeanTeacher, Teacher, live_teacher
+from facekd.route.teacher import LiveTeacher, MeanTeacher, Teacher, load_live_teacher
 from facekd.training.machine import Machine
 
 
-class Anchors:
-    """Gives the teachers of a route's points.
+class AnchorTeachers:
+    """Provides the teachers of a route's points.
 
     Args:
-        route: where the points lie; caches lie beside them.
-        loader: of the images they are asked about, at the student's size.
-        fingerprint: of these images.
-        kind: how outputs are kept, or ``off`` for live teachers.
-        machine: where live teachers run.
-        inside: whether their answers hold intermediate maps and features; these are never cached.
-        taps: where the maps are taken, see `facekd.models.feature_extractor.Tapped`.
+        route: the route; its folder contains the cache.
+        loader: the loader of the images that the student sees, at the student's input size.
+        fingerprint: the fingerprint of these images.
+        cache_dtype: the type of the cached outputs, or ``off`` for live teachers.
+        machine: the machine of live teachers.
+        with_features: whether outputs include feature maps and features; such teachers are never cached.
+        feature_layers: the modules whose outputs are the feature maps, see
+            `facekd.models.feature_extractor.FeatureExtractor`.
     """
 
-    def __init__(self, route: Route, loader: Loader, fingerprint: Fingerprint, kind: Kind | Literal["off"],
-                 machine: Machine, inside: bool = False, taps: Sequence[str] = ()) -> None:
-        self.route, self.loader, self.fingerprint, self.kind = route, loader, fingerprint, kind
-        self.machine, self.inside, self.taps = machine, inside, taps
+    def __init__(self, route: Route, loader: Loader, fingerprint: DatasetFingerprint,
+                 cache_dtype: CacheDtype | Literal["off"], machine: Machine, *, with_features: bool = False,
+                 feature_layers: Sequence[str] = ()) -> None:
+        self.route = route
+        self.loader = loader
+        self.fingerprint = fingerprint
+        self.cache_dtype = cache_dtype
+        self.machine = machine
+        self.with_features = with_features
+        self.feature_layers = feature_layers
 
     def teacher(self, points: Sequence[int]) -> Teacher:
-        """The teacher a stage follows: one point, or the mean of several.
+        """Return the teacher of a stage: one point, or the mean of several.
 
         Raises:
-            RouteError: a point is missing or damaged, or cannot see the student's images.
+            RouteError: a point is missing or damaged, or cannot process the student's images.
         """
-        if self.inside and len(points) > 1:
+        if self.with_features and len(points) > 1:
             raise RouteError(
-                "maps and features of several points have no meaningful mean; a loss that looks at them follows one "
-                "point a stage: use another plan, or set its weight to 0"
+                "maps and features of several points have no meaningful mean; a loss that uses them follows one point "
+                "a stage: use another plan, or set its weight to 0"
             )
-        teachers = [self._live(p) if self.kind == "off" or self.inside else self._cached(p) for p in points]
+        teachers = [self._live_teacher(point) if self._runs_live else self._cached_teacher(point) for point in points]
         return teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)
 
     def network(self, point: int, fresh: bool = False) -> Network:
-        """A point's network, to be trained on: with the point's weights, or fresh ones in the same architecture.
+        """Return a point's network for further training: with the point's weights, or with fresh ones.
 
         Raises:
-            RouteError: the point is missing or damaged, no network of ours, or of another size than the student's.
+            RouteError: the point is missing or damaged, is an ONNX, or has another input size than the student.
         """
-        spec, file = self.route.spec, self.route.point_file(point)
+        spec = self.route.spec
+        file = self.route.point_file(point)
         if spec is None:
             raise RouteError(f"{file} is an ONNX file, which cannot be trained; import checkpoints of its network")
         if spec.size != self.loader.size:
@@ -64,44 +74,51 @@ class Anchors:
                              "both are trained on the same images: use a student of the teacher's size")
         return build(spec) if fresh else load_model(file)
 
-    def outputs(self, point: int, slot: int = 0) -> Values:
-        """A point's outputs for one version of every image, [images, dimension], memory-mapped; computed once.
+    def outputs(self, point: int, slot: int = 0) -> CachedOutputs:
+        """Return a point's outputs for one version of every image: [images, dimension], memory-mapped, computed once.
 
         Raises:
-            RouteError: as ``teacher``.
+            RouteError: see ``teacher``.
         """
-        return read_slot(self._slot_file(point, slot))
+        return read_slot(self._slot_path(point, slot))
 
-    def _cached(self, point: int) -> Teacher:
-        about = self.route.spec
-        if about is None:  # an imported ONNX must be opened to be asked
-            teacher = self._live(point)
+    @property
+    def _runs_live(self) -> bool:
+        return self.cache_dtype == "off" or self.with_features
+
+    def _cached_teacher(self, point: int) -> Teacher:
+        spec = self.route.spec
+        if spec is None:  # the size and the dimension of an imported ONNX are in its file only
+            teacher = self._live_teacher(point)
             size, dimension = teacher.size, teacher.dimension
         else:
-            size, dimension = about.size, about.outputs
-        self._check_size(size)  # also where a cache is there: it may be of crops made at the teacher's size
-        beside = self.loader.augmentation.beside
-        return CachedTeacher(dimension, lambda slot: self._slot_file(point, slot), beside)
+            size, dimension = spec.size, spec.outputs
+        # Also if the cache exists: it may contain outputs for crops at the teacher's size.
+        self._check_size(size)
+        sibling_slots = self.loader.augmentation.sibling_slots
+        return CachedTeacher(dimension, lambda slot: self._slot_path(point, slot), sibling_slots)
 
-    def _slot_file(self, point: int, slot: int) -> Path:
-        anchor, kind = self.route.points[point].sha256, "float16" if self.kind == "off" else self.kind
-        versions = self.loader.augmentation.key
-        file = slot_file(self.route.folder / "cache", anchor, self.fingerprint, versions, slot, kind)
-        if not ranks.told(file.exists):
-            teacher = self._live(point)
+    def _slot_path(self, point: int, slot: int) -> Path:
+        """Return the file of a slot; compute it first if it does not exist."""
+        dtype: CacheDtype = "float16" if self.cache_dtype == "off" else self.cache_dtype
+        file = slot_path(self.route.folder / "cache", self.route.points[point].sha256, self.fingerprint,
+                         self.loader.augmentation.key, slot, dtype)
+        if not run_on_main_and_broadcast(file.exists):
+            teacher = self._live_teacher(point)
             loader = self._loader_for(teacher)
-            if ranks.leads() or loader.place[1] > 1:
-                write_slot(teacher, loader, slot, file, kind, self.machine.device)
-            ranks.wait()
+            if is_main_process() or loader.world_size > 1:
+                write_slot(teacher, loader, slot, file, dtype, self.machine.device)
+            barrier()
         return file
 
-    def _live(self, point: int) -> LiveTeacher:
+    def _live_teacher(self, point: int) -> LiveTeacher:
         file = self.route.point_file(point)
-        # What is computed once is computed in full precision.
-        dtype = {"dtype": self.machine.dtype} if self.kind == "off" or self.inside else {}
-        teacher = live_teacher(file, self.machine.device, inside=self.inside, taps=self.taps, **dtype)
-        if teacher.size != self.loader.size and (self.kind == "off" or self.inside):
-            remedy = "a loss that does not look inside" if self.inside else "cache=float16"
+        # Outputs for the cache are computed once, and therefore in full precision.
+        dtype = self.machine.dtype if self._runs_live else torch.float32
+        teacher = load_live_teacher(file, self.machine.device, dtype, with_features=self.with_features,
+                                    feature_layers=self.feature_layers)
+        if teacher.size != self.loader.size and self._runs_live:
+            remedy = "a loss without maps and features" if self.with_features else "teacher_cache=float16"
             raise RouteError(
                 f"the teacher {file} takes {teacher.size} px and the student {self.loader.size} px; "
                 f"a live teacher sees the student's images: use {remedy}, or a student of the teacher's size"
@@ -109,16 +126,28 @@ class Anchors:
         return teacher
 
     def _loader_for(self, teacher: LiveTeacher) -> Loader:
-        own = self.loader
-        if teacher.size == own.size:
-            return own
+        """Return the loader of the student's images at the teacher's input size."""
+        loader = self.loader
+        if teacher.size == loader.size:
+            return loader
         self._check_size(teacher.size)
-        return Loader(own.images, teacher.size, own.batch, 0, own.augmentation, own.memory, self.machine.device,
-                      own.place, bad=own.bad)
+        return Loader(
+            loader.images,
+            teacher.size,
+            batch_size=loader.batch_size,
+            seed=0,
+            augmentation=loader.augmentation,
+            decoded_cache_gib=loader.decoded_cache_gib,
+            device=self.machine.device,
+            rank=loader.rank,
+            world_size=loader.world_size,
+            unreadable=loader.unreadable,
+        )
 
     def _check_size(self, size: int) -> None:
-        if size != self.loader.size and not self.loader.augmentation.scales:
+        if size != self.loader.size and not self.loader.augmentation.is_scale_invariant:
             raise RouteError(
                 f"the teacher takes {size} px and the student {self.loader.size} px; crops shifted by whole pixels "
-                "differ between sizes: use data.views.kind=flip or resized-crop, or a student of the teacher's size"
+                "differ between sizes: use data.augmentation.kind=flip or resized-crop, or a student of the teacher's "
+                "size"
             )

@@ -1,4 +1,4 @@
-"""Gradient checkpointing (Chen et al., Training Deep Nets with Sublinear Memory Cost, arXiv 1604.06174, 2016)."""
+"""Activation checkpointing (Chen et al., Training Deep Nets with Sublinear Memory Cost, arXiv 1604.06174, 2016)."""
 
 from __future__ import annotations
 
@@ -12,58 +12,65 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(network: nn.Module) -> None:
-    """Keep only what enters a network's blocks for the backward pass, which computes their insides again.
+def apply_activation_checkpointing(network: nn.Module) -> None:
+    """Store only the inputs of a network's blocks for the backward pass, which recomputes their activations.
 
-    Gradients are the same, and so are the statistics of batch norms, which do not count a batch twice. The network's
-    modules and the names of its weights stay as they are; it is not to be deep-copied afterwards, but for its weights.
+    Gradients are unchanged, and so are the statistics of batch norms, which do not count a batch twice. The modules of
+    the network and the names of its weights stay as they are. The network must not be deep-copied afterwards: a copy's
+    blocks would call the forward functions of the original.
 
     Args:
-        network: one of the registry; one without ``stages`` is left alone.
+        network: a network of the registry; one without ``stages`` is not changed.
     """
-    for block in blocks(network):
-        block.forward = _recomputed(block, block.forward)
+    for block in residual_blocks(network):
+        block.forward = _checkpointed(block, block.forward)
 
 
-def blocks(network: nn.Module) -> list[nn.Module]:
-    """The residual blocks and their like, by a network's ``stages``.
+def residual_blocks(network: nn.Module) -> list[nn.Module]:
+    """Return the residual blocks, or similar units, of a network according to its ``stages``.
 
-    A stage may be named by its last block (``trunk.3``): then the trunk's parts are meant. It may be a sequence of
-    blocks, whose parts these are, or a sequence of single layers: then it is one block.
+    A stage may be named by its last block (``trunk.3``): then it is a part of the sequence ``trunk``, whose parts are
+    the blocks. It may be a sequence of blocks, or a sequence of single layers, which is one block.
     """
-    found: dict[nn.Module, None] = {}
+    blocks: dict[nn.Module, None] = {}
     for stage in getattr(network, "stages", ()):
-        module, parent = network.get_submodule(stage), network.get_submodule(stage.rpartition(".")[0])
+        module = network.get_submodule(stage)
+        parent = network.get_submodule(stage.rpartition(".")[0])
         sequence = parent if isinstance(parent, nn.Sequential) else module
-        parts = list(sequence.children()) if isinstance(sequence, nn.Sequential) else []
-        composed = [part for part in parts if any(True for _ in part.children())]
-        found |= dict.fromkeys(composed or [module])
-    return list(found)
+        children = list(sequence.children()) if isinstance(sequence, nn.Sequential) else []
+        composed = [child for child in children if any(True for _ in child.children())]
+        blocks |= dict.fromkeys(composed or [module])
+    return list(blocks)
 
 
-def _recomputed(block: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+def _checkpointed(block: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_at_rest(block)
+        """Return the contexts of the forward pass and of its recomputation."""
+        return nullcontext(), _frozen_running_statistics(block)
 
-    def computed(*inputs: torch.Tensor) -> Any:
+    def checkpointed_forward(*inputs: torch.Tensor) -> Any:
+        """Compute the block, and store its inputs only."""
         if not torch.is_grad_enabled():
             return forward(*inputs)
-        if torch.compiler.is_compiling():  # what is compiled is without side effects, and statistics leave it once
+        # A compiled block has no side effects in its recomputation: its statistics are updated once by themselves.
+        if torch.compiler.is_compiling():
             return checkpoint(forward, *inputs, use_reentrant=False)
         return checkpoint(forward, *inputs, use_reentrant=False, context_fn=contexts)
 
-    return computed
+    return checkpointed_forward
 
 
 @contextmanager
-def _statistics_at_rest(block: nn.Module) -> Iterator[None]:
-    """Batch norms in training go on to use their batch's statistics, but do not add them to those they keep."""
+def _frozen_running_statistics(block: nn.Module) -> Iterator[None]:
+    """Let batch norms in training normalize by the batch's statistics without updating the running ones."""
     norms = [module for module in block.modules() if isinstance(module, BatchNorm)]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    settings = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count
+        for norm, (momentum, batches) in zip(norms, settings, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked = batches

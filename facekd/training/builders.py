@@ -1,42 +1,85 @@
-"""The parts of a training that recipes of every verb describe alike."""
+"""Builders of the objects that all training commands have in common, from their recipes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from facekd.config import DistillRecipe, HeadRecipe, ModelRecipe, TeachRecipe
+import torch
+
+from facekd.config import DistillRecipe, HeadRecipe, ModelRecipe, TrainRecipe
 from facekd.data.loading.loader import Loader
-from facekd.data.loading.unreadable import BadRecords
+from facekd.data.loading.unreadable import UnreadableImages
 from facekd.data.training_set import TrainingSet
-from facekd.distributed import place
+from facekd.distributed import get_rank, get_world_size
 from facekd.errors import SetupError
+from facekd.heads import create_head
+from facekd.heads.base import Head
 from facekd.models.registry import Network, create
 from facekd.training.machine import Machine
 
 
-def network(wanted: ModelRecipe, head: HeadRecipe, classes: int) -> Network:
-    """The network to train, with fresh weights: one output a class under a softmax head, else an embedding.
+def build_network(model: ModelRecipe, head: HeadRecipe, classes: int) -> Network:
+    """Build the network to train, with fresh weights.
+
+    Its output is the logits of all classes under a softmax head, and an embedding under a margin head.
+
+    Args:
+        model: the name, size and options of the network.
+        head: the head it is trained under.
+        classes: number of classes in the training set.
 
     Raises:
         ModelError: an unknown name or option, or a value that cannot be used.
     """
-    return create(wanted.name, size=wanted.size, outputs=classes if head.closed else wanted.embedding,
-                  pixels=wanted.pixels, **wanted.options)
+    outputs = classes if head.closed_set else model.embedding
+    return create(model.name, size=model.size, outputs=outputs, normalization=model.normalization, **model.options)
 
 
-def training_loader(data: TrainingSet, size: int, recipe: TeachRecipe | DistillRecipe) -> Loader:
-    """The batches of a training, one an optimiser step, seen at the network's ``size``; this process's part of them.
+def build_head(recipe: HeadRecipe, outputs: int, classes: int) -> Head:
+    """Build a head with fresh class centers; in a distributed run each rank has a shard of them.
+
+    Args:
+        recipe: the head; negatives are sampled by torch's seed.
+        outputs: length of the network's output.
+        classes: number of classes in the training set.
+
+    Raises:
+        ModelError: an unknown name, or a value that cannot be used.
+        OptionError: an unknown option.
+    """
+    return create_head(outputs=outputs, classes=classes, world_size=get_world_size(), seed=torch.initial_seed(),
+                       **dict(recipe))
+
+
+def build_loader(data: TrainingSet, size: int, recipe: TrainRecipe | DistillRecipe, machine: Machine) -> Loader:
+    """Build the loader of this rank's part of every batch; one batch is one optimizer step.
+
+    Args:
+        data: the training set.
+        size: side of the network's input in pixels.
+        recipe: the recipe of the run.
+        machine: the device on which decoded images are stored.
 
     Raises:
         DataError: the set is smaller than a batch.
-        SetupError: the device is absent, or a batch cannot be shared out equally.
+        SetupError: a batch cannot be divided equally among the processes.
     """
-    device = Machine(recipe.machine).device
-    batch, world = recipe.schedule.batch, place()[1]
-    if batch % world:
-        raise SetupError(f"a batch of {batch} images cannot be shared out equally among {world} processes; "
-                         f"set schedule.batch to a multiple of {world}")
-    limit = recipe.data.bad_records
-    bad = BadRecords(Path(recipe.out) / "bad_records.txt", limit) if limit else None
-    return Loader(data.images, size, batch * recipe.schedule.accumulate, recipe.seed, data.augmentation,
-                  recipe.machine.memory, device, place(), recipe.data.images_each, bad)
+    batch_size = recipe.training.batch_size
+    world_size = get_world_size()
+    if batch_size % world_size:
+        raise SetupError(f"a batch of {batch_size} images cannot be shared out equally among {world_size} processes; "
+                         f"set training.batch_size to a multiple of {world_size}")
+    limit = recipe.data.max_unreadable_images
+    return Loader(
+        data.images,
+        size,
+        batch_size=batch_size * recipe.training.gradient_accumulation_steps,
+        seed=recipe.seed,
+        augmentation=data.augmentation,
+        decoded_cache_gib=recipe.machine.decoded_cache_gib,
+        device=machine.device,
+        rank=get_rank(),
+        world_size=world_size,
+        samples_per_class=recipe.data.samples_per_class,
+        unreadable=UnreadableImages(Path(recipe.out) / "unreadable_images.txt", limit) if limit else None,
+    )

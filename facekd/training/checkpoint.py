@@ -1,7 +1,7 @@
-"""Checkpoints: all that a killed run needs to go on as if nothing had happened.
+"""Checkpoints: the state that a killed run continues from, bit for bit.
 
 ``step-00000120-0f1e2d3c4b5a6978.pt`` is the state after 120 steps; the second part of the name is the beginning of the
-SHA-256 of its content. The newest one that is whole is continued from.
+SHA-256 of the content. A run continues from the newest checkpoint that is intact.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ from torch import nn
 
 from facekd.errors import ModelError
 from facekd.models.weights import load_weights
-from facekd.training.sharded_state import own_state
+from facekd.training.sharded_state import shard_state
 from facekd.utils import files
-from facekd.utils.progress import tell
+from facekd.utils.console import notify
 
-VERSION = 2
-OWN = ("format", "version", "position", "method", "rng", "cuda_rng")
-LAST = "last.pt"
-"""The one checkpoint of a run that an earlier facekd began."""
+VERSION = 3
+RESERVED_KEYS = ("format", "version", "position", "method", "rng", "cuda_rng")
+"""The keys of a checkpoint that are not the name of a further state."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run is: ``step`` steps are done in all, ``stage_step`` of them in stage number ``stage``."""
+    """How far a run is.
+
+    Attributes:
+        stage: number of the current stage, from 0.
+        stage_step: steps that are done in this stage.
+        step: steps that are done in all.
+    """
 
     stage: int
     stage_step: int
@@ -39,20 +44,20 @@ class Position:
 
 def save(folder: Path, position: Position, method: Mapping[str, Any], keep: int = 2, **states: Mapping[str, Any]
          ) -> Path:
-    """Write a checkpoint atomically, then remove those that are no longer kept.
+    """Write a checkpoint atomically, then remove all but the newest.
 
     Args:
-        folder: of the run's checkpoints.
+        folder: the folder of the run's checkpoints.
         position: how far the run is.
-        method: state dict of what is trained, with all class centres.
-        keep: how many of the newest stay; at least 1.
-        states: what else is to come back, as state dicts by name: ``optimizer``, and what else the loop keeps.
+        method: the state dict of the training method, with all class centers.
+        keep: how many of the newest checkpoints are kept; at least 1.
+        states: further state dicts by name: ``optimizer``, ``scaler``, ``ema``.
 
     Returns:
         the file.
 
     Raises:
-        SetupError: the disk is full; the checkpoints before this one are untouched.
+        SetupError: the disk is full; the previous checkpoints are untouched.
     """
     state = {
         "format": "facekd.checkpoint", "version": VERSION,
@@ -60,58 +65,62 @@ def save(folder: Path, position: Position, method: Mapping[str, Any], keep: int 
         "rng": torch.get_rng_state(), "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         **states,
     }
-    buffer = io.BytesIO()  # torch's own file writer does not say that a disk is full
+    buffer = io.BytesIO()  # torch's own file writer does not report a full disk
     torch.save(state, buffer)
     path = folder / f"step-{position.step:08d}-{_digest(buffer.getbuffer())}.pt"
     files.write_bytes(path, buffer.getvalue())
-    for old in [file for file in kept(folder) if file != path][: -(keep - 1) or None]:
-        old.unlink()
+    others = [file for file in list_checkpoints(folder) if file != path]
+    for file in others[: max(len(others) - (keep - 1), 0)]:
+        file.unlink()
     return path
 
 
-def kept(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the newest last."""
-    return [*folder.glob(LAST), *sorted(folder.glob("step-*.pt"))]
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, the newest last."""
+    return sorted(folder.glob("step-*.pt"))
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything it holds.
+    """Read a checkpoint without running any code it contains.
 
     Raises:
-        ModelError: the file is damaged, or no checkpoint of facekd.
+        ModelError: the file is damaged, is not a checkpoint of facekd, or is of another version of the format.
     """
     content = path.read_bytes()
-    if path.name != LAST and _digest(content) != path.stem.rpartition("-")[2]:
+    if _digest(content) != path.stem.rpartition("-")[2]:
         raise ModelError(f"{path} is damaged (its checksum differs)")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle, zip, runtime and type errors here, all meaning the same
-        # Its own text is not passed on: it advises loading the file with code allowed.
+    except Exception as error:  # torch raises pickle, zip, runtime and type errors here, all with the same meaning
+        # Its own text is not shown: it recommends loading the file with code allowed.
         raise ModelError(f"{path} is no readable checkpoint ({type(error).__name__})") from None
     if not isinstance(state, dict) or state.get("format") != "facekd.checkpoint":
         raise ModelError(f"{path} is no checkpoint of facekd")
-    if state["version"] > VERSION:
-        raise ModelError(f"{path} was written by a newer facekd (version {state['version']}); upgrade facekd")
+    version = state["version"]
+    if version > VERSION:
+        raise ModelError(f"{path} was written by a newer facekd (version {version}); upgrade facekd")
+    if version < VERSION:
+        raise ModelError(f"{path} was written by an older facekd (version {version}); train again in a new folder")
     return state
 
 
-def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that is whole, and what it holds; None where the folder has none.
+def load_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Read the newest intact checkpoint; return None where the folder has none.
 
-    Damaged ones are named on the standard error, and passed over.
+    Damaged checkpoints are reported on the standard error and skipped.
 
     Raises:
         ModelError: all are damaged.
     """
     problems = []
-    for path in reversed(kept(folder)):
+    for path in reversed(list_checkpoints(folder)):
         try:
             state = load(path)
         except ModelError as problem:
             problems.append(str(problem))
             continue
         for text in problems:
-            tell(f"{text}; going on from {path.name}, after step {state['position'][2]}")
+            notify(f"{text}; continuing from {path.name}, after step {state['position'][2]}")
         return path, state
     if problems:
         raise ModelError(f"{'; '.join(problems)}. None is left; delete {folder} to train from the beginning")
@@ -119,24 +128,24 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def restore(folder: Path, method: nn.Module) -> tuple[Position, dict[str, Any]] | None:
-    """Load the newest checkpoint that is whole into ``method`` and the random state.
+    """Load the newest intact checkpoint into ``method`` and the random number generators.
 
     Returns:
-        the position, and the other states by name: ``optimizer``, for the optimiser of that stage, and what else
-        `save` was given; None where there is no checkpoint.
+        the position, and the further states by name as given to `save`; None where there is no checkpoint.
 
     Raises:
         ModelError: all are damaged, or the newest belongs to another architecture.
     """
-    found = newest(folder)
-    if found is None:
+    newest = load_newest(folder)
+    if newest is None:
         return None
-    path, state = found
-    load_weights(method, own_state(method, state["method"]), str(path))
+    path, state = newest
+    load_weights(method, shard_state(method, state["method"]), str(path))
     torch.set_rng_state(state["rng"])
     if torch.cuda.is_available() and state.get("cuda_rng") is not None:
         torch.cuda.set_rng_state(state["cuda_rng"])
-    return Position(*state["position"]), {name: value for name, value in state.items() if name not in OWN}
+    further_states = {name: value for name, value in state.items() if name not in RESERVED_KEYS}
+    return Position(*state["position"]), further_states
 
 
 def _digest(content: bytes | memoryview) -> str:

@@ -3,43 +3,92 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from facekd.config import ScheduleRecipe
+from facekd.config import TrainingRecipe
 
 
-def learning_rate(recipe: ScheduleRecipe, step: int, steps: int, epoch_steps: int) -> float:
-    """The learning rate of one step of a stage.
+def learning_rate(recipe: TrainingRecipe, step: int, total_steps: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of one step of a stage.
 
     Args:
-        recipe: shape, peak rate, warm-up. ``onecycle`` is Smith and Topin's (arXiv 1708.07120) as torch's OneCycleLR:
-            by a cosine from 1/25 of the peak up to it over the warm-up, if steps are given for it, or 0.3 of the stage,
-            and down to 1/250,000.
-        step: 0 to steps-1, counted from the beginning of the stage.
-        steps: steps of the stage.
-        epoch_steps: steps of an epoch; warm-up is counted in them or in steps, and takes at most a fifth of the stage.
+        recipe: the schedule, the peak learning rate and the warm-up. ``onecycle`` is the schedule of Smith and Topin
+            (arXiv 1708.07120) as in torch's OneCycleLR: a cosine from 1/25 of the peak up to the peak over the warm-up
+            steps, or over 0.3 of the stage if none are given, and a cosine down to 1/250,000 of the peak.
+        step: the step within the stage, from 0 to total_steps - 1.
+        total_steps: number of steps in the stage.
+        steps_per_epoch: number of steps in an epoch; the warm-up is given in epochs or in steps, and takes at most a
+            fifth of the stage.
     """
-    warmup = min(recipe.warmup_steps or round(recipe.warmup * epoch_steps), steps // 5)
-    if recipe.shape == "onecycle":
-        return recipe.learning_rate * _onecycle(step, steps, warmup if recipe.warmup_steps else 0.3 * steps)
+    warmup = min(recipe.warmup_steps or round(recipe.warmup_epochs * steps_per_epoch), total_steps // 5)
+    if recipe.lr_schedule == "onecycle":
+        rise = warmup if recipe.warmup_steps else 0.3 * total_steps
+        return recipe.learning_rate * _onecycle(step, total_steps, rise)
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(steps - warmup, 1)
-    if recipe.shape == "cosine":
-        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-    if recipe.shape == "poly":
-        return recipe.learning_rate * (1 - done) ** 2
-    if recipe.shape == "step":
-        return recipe.learning_rate * recipe.gamma ** sum(step >= drop for drop in drops(recipe, steps))
+    progress = (step - warmup) / max(total_steps - warmup, 1)
+    if recipe.lr_schedule == "cosine":
+        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    if recipe.lr_schedule == "poly":
+        return recipe.learning_rate * (1 - progress) ** 2
+    if recipe.lr_schedule == "step":
+        drops = sum(step >= drop for drop in drop_steps(recipe, total_steps))
+        return recipe.learning_rate * recipe.gamma ** drops
     return recipe.learning_rate
 
 
-def _onecycle(step: int, steps: int, rise: float) -> float:
-    """The share of the peak: up until ``rise`` steps are done, the last of them at the peak, then down."""
-    top = max(rise - 1, 0.0)
-    begin, end, done = (1 / 25, 1.0, step / top) if step < top else (1.0, 4e-6, (step - top) / max(steps - 1 - top, 1))
-    return end + (begin - end) * 0.5 * (1 + math.cos(math.pi * done))
+def _onecycle(step: int, total_steps: int, rise: float) -> float:
+    """Return the share of the peak: up during the first ``rise`` steps, the last of them at the peak, then down."""
+    peak_step = max(rise - 1, 0.0)
+    if step < peak_step:
+        first, last = 1 / 25, 1.0
+        progress = step / peak_step
+    else:
+        first, last = 1.0, 4e-6
+        progress = (step - peak_step) / max(total_steps - 1 - peak_step, 1)
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def drops(recipe: ScheduleRecipe, steps: int) -> list[int]:
-    """The steps of a stage at which a step schedule lowers the rate; empty for the other shapes."""
-    return [round(m * steps) for m in recipe.milestones] if recipe.shape == "step" else []
+def drop_steps(recipe: TrainingRecipe, total_steps: int) -> list[int]:
+    """Return the steps of a stage at which a ``step`` schedule lowers the rate; empty for other schedules."""
+    return [round(share * total_steps) for share in recipe.milestones] if recipe.lr_schedule == "step" else []
+
+
+@dataclass(frozen=True)
+class StageSchedule:
+    """The steps of one stage; steps are counted over the whole training, from 1.
+
+    Attributes:
+        recipe: the learning-rate schedule of every stage.
+        begin: steps that are done before the stage.
+        end: the last step of the stage.
+        steps_per_epoch: number of steps in an epoch.
+    """
+
+    recipe: TrainingRecipe
+    begin: int
+    end: int
+    steps_per_epoch: int
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return learning_rate(self.recipe, step - 1 - self.begin, self.end - self.begin, self.steps_per_epoch)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Return whether a step is the last one of an epoch."""
+        return step % self.steps_per_epoch == 0
+
+    def precedes_drop(self, step: int) -> bool:
+        """Return whether a step is the last one before the learning rate drops."""
+        drops = drop_steps(self.recipe, self.end - self.begin)
+        return any(drop > 0 and step == self.begin + drop for drop in drops)
+
+    def event_reason(self, step: int) -> str | None:
+        """Return why ``on_checkpoint`` is called after a step: ``"before drop"``, ``"epoch"``, or None if it is not."""
+        if self.precedes_drop(step):
+            return "before drop"
+        return "epoch" if self.ends_epoch(step) else None
+
+    def is_checkpoint_step(self, step: int) -> bool:
+        """Return whether a checkpoint is written after a step, whatever the time since the last one."""
+        return step == self.end or self.ends_epoch(step) or self.precedes_drop(step)

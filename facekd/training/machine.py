@@ -1,4 +1,4 @@
-"""Where the network runs: device, precision, threads and compilation, resolved from a recipe."""
+"""The hardware settings of a run: device, precision, threads and compilation, resolved from a recipe."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ import torch
 from torch import nn
 
 from facekd.config import MachineRecipe
-from facekd.distributed import own_device, place
+from facekd.distributed import get_world_size, local_device
 from facekd.errors import SetupError
-from facekd.training.activation_checkpointing import recompute
+from facekd.training.activation_checkpointing import apply_activation_checkpointing
 
 
 class Machine:
-    """A resolved `MachineRecipe`.
+    """A resolved `MachineRecipe`; built once in a run, and passed to all that computes.
+
+    Building it also sets torch's number of threads for this process, where ``machine.threads`` is given.
 
     Args:
-        recipe: what the user asked for.
+        recipe: the settings of the user.
 
     Raises:
-        SetupError: the device is not there, or compiling on a CPU lacks a C++ compiler.
+        SetupError: the device is absent, or a C++ compiler is missing for compilation on a CPU.
 
     Attributes:
+        recipe: the settings of the user.
         device: the device of the network.
         dtype: float32, or bfloat16 or float16 for autocast.
     """
 
     def __init__(self, recipe: MachineRecipe) -> None:
-        self.device = own_device(find_device(recipe.device))
-        automatic = "bfloat16" if self.device.type == "cuda" else "float32"
-        self.dtype = getattr(torch, automatic if recipe.precision == "auto" else recipe.precision)
-        self._compile, self._checkpointing = recipe.compile, recipe.checkpointing
+        self.recipe = recipe
+        self.device = local_device(resolve_device(recipe.device))
+        default_precision = "bfloat16" if self.device.type == "cuda" else "float32"
+        self.dtype = getattr(torch, default_precision if recipe.precision == "auto" else recipe.precision)
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         if (
@@ -46,35 +49,38 @@ class Machine:
             )
 
     def prepare(self, network: nn.Module) -> None:
-        """Lay a network's weights out for this machine; checkpoint its blocks and compile it, in place, where asked."""
+        """Move a network to the device in channels-last layout, in place.
+
+        Where the recipe sets them, activation checkpointing and compilation are applied as well.
+        """
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self._checkpointing:
-            recompute(network)
-        if self._compile:
-            # On CPUs inductor leaves the layout of some networks alone, and copies for each depthwise gradient then.
+        if self.recipe.activation_checkpointing:
+            apply_activation_checkpointing(network)
+        if self.recipe.compile:
+            # On CPUs inductor keeps the layout of some networks, and then copies for every depthwise gradient.
             network.compile(options={"force_layout_optimization": True} if self.device.type == "cpu" else None)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The context in which losses are computed."""
+        """Return the context in which losses are computed."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def scaler(self) -> torch.amp.GradScaler:
-        """What keeps small gradients from vanishing in float16; it lets all pass as it is in other precisions.
+    def build_grad_scaler(self) -> torch.amp.GradScaler:
+        """Return a gradient scaler for float16; it is disabled for other precisions.
 
-        A step whose gradients overflow in one process is left out by all.
+        If gradients overflow on any rank, all ranks skip the step.
         """
-        if place()[1] == 1:
+        if get_world_size() == 1:
             return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler  # slow to import
 
         return ShardedGradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
-def find_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA, else Apple's MPS, else the CPU.
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a name; ``auto`` is CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        SetupError: no such device here.
+        SetupError: the device does not exist on this machine.
     """
     if name == "auto":
         if torch.cuda.is_available():

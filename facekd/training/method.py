@@ -1,10 +1,11 @@
-"""The contract between the loop and what is trained; it stands here because the loop is who relies on it."""
+"""The contract between the training loop and what it trains."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from facekd.data.loading.loader import Batch
 
-Turn = Callable[[], dict[str, Tensor]]
+LossClosure = Callable[[], dict[str, Tensor]]
 """Computes named, weighted loss terms (scalars, float32)."""
 
 
@@ -21,8 +22,8 @@ class Stage:
     """A part of a training with one target and a learning-rate cycle of its own.
 
     Attributes:
-        until: epochs of the whole training that are done when it ends; need not be whole.
-        anchors: the route points whose mean a student follows in it; none where there is no teacher.
+        until: the epoch of the whole training at which the stage ends; need not be a whole number.
+        anchors: the route points whose mean the student follows in this stage; empty without a teacher.
     """
 
     until: float
@@ -30,45 +31,46 @@ class Stage:
 
 
 class Method(nn.Module, ABC):
-    """Owns the network in training and what it needs from teachers; the loop knows nothing about either.
+    """Owns the network in training and all that its losses need; the loop knows nothing about either.
 
-    What is trained are its submodules (student, head, projection), whose gradients are clipped one by one. Frozen
-    teachers must not be among them: what ``state_dict`` holds is what a checkpoint holds.
+    The submodules (student, head, projection) are trained, and the gradients of each are clipped separately. Frozen
+    teachers must not be submodules: the state dict of the method is what a checkpoint contains.
 
     Attributes:
-        student: the network this training is for; it is what the run leaves behind.
-        uses_all: whether every turn has a gradient for every weight; of others it is looked up in each step which.
-        pace: factors on the learning rate of submodules, by name; 1 where none is given.
+        student: the network that the run writes at the end.
+        all_parameters_used: True if every backward pass reaches every parameter, which allows DistributedDataParallel
+            with ``find_unused_parameters=False``.
+        lr_scales: factors on the learning rate of submodules, by name; 1 for all others.
     """
 
     student: nn.Module
-    uses_all: ClassVar[bool] = False
-    pace: Mapping[str, float] = MappingProxyType({})
+    all_parameters_used: ClassVar[bool] = False
+    lr_scales: Mapping[str, float] = MappingProxyType({})
 
-    def begin(self, stage: Stage) -> None:
-        """Prepare for a stage, e.g. fetch its anchor; called once before the stage's first step, also on resume."""
+    def on_stage_start(self, stage: Stage) -> None:
+        """Prepare for a stage, e.g. load its anchor; called once before its first step, and after a resume."""
 
     @property
     def networks(self) -> list[nn.Module]:
-        """Those that are worth laying out for the machine, and compiling."""
+        """The networks that the machine's memory layout and compilation are applied to."""
         return [self.student]
 
     @abstractmethod
-    def losses(self, batch: Batch, done: float) -> dict[str, Tensor]:
-        """The named, weighted loss terms of a batch (scalars, float32); the loop minimises their sum.
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Compute the named, weighted loss terms of a batch (scalars, float32); the loop minimizes their sum.
 
         Args:
-            batch: the images.
-            done: share of the training's steps that are done, from 0 to below 1.
+            batch: the images and labels.
+            progress: share of the training steps that are done, in [0, 1).
         """
 
-    def turns(self, batch: Batch, done: float) -> list[Turn]:
-        """What the loop minimises on a batch, one optimiser step after the other; the student's turn comes last.
+    def optimizer_passes(self, batch: Batch, progress: float) -> list[LossClosure]:
+        """Return the losses of a batch, one closure for each optimizer step, the student's step last.
 
-        Where networks are trained in turns, the second sees the first as its step has left it. What a turn has no
-        gradient for is left alone by its step.
+        By default there is one step, on `losses`. Where networks are trained alternately, the second closure is
+        called after the step of the first. A step leaves parameters without a gradient unchanged.
         """
-        return [lambda: self.losses(batch, done)]
+        return [partial(self.losses, batch, progress)]
 
-    def stepped(self, done: float) -> None:
-        """What is left to do once the optimiser has taken its steps on a batch; by default nothing."""
+    def after_step(self, progress: float) -> None:
+        """Update what is not trained by the optimizer, after all optimizer steps of a batch; by default nothing."""

@@ -1,4 +1,4 @@
-"""What a training writes down: ``log.jsonl`` for programs, TensorBoard events for people."""
+"""The training log: ``log.jsonl`` for programs, TensorBoard events for people."""
 
 from __future__ import annotations
 
@@ -10,74 +10,78 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from facekd.distributed import leads, mean
+from facekd.distributed import all_reduce_mean, is_main_process
 from facekd.run import Run
-from facekd.utils.files import room_for
+from facekd.utils.files import explain_disk_full
 
 
-class Log:
-    """Collects a training's figures and writes their means.
+class MetricLogger:
+    """Collects the metrics of training steps and writes their means.
 
     Args:
-        run: the run; lines after ``step`` are dropped, a continued run writes them again.
-        step: steps that were done before.
+        run: the run; log lines after ``step`` are dropped, because a resumed run writes them again.
+        step: number of steps that are done.
 
     Attributes:
-        latest: the means written last.
+        latest: the means that were written last.
     """
 
     def __init__(self, run: Run, step: int) -> None:
-        self._files = _Files(run, step) if leads() else None
-        self._waiting: list[dict[str, Tensor]] = []
-        self._since = time.monotonic()
         self.latest: dict[str, float] = {}
+        self._writer = _LogWriter(run, step) if is_main_process() else None
+        self._pending: list[dict[str, Tensor]] = []
+        self._last_write = time.monotonic()
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> MetricLogger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        if self._files:
-            self._files.close()
+        if self._writer:
+            self._writer.close()
 
-    def add(self, figures: dict[str, Tensor]) -> None:
-        """Keep the figures of one step (scalars); nothing is copied from the device before `write`."""
-        self._waiting.append(figures)
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        """Collect the metrics of one step (scalars); nothing is copied from the device before `write`."""
+        self._pending.append(metrics)
 
     def write(self, step: int, epoch: float, stage: int, learning_rate: float) -> dict[str, float]:
-        """Write the means of what was added since the last call, over all processes, and give them."""
-        names = dict.fromkeys(name for figures in self._waiting for name in figures)  # terms come and go
-        means = [torch.stack([w[n].float() for w in self._waiting if n in w]).mean() for n in names]
-        self.latest = dict(zip(names, mean(torch.stack(means)).tolist(), strict=True)) if means else {}
+        """Write and return the means, over steps since the last call and over all ranks."""
+        names = dict.fromkeys(name for metrics in self._pending for name in metrics)  # not every step has every term
+        means = [torch.stack([m[name].float() for m in self._pending if name in m]).mean() for name in names]
+        values = all_reduce_mean(torch.stack(means)).tolist() if means else []
+        self.latest = dict(zip(names, values, strict=True))
         now = time.monotonic()
-        seconds_per_step = (now - self._since) / len(self._waiting)
-        self._waiting, self._since = [], now
-        if self._files:
+        seconds_per_step = (now - self._last_write) / len(self._pending)
+        self._pending = []
+        self._last_write = now
+        if self._writer:
             line = {"step": step, "epoch": round(epoch, 4), "stage": stage, "learning_rate": learning_rate,
                     "seconds_per_step": round(seconds_per_step, 4), **self.latest}
-            self._files.write(line, {**self.latest, "learning_rate": learning_rate, "stage": stage})
+            self._writer.write(line, {**self.latest, "learning_rate": learning_rate, "stage": stage})
         return self.latest
 
 
-class _Files:
-    """``log.jsonl`` and TensorBoard's events, of which one process writes."""
+class _LogWriter:
+    """Writes ``log.jsonl`` and the TensorBoard events, on rank 0."""
 
     def __init__(self, run: Run, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a training needs it
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and needed by trainings only
 
-        self._run = run
-        run.trim_log(step)
+        run.truncate_log(step)
+        self._log_file = run.log_file
         self._lines = run.log_file.open("a", encoding="utf-8")
         self._events = SummaryWriter(str(run.path / "tensorboard"), purge_step=step)
 
-    def write(self, line: Mapping[str, float], events: Mapping[str, float]) -> None:
-        with room_for(self._run.log_file):
+    def write(self, line: Mapping[str, float], scalars: Mapping[str, float]) -> None:
+        """Append a line to the log, and scalars to the events."""
+        with explain_disk_full(self._log_file):
             self._lines.write(json.dumps(line) + "\n")
             self._lines.flush()
-            for name, value in events.items():
+            for name, value in scalars.items():
                 self._events.add_scalar(name, value, int(line["step"]))
 
     def close(self) -> None:
-        with room_for(self._run.log_file):
+        """Close both files."""
+        with explain_disk_full(self._log_file):
             self._lines.close()
             self._events.close()

@@ -1,4 +1,4 @@
-"""Stops a training that is no longer finite, and keeps the batch on which that happened."""
+"""Aborts a training whose loss, gradients or weights are not finite, and saves the batch that caused it."""
 
 from __future__ import annotations
 
@@ -11,87 +11,95 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from facekd import distributed as ranks
 from facekd.data.loading.loader import Loader
+from facekd.distributed import all_reduce_mean, is_main_process
 from facekd.errors import FacekdError, SetupError
 from facekd.run import Run
 from facekd.utils import files
 
-NAME = "not_finite"
+BATCH_FILE = "not_finite.safetensors"
 
 
 @dataclass(frozen=True)
-class Done:
-    """A step that was done.
+class StepRecord:
+    """A step that is done.
 
     Attributes:
         step: its number, from 1.
-        stage: the stage it belongs to.
-        learning_rate: of it.
-        figures: losses and norms of gradients (scalars); nothing is copied from the device before `Guard.check`.
+        stage: number of the stage it belongs to.
+        learning_rate: its learning rate.
+        metrics: losses and gradient norms (scalars); nothing is copied from the device before `NanGuard.check`.
     """
 
     step: int
     stage: int
     learning_rate: float
-    figures: Mapping[str, Tensor]
+    metrics: Mapping[str, Tensor]
+
+    def is_finite(self) -> bool:
+        """Return whether all metrics are finite, on this rank."""
+        return all(math.isfinite(float(value)) for value in self.metrics.values())
 
 
-class Guard:
-    """Remembers the figures of the steps since the last check; batches it need not, the loader makes them again.
+class NanGuard:
+    """Stores the metrics of the steps since the last check; batches are not stored, the loader reproduces them.
 
     Args:
-        run: where ``not_finite.safetensors`` and ``not_finite.json`` are written.
-        loader: of the training.
+        run: the run in which ``not_finite.safetensors`` and ``not_finite.json`` are written.
+        loader: the loader of the training batches.
     """
 
     def __init__(self, run: Run, loader: Loader) -> None:
-        self._run, self._loader = run, loader
-        self._done: list[Done] = []
+        self._run = run
+        self._loader = loader
+        self._records: list[StepRecord] = []
 
-    def add(self, done: Done) -> None:
-        """Remember a step."""
-        self._done.append(done)
+    def add(self, record: StepRecord) -> None:
+        """Store the record of a step."""
+        self._records.append(record)
 
     def check(self, figures: Mapping[str, float]) -> None:
-        """Go on where all figures are finite.
+        """Return if all figures are finite, else save a batch and raise.
+
+        The batch (images, labels, index and cache slot) is that of the first stored step with a loss or gradient that
+        is not finite, or of the last step, if there is none.
+
+        Args:
+            figures: mean losses or weights by name, equal on all ranks.
 
         Raises:
-            FacekdError: one is not. The batch of the first step that had a loss or gradient which was not finite is
-                written (images, labels, index and slot), or of the last step, where none had.
+            FacekdError: a figure is not finite.
         """
-        bad = [name for name, value in figures.items() if not math.isfinite(value)]
-        if not bad:
-            self._done = self._done[-1:]  # a last gradient may turn out later to have spoilt the weights
+        names = [name for name, value in figures.items() if not math.isfinite(value)]
+        if not names:
+            # The last step is kept: its gradient may turn out later to have made the weights infinite.
+            self._records = self._records[-1:]
             return
-        # Every process remembers the same steps, and sees its own part of their figures.
-        spoilt = ranks.mean(torch.tensor([float(not _finite(done)) for done in self._done])).nonzero()
-        first = self._done[int(spoilt[0]) if len(spoilt) else -1]
+        # All ranks store the same steps, each with the metrics of its own part of the batches.
+        failed = all_reduce_mean(torch.tensor([float(not record.is_finite()) for record in self._records])).nonzero()
+        record = self._records[int(failed[0]) if len(failed) else -1]
         try:
-            kept = f"is kept in {self._keep(first)}"
+            outcome = f"is kept in {self._save_batch(record)}"
         except SetupError as problem:
-            kept = f"could not be kept ({problem})"
+            outcome = f"could not be kept ({problem})"
         raise FacekdError(
-            f"{self._run.path}: {', '.join(bad)} is no longer finite at step {first.step}, whose batch {kept}. "
-            "The checkpoint before is kept; try a lower schedule.learning_rate, a longer "
-            "schedule.warmup or machine.precision=float32 in a new run folder"
+            f"{self._run.path}: {', '.join(names)} is no longer finite at step {record.step}, whose batch {outcome}. "
+            "The checkpoint before is kept; try a lower training.learning_rate, a longer "
+            "training.warmup_epochs or machine.precision=float32 in a new run folder"
         )
 
-    def _keep(self, done: Done) -> Path:
-        path = self._run.path / f"{NAME}.safetensors"
-        values = {name: float(ranks.mean(value.float())) for name, value in done.figures.items()}
-        if not ranks.leads():
+    def _save_batch(self, record: StepRecord) -> Path:
+        path = self._run.path / BATCH_FILE
+        metrics = {name: float(all_reduce_mean(value.float())) for name, value in record.metrics.items()}
+        if not is_main_process():
             return path
-        batch = next(self._loader.whole().run(done.step - 1, 1))
-        tensors = {"images": batch.images, "labels": batch.labels, "index": batch.index, "slot": batch.slot}
+        batch = next(self._loader.for_rank(0, 1).iter_steps(record.step - 1, 1))
+        tensors = {"images": batch.images, "labels": batch.labels, "index": batch.index,
+                   "cache_slot": batch.cache_slot}
         files.write_bytes(path, save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
         files.write_json(path.with_suffix(".json"), {
-            "step": done.step, "epoch": done.step / self._loader.steps, "stage": done.stage,
-            "learning_rate": done.learning_rate,
-            "figures": {name: value if math.isfinite(value) else str(value) for name, value in values.items()},
+            "step": record.step, "epoch": record.step / self._loader.steps_per_epoch, "stage": record.stage,
+            "learning_rate": record.learning_rate,
+            "metrics": {name: value if math.isfinite(value) else str(value) for name, value in metrics.items()},
         })
         return path
-
-
-def _finite(done: Done) -> bool:
-    return all(math.isfinite(float(value)) for value in done.figures.values())

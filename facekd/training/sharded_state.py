@@ -1,4 +1,7 @@
-"""Class centres that lie in shards, one in each process, as a checkpoint holds them: whole."""
+"""Checkpoints of class centers that are sharded over ranks: complete in the file, one shard in each process.
+
+All ranks must call the ``gather`` functions together.
+"""
 
 from __future__ import annotations
 
@@ -8,78 +11,88 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from facekd.distributed import place
-from facekd.heads.partial_fc import ShardedHead
+from facekd.distributed import get_world_size
+from facekd.heads.partial_fc import PartialFCHead
 
 State = dict[str, Any]
 
 
-def sharded(method: nn.Module) -> dict[str, ShardedHead]:
-    """The heads whose classes lie in shards, by the names of their centres."""
-    return {f"{name}.weight".lstrip("."): module for name, module in method.named_modules()
-            if isinstance(module, ShardedHead)}
+def sharded_heads(module: nn.Module) -> dict[str, PartialFCHead]:
+    """Return the heads whose class centers are sharded, by the name of their centers in ``module``."""
+    return {f"{name}.weight".lstrip("."): head for name, head in module.named_modules()
+            if isinstance(head, PartialFCHead)}
 
 
-def whole_state(method: nn.Module) -> State:
-    """The state dict with the centres of all shards, in the first process; all processes call this together."""
+def gather_state(method: nn.Module) -> State:
+    """Return the state dict of a method with the centers of all shards; only rank 0 gets the complete centers."""
     state = method.state_dict()
-    for name, head in sharded(method).items():
-        state[name] = _whole(head, state[name])
+    for name, head in sharded_heads(method).items():
+        state[name] = _gather_rows(head, state[name])
     return state
 
 
-def own_state(method: nn.Module, whole: State) -> State:
-    """What `whole_state` gave, maybe to another number of processes, with the centres of this one's shard alone.
+def shard_state(method: nn.Module, state: State) -> State:
+    """Return the state of `gather_state` with this rank's shard of the centers; the number of ranks may have changed.
 
     Raises:
-        ModelError: it is of another number of classes.
+        ModelError: the state has another number of classes.
     """
-    heads = sharded(method)
-    return {name: heads[name].own_part(value) if name in heads else value for name, value in whole.items()}
+    heads = sharded_heads(method)
+    return {name: heads[name].shard_rows(value) if name in heads else value for name, value in state.items()}
 
 
-def whole_optimizer(method: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """The optimiser's state dict, likewise."""
+def gather_optimizer_state(method: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    """Return the state dict of the optimizer with the rows of all shards; only rank 0 gets the complete rows."""
     state = optimizer.state_dict()
-    for number, head in _numbers(method, optimizer).items():
-        kept = state["state"].get(number, {})
-        state["state"][number] = {name: _whole(head, kept[name]) if _is_rows(kept[name]) else kept[name]
-                                  for name in sorted(kept)}
+    for index, head in _heads_by_parameter_index(method, optimizer).items():
+        values = state["state"].get(index, {})
+        # Sorted by name, because all ranks must gather in the same order.
+        state["state"][index] = {name: _gather_rows(head, values[name]) if _has_rows(values[name]) else values[name]
+                                 for name in sorted(values)}
     return state
 
 
-def own_optimizer(method: nn.Module, optimizer: torch.optim.Optimizer, whole: State) -> State:
-    """What `whole_optimizer` gave, likewise."""
-    state = {**whole, "state": dict(whole["state"])}
-    for number, head in _numbers(method, optimizer).items():
-        kept = state["state"].get(number, {})
-        state["state"][number] = {name: head.own_part(value) if _is_rows(value) else value
-                                  for name, value in kept.items()}
-    return state
+def shard_optimizer_state(method: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> State:
+    """Return the state of `gather_optimizer_state` with this rank's shard of the rows.
+
+    Raises:
+        ModelError: the state has another number of classes.
+    """
+    sharded = {**state, "state": dict(state["state"])}
+    for index, head in _heads_by_parameter_index(method, optimizer).items():
+        values = sharded["state"].get(index, {})
+        sharded["state"][index] = {name: head.shard_rows(value) if _has_rows(value) else value
+                                   for name, value in values.items()}
+    return sharded
 
 
-def gradient_norm(part: nn.Module, weights: Sequence[nn.Parameter]) -> Tensor:
-    """The norm of the gradients of a part of a method; of a head in shards, that of all shards together."""
+def gradient_norm(module: nn.Module, weights: Sequence[nn.Parameter]) -> Tensor:
+    """Return the L2 norm of the gradients of ``weights``; for a sharded head, over the shards of all ranks.
+
+    Args:
+        module: the submodule of a method that the weights belong to.
+        weights: its weights that have a gradient.
+    """
     norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    if place()[1] > 1 and sharded(part):
+    if get_world_size() > 1 and sharded_heads(module):
         norm = norm.square()
         distributed.all_reduce(norm)
         norm = norm.sqrt()
     return norm
 
 
-def _numbers(method: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, ShardedHead]:
-    """The heads, by the number that the optimiser's state dict knows their centres by."""
-    heads = {id(head.weight): head for head in sharded(method).values()}
-    weights = [id(weight) for group in optimizer.param_groups for weight in group["params"]]
-    return {number: heads[weight] for number, weight in enumerate(weights) if weight in heads}
+def _heads_by_parameter_index(method: nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, PartialFCHead]:
+    """Return the sharded heads by the index of their centers in the optimizer's state dict."""
+    heads = {id(head.weight): head for head in sharded_heads(method).values()}
+    parameters = [id(weight) for group in optimizer.param_groups for weight in group["params"]]
+    return {index: heads[parameter] for index, parameter in enumerate(parameters) if parameter in heads}
 
 
-def _is_rows(value: Any) -> bool:
+def _has_rows(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim > 0
 
 
-def _whole(head: ShardedHead, rows: Tensor) -> Tensor:
-    """On the CPU, where there is room for all; a process that is not the first keeps its own."""
-    whole = head.gathered(rows.detach().cpu())
-    return rows if whole is None else whole
+def _gather_rows(head: PartialFCHead, rows: Tensor) -> Tensor:
+    """Gather on the CPU, whose memory holds all rows; ranks other than 0 get their own rows."""
+    all_rows = head.gather_rows(rows.detach().cpu())
+    return rows if all_rows is None else all_rows

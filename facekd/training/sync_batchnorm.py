@@ -1,6 +1,8 @@
-"""Batch norm whose statistics are those of the whole batch, where processes share one.
+"""Batch norm statistics in distributed runs.
 
-On CUDA it is torch's SyncBatchNorm; that refuses tensors of a CPU, for which this is.
+`convert_sync_batchnorm` makes the statistics those of the batches of all ranks. On CUDA it uses torch's SyncBatchNorm;
+that refuses CPU tensors, for which `CpuSyncBatchNorm` is written. `average_batchnorm_statistics` is for ordinary batch
+norms, whose running statistics differ between ranks.
 """
 
 from __future__ import annotations
@@ -10,84 +12,104 @@ from typing import Any, cast
 import torch
 from torch import Tensor, distributed, nn
 
-from facekd.distributed import place
+from facekd.distributed import all_reduce_mean, get_world_size
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
-def share_norms(network: nn.Module, device: torch.device) -> None:
-    """Replace a network's batch norms, in place, by such that take the statistics of all processes' parts together.
+def convert_sync_batchnorm(network: nn.Module, device: torch.device) -> None:
+    """Replace the batch norms of a network, in place, by ones that use the statistics of all ranks together.
 
-    Names, weights and statistics stay; with one process there is nothing to do. Each process must bring equally many
-    images to every forward pass in training.
+    Names, weights and statistics stay the same; with one process nothing is replaced. Every rank must have equally
+    many images in each forward pass in training.
     """
-    if place()[1] == 1:
+    if get_world_size() == 1:
         return
     for name, module in network.named_children():
-        if not isinstance(module, nn.modules.batchnorm._BatchNorm):
-            share_norms(module, device)
+        if not isinstance(module, BatchNorm):
+            convert_sync_batchnorm(module, device)
         elif device.type == "cuda":
-            synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-            setattr(network, name, synchronised)
+            setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
         else:
-            setattr(network, name, _SharedNorm(module))
+            setattr(network, name, CpuSyncBatchNorm(module))
 
 
-class _SharedNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm over [N, C, ...] with the weights and statistics of ``own``, which it takes over."""
+@torch.no_grad()
+def average_batchnorm_statistics(module: nn.Module) -> None:
+    """Replace the running statistics of batch norms by their means over all ranks, in place."""
+    for norm in module.modules():
+        if isinstance(norm, BatchNorm) and norm.running_mean is not None:
+            all_reduce_mean(norm.running_mean)
+            all_reduce_mean(norm.running_var)  # type: ignore[arg-type]
 
-    def __init__(self, own: nn.modules.batchnorm._BatchNorm) -> None:
-        super().__init__(own.num_features, own.eps, own.momentum, own.affine, own.track_running_stats)
-        self.weight, self.bias = own.weight, own.bias
-        self.running_mean, self.running_var = own.running_mean, own.running_var
-        self.num_batches_tracked = own.num_batches_tracked
-        self.training = own.training
+
+class CpuSyncBatchNorm(BatchNorm):
+    """A synchronized batch norm over [N, C, ...].
+
+    Args:
+        norm: the batch norm whose weights and statistics it takes over.
+    """
+
+    def __init__(self, norm: BatchNorm) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        self.weight = norm.weight
+        self.bias = norm.bias
+        self.running_mean = norm.running_mean
+        self.running_var = norm.running_var
+        self.num_batches_tracked = norm.num_batches_tracked
+        self.training = norm.training
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalised by mean and biased variance of all processes' parts; in evaluation by the running ones."""
+        """Normalize by the mean and biased variance over all ranks; in evaluation mode by the running statistics."""
         if not self.training:
             return super().forward(input)
-        exact = input.to(torch.promote_types(input.dtype, torch.float32))  # as torch's own: sums of 16 bits are coarse
-        along = [axis for axis in range(exact.ndim) if axis != 1]
-        count = exact.numel() // exact.shape[1] * place()[1]
-        mean = summed(exact.sum(along)) / count
-        centred = exact - _across(mean, exact)
-        variance = summed((centred * centred).sum(along)) / count
+        # As in torch, at least float32: sums in 16 bits are too coarse.
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        reduced_axes = [axis for axis in range(values.ndim) if axis != 1]
+        count = values.numel() // values.shape[1] * get_world_size()
+        mean = all_reduce_sum(values.sum(reduced_axes)) / count
+        centered = values - _per_channel(mean, values)
+        variance = all_reduce_sum((centered * centered).sum(reduced_axes)) / count
         if self.track_running_stats:
-            assert self.running_mean is not None and self.running_var is not None
-            assert self.num_batches_tracked is not None
-            self.num_batches_tracked += 1
-            share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-            self.running_mean.lerp_(mean.detach(), share)
-            self.running_var.lerp_(variance.detach() * (count / (count - 1)), share)
-        normal = centred * _across((variance + self.eps).rsqrt(), exact)
+            self._update_running_statistics(mean.detach(), variance.detach(), count)
+        normalized = centered * _per_channel((variance + self.eps).rsqrt(), values)
         if self.affine:
-            normal = normal * _across(self.weight, exact) + _across(self.bias, exact)
-        return normal.to(input.dtype)
+            normalized = normalized * _per_channel(self.weight, values) + _per_channel(self.bias, values)
+        return normalized.to(input.dtype)
+
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * (count / (count - 1)), momentum)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions."""
+        """Accept any number of dimensions; called by the base class in evaluation mode."""
 
 
-def summed(value: Tensor) -> Tensor:
-    """The sum of what all processes bring; its gradient is the sum of their gradients."""
-    return cast(Tensor, _Sum.apply(value))  # type: ignore[no-untyped-call]
+def all_reduce_sum(value: Tensor) -> Tensor:
+    """Return the sum of ``value`` over all ranks; its gradient is the sum of the gradients of all ranks."""
+    return cast(Tensor, _AllReduceSum.apply(value))  # type: ignore[no-untyped-call]
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        """The sum over the processes."""
-        value = value.clone()
-        distributed.all_reduce(value)
-        return value
+        """Return the sum over all ranks."""
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        """Every process's loss hangs on every process's part."""
-        slope = slope.clone()
-        distributed.all_reduce(slope)
-        return slope
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the sum of the gradients: the loss of every rank depends on the input of every rank."""
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
 
 
-def _across(values: Tensor, like: Tensor) -> Tensor:
-    """One number a channel, to be combined with [N, C, ...]."""
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape [C] so that it broadcasts to the shape [N, C, ...] of ``like``."""
     return values.view(1, -1, *[1] * (like.ndim - 2))

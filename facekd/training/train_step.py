@@ -1,80 +1,126 @@
-"""The optimiser's steps of one batch, on one process or on several that share it."""
+"""The optimizer steps of one batch, in one process or in several that share the batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from facekd.config import ScheduleRecipe
+from facekd.config import TrainingRecipe
 from facekd.data.loading.loader import Batch
-from facekd.training.data_parallel import Replicas
+from facekd.distributed import get_world_size
 from facekd.training.machine import Machine
-from facekd.training.method import Method, Turn
-from facekd.training.optimizers import create_optimizer
-from facekd.training.sharded_state import gradient_norm
+from facekd.training.method import LossClosure, Method
+from facekd.training.optimizers import build_optimizer
+from facekd.training.sharded_state import gradient_norm, sharded_heads
 
-Figures = dict[str, Tensor]
+Metrics = dict[str, Tensor]
 
 
-class Stepper:
-    """Takes the steps of a stage, with an optimiser of its own.
+class TrainStep:
+    """Trains a method on one batch per call, with an optimizer of its own.
+
+    With several processes, backward passes average the gradients over ranks, except those of sharded class centers.
+    All other weights and buffers begin as they are on rank 0.
 
     Args:
-        method: what is trained, on its device.
-        schedule: the optimiser, the parts of a batch and the limit of gradients.
-        machine: how to compute.
-        scaler: of the training.
-        average: a mean of the student's weights to keep up, if there is one.
+        method: the method to train, on its device.
+        recipe: the optimizer, the number of gradient accumulation steps and the gradient norm limit.
+        machine: the device and precision.
+        scaler: the gradient scaler of the run.
+        ema: the average of the student's weights to update after each step, if there is one.
     """
 
-    def __init__(self, method: Method, schedule: ScheduleRecipe, machine: Machine, scaler: torch.amp.GradScaler,
-                 average: AveragedModel | None) -> None:
-        self.method, self.schedule, self.machine, self.scaler, self.average = method, schedule, machine, scaler, average
-        self.optimizer = create_optimizer(method, schedule, machine.device)
-        self._replicas = Replicas(method)
+    def __init__(self, method: Method, recipe: TrainingRecipe, machine: Machine, scaler: torch.amp.GradScaler,
+                 ema: AveragedModel | None) -> None:
+        self.method = method
+        self.recipe = recipe
+        self.machine = machine
+        self.scaler = scaler
+        self.ema = ema
+        self.optimizer = build_optimizer(method, recipe, machine.device)
+        self._ddp: DistributedDataParallel | None = None
+        if get_world_size() > 1:
+            self._ddp = DistributedDataParallel(_ReplicatedPass(method), forward_sync_buffers=False,
+                                                find_unused_parameters=not method.all_parameters_used)
 
-    def __call__(self, batch: Batch, rate: float, done: float) -> tuple[Figures, Figures]:
+    def __call__(self, batch: Batch, learning_rate: float, progress: float) -> tuple[Metrics, Metrics]:
         """Train on a batch.
 
         Args:
-            batch: this process's part of it.
-            rate: the learning rate.
-            done: share of the training's steps that are done.
+            batch: this rank's part of the batch.
+            learning_rate: the learning rate, before the factors of the parameter groups.
+            progress: share of the training steps that are done.
 
         Returns:
-            the terms of all turns, and as ``loss`` the total of the last; the norms of the gradients, where float16
-            does not make it usual that some are not finite.
+            the loss terms of all optimizer passes, with the total of the last pass as ``loss``; and the gradient
+            norms, which are left out in float16, where gradients that are not finite are normal.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["pace"]
-        parts = batch.to(self.machine.device).parts(self.schedule.accumulate)
-        figures, norms = Figures(), Figures()
-        for turns in zip(*(self.method.turns(part, done) for part in parts), strict=True):
-            figures |= self._backward(turns)
+            group["lr"] = learning_rate * group["lr_scale"]
+        chunks = batch.to(self.machine.device).chunks(self.recipe.gradient_accumulation_steps)
+        metrics, norms = Metrics(), Metrics()
+        for closures in zip(*(self.method.optimizer_passes(chunk, progress) for chunk in chunks), strict=True):
+            metrics |= self._backward(closures)
             self.scaler.unscale_(self.optimizer)
-            for name, part in self.method.named_children():  # young class centres' gradients would silence a network's
-                if weights := [weight for weight in part.parameters() if weight.grad is not None]:
-                    norm = norms[f"gradient.{name}"] = gradient_norm(part, weights)
-                    nn.utils.clip_grads_with_norm_(weights, self.schedule.clip, norm)
+            norms |= self._clip_gradients()
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        self.method.stepped(done)
-        if self.average is not None:
-            self.average.update_parameters(self.method.student)
-        return figures, {} if self.scaler.is_enabled() else norms
+        self.method.after_step(progress)
+        if self.ema is not None:
+            self.ema.update_parameters(self.method.student)
+        return metrics, {} if self.scaler.is_enabled() else norms
 
-    def _backward(self, turns: Sequence[Turn]) -> Figures:
-        """The mean gradient of a turn on all parts; gives the means of its terms."""
+    def _backward(self, closures: Sequence[LossClosure]) -> Metrics:
+        """Compute the mean gradient of one optimizer pass over the chunks of a batch; return the mean terms."""
         self.optimizer.zero_grad(set_to_none=True)
-        found: list[Figures] = []
-        for number, turn in enumerate(turns, 1):
-            with self._replicas.adding_up(last=number == len(turns)):
+        chunk_terms: list[Metrics] = []
+        for number, closure in enumerate(closures, 1):
+            with self._gradient_sync(is_last=number == len(closures)):
                 with self.machine.autocast():
-                    losses = self._replicas(turn)
-                total = torch.stack(list(losses.values())).sum()
-                self.scaler.scale(total / len(turns)).backward()  # type: ignore[no-untyped-call]
-            found.append({"loss": total.detach(), **{name: term.detach() for name, term in losses.items()}})
-        return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
+                    terms = closure() if self._ddp is None else self._ddp(closure)
+                total = torch.stack(list(terms.values())).sum()
+                self.scaler.scale(total / len(closures)).backward()  # type: ignore[no-untyped-call]
+            chunk_terms.append({"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}})
+        return {name: torch.stack([terms[name] for terms in chunk_terms]).mean() for name in chunk_terms[0]}
+
+    def _gradient_sync(self, *, is_last: bool) -> AbstractContextManager[None]:
+        """Return the context of a forward and backward pass: gradients are averaged with the last chunk only."""
+        return nullcontext() if is_last or self._ddp is None else self._ddp.no_sync()
+
+    def _clip_gradients(self) -> Metrics:
+        """Clip the gradients of each submodule; return their norms before that.
+
+        A joint norm would be dominated by the class centers early in training, and so suppress the network's gradients.
+        """
+        norms = Metrics()
+        for name, module in self.method.named_children():
+            weights = [weight for weight in module.parameters() if weight.grad is not None]
+            if weights:
+                norm = gradient_norm(module, weights)
+                nn.utils.clip_grads_with_norm_(weights, self.recipe.clip_grad_norm, norm)
+                norms[f"gradient.{name}"] = norm
+        return norms
+
+
+class _ReplicatedPass(nn.Module):
+    """The module in DistributedDataParallel: it runs a closure, and registers what is replicated over ranks.
+
+    DistributedDataParallel averages the gradients of the weights that are registered here. The class centers of sharded
+    heads are not: each rank owns its shard, and the head computes the complete gradient itself.
+    """
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        sharded = sharded_heads(method)
+        self.weights = nn.ParameterList(weight for name, weight in method.named_parameters() if name not in sharded)
+        for number, buffer in enumerate(method.buffers()):
+            self.register_buffer(f"buffer{number}", buffer)
+
+    def forward(self, closure: LossClosure) -> dict[str, Tensor]:
+        """Compute the loss terms, between the hooks of DistributedDataParallel."""
+        return closure()

@@ -1,4 +1,4 @@
-"""The training loop: stages of (epochs, learning-rate cycle), whatever is trained in them."""
+"""The training loop over stages, for every method."""
 
 from __future__ import annotations
 
@@ -6,48 +6,46 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from facekd import distributed as ranks
-from facekd import run as runs
-from facekd.config import MachineRecipe, ScheduleRecipe
+from facekd.config import TrainingRecipe
 from facekd.data.loading.loader import Loader
+from facekd.distributed import all_reduce_mean, check_initialized, is_main_process, run_on_main_and_broadcast
+from facekd.run import Run
 from facekd.training import checkpoint
 from facekd.training.checkpoint import Position
-from facekd.training.data_parallel import share_statistics
-from facekd.training.ema import averaged
-from facekd.training.lr_schedule import drops, learning_rate
+from facekd.training.ema import build_ema
+from facekd.training.lr_schedule import StageSchedule
 from facekd.training.machine import Machine
 from facekd.training.method import Method, Stage
-from facekd.training.metric_logger import Log
-from facekd.training.nan_guard import Done, Guard
-from facekd.training.sharded_state import own_optimizer, whole_optimizer, whole_state
-from facekd.training.sync_batchnorm import share_norms
-from facekd.training.train_step import Stepper
-from facekd.utils.progress import Advance, progress
+from facekd.training.metric_logger import MetricLogger
+from facekd.training.nan_guard import NanGuard, StepRecord
+from facekd.training.sharded_state import gather_optimizer_state, gather_state, shard_optimizer_state
+from facekd.training.sync_batchnorm import average_batchnorm_statistics, convert_sync_batchnorm
+from facekd.training.train_step import TrainStep
+from facekd.utils.progress import Advance, progress_bar
 
-LOG_STEPS = 20
+LOG_EVERY_STEPS = 20
 """Steps between two lines of ``log.jsonl``."""
 
-LEAST_SCALE = 2**-10
-"""A float16 training whose gradients are scaled down so far, and still overflow, has none that are finite."""
+MIN_LOSS_SCALE = 2**-10
+"""If the float16 loss scale falls below this value, no step can produce finite gradients, and training aborts."""
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What a recorder is told after a step worth recording.
+class CheckpointEvent:
+    """The argument of ``on_checkpoint``.
 
     Attributes:
         step: steps done in all.
         epoch: epochs done in all.
-        learning_rate: of the step just done.
+        learning_rate: the learning rate of the last step.
         reason: ``"last"``, ``"before drop"`` or ``"epoch"``.
-        metrics: the newest means that were logged.
+        metrics: the means that were logged last.
     """
 
     step: int
@@ -58,118 +56,145 @@ class Moment:
 
 
 class Trainer:
-    """One training: a method, its stages, the data, and the run that keeps its files.
+    """Trains a method in stages, and continues a run from its newest checkpoint.
 
     Args:
-        run: where log and checkpoints go; a checkpoint found there is continued.
-        method: what is trained.
-        stages: gives stage 0, 1, ... when its turn comes, the last one ending with ``schedule.epochs``; weights are
-            carried over, optimiser and learning rate begin anew (SGDR restarts, as in RCO).
-        loader: the batches, one an optimiser step; it is computed in ``schedule.accumulate`` parts.
-        schedule: epochs in all, the optimiser, and the learning rate of every stage.
-        machine: where to compute.
-        on_moment: called at every epoch's end, at the last step before every drop, and at the very end.
+        run: the run folder of the log and the checkpoints.
+        method: the method to train.
+        stages: returns the stage of a number 0, 1, ...; it is called when the stage begins, until ``training.epochs``
+            are done. Weights are carried over to the next stage; the optimizer and the learning rate begin anew
+            (SGDR restarts, as in RCO).
+        loader: the batches, one for each optimizer step.
+        recipe: the number of epochs, the optimizer, and the learning rate of every stage.
+        machine: the device and precision, and how often checkpoints are written.
+        on_checkpoint: called at the end of every epoch, at the last step before every drop of the learning rate, and
+            at the very end, before the checkpoint is written.
 
     Attributes:
-        average: the mean of the student's weights where ``schedule.ema`` asks for one.
+        ema: the average of the student's weights, if ``training.ema_decay`` is set.
     """
 
-    average: AveragedModel | None = None
+    ema: AveragedModel | None = None
 
     def __init__(
-        self, run: runs.Run, method: Method, stages: Callable[[int], Stage], loader: Loader, schedule: ScheduleRecipe,
-        machine: MachineRecipe, on_moment: Callable[[Moment], None] = lambda moment: None,
+        self, run: Run, method: Method, stages: Callable[[int], Stage], loader: Loader, recipe: TrainingRecipe,
+        machine: Machine, *, on_checkpoint: Callable[[CheckpointEvent], None] | None = None,
     ) -> None:
-        self.run, self.method, self.stages, self.loader, self.schedule = run, method, stages, loader, schedule
-        self.machine, self.on_moment = Machine(machine), on_moment
-        self.scaler, self.guard = self.machine.scaler(), Guard(run, loader)
-        self.checkpoint_seconds, self.keep = 60 * machine.checkpoint_minutes, machine.checkpoints
-        self.steps = max(1, round(schedule.epochs * loader.steps))
+        self.run = run
+        self.method = method
+        self.stages = stages
+        self.loader = loader
+        self.recipe = recipe
+        self.machine = machine
+        self.on_checkpoint = on_checkpoint
+        self.scaler = machine.build_grad_scaler()
+        self.guard = NanGuard(run, loader)
+        self.checkpoint_seconds = 60 * machine.recipe.checkpoint_every_minutes
+        self.steps = max(1, round(recipe.epochs * loader.steps_per_epoch))
+        self._last_checkpoint = time.monotonic()
 
     def fit(self) -> None:
-        """Train from the last checkpoint, or from the beginning, to the end.
+        """Train to the end, from the newest checkpoint or from the beginning.
 
         Raises:
-            FacekdError: the loss is no longer finite; the last checkpoint is kept, and the batch, see `Guard`.
+            FacekdError: the loss is no longer finite; the last checkpoint is kept, and the batch, see `NanGuard`.
+            SetupError: the disk is full, or the process has not joined the others of its torchrun.
         """
-        self.method.to(self.machine.device)
-        for network in self.method.networks:
-            self.machine.prepare(network)
-            if self.schedule.shared_norm:
-                share_norms(network, self.machine.device)
-        self.average = averaged(self.method.student, self.schedule.ema)
+        check_initialized()
+        self._prepare_networks()
         position, optimizer_state = Position(0, 0, 0), None
-        if found := checkpoint.restore(self.run.checkpoints, self.method):
-            position, states = found
+        if restored := checkpoint.restore(self.run.checkpoints, self.method):
+            position, states = restored
             optimizer_state = states["optimizer"]
-            self.scaler.load_state_dict(states.get("scaler", {}))
-            if self.average is not None:
-                self.average.load_state_dict(states["average"])
-        batch = self.loader.batch
+            self.scaler.load_state_dict(states["scaler"])
+            if self.ema is not None:
+                self.ema.load_state_dict(states["ema"])
+        batch_size = self.loader.batch_size
         with (
-            Log(self.run, position.step) as log,
-            progress(self.run.path.name, self.steps * batch, "img", position.step * batch) as advance,
+            MetricLogger(self.run, position.step) as logger,
+            progress_bar(self.run.path.name, self.steps * batch_size, "img", position.step * batch_size) as advance,
         ):
             while True:
-                end = self._stage(position, optimizer_state, log, advance)
+                end = self._train_stage(position, optimizer_state, logger, advance)
                 if end >= self.steps:
                     return
                 position, optimizer_state = Position(position.stage + 1, 0, end), None
 
-    def _stage(self, begin: Position, optimizer_state: dict[str, Any] | None, log: Log, advance: Advance) -> int:
-        """Train one stage, or what a resumed run has left of it; gives the step it ended with."""
-        stage, first = self.stages(begin.stage), begin.step - begin.stage_step
-        end = min(self.steps, max(first + 1, round(stage.until * self.loader.steps)))
-        self.method.begin(stage)
+    def _prepare_networks(self) -> None:
+        self.method.to(self.machine.device)
+        for network in self.method.networks:
+            self.machine.prepare(network)
+            if self.recipe.sync_batchnorm:
+                convert_sync_batchnorm(network, self.machine.device)
+        self.ema = build_ema(self.method.student, self.recipe.ema_decay)
+
+    def _train_stage(self, begin: Position, optimizer_state: dict[str, Any] | None, logger: MetricLogger,
+                     advance: Advance) -> int:
+        """Train the rest of one stage, from ``begin`` on; return its last step."""
+        stage = self.stages(begin.stage)
+        stage_begin = begin.step - begin.stage_step
+        # Every stage has at least one step, and none exceeds the training.
+        end = min(self.steps, max(stage_begin + 1, round(stage.until * self.loader.steps_per_epoch)))
+        schedule = StageSchedule(self.recipe, stage_begin, end, self.loader.steps_per_epoch)
+        self.method.on_stage_start(stage)
         self.method.train()
-        stepper = Stepper(self.method, self.schedule, self.machine, self.scaler, self.average)
+        train_step = TrainStep(self.method, self.recipe, self.machine, self.scaler, self.ema)
         if optimizer_state is not None:
-            stepper.optimizer.load_state_dict(own_optimizer(self.method, stepper.optimizer, optimizer_state))
-        before_drop = {first + drop for drop in drops(self.schedule, end - first) if drop > 0}
-        saved = time.monotonic()
-        for step, batch in enumerate(self.loader.run(begin.step, end - begin.step), begin.step + 1):
-            rate = learning_rate(self.schedule, step - 1 - first, end - first, self.loader.steps)
-            figures, norms = stepper(batch, rate, (step - 1) / self.steps)
-            log.add(figures)
-            self.guard.add(Done(step, begin.stage, rate, {**figures, **norms}))
-            epoch, epoch_ends = step / self.loader.steps, step % self.loader.steps == 0
-            logged = step % LOG_STEPS == 0
-            # The clock adds no lines to the log, and of several processes one clock counts.
-            due = logged and ranks.told(partial(_longer_ago, saved, self.checkpoint_seconds))
-            keep = step == end or epoch_ends or due or step in before_drop
-            if keep or logged:
-                spoilt = {"every gradient": math.inf} if self.scaler.get_scale() < LEAST_SCALE else {}
-                self.guard.check({**log.write(step, epoch, begin.stage, rate), **spoilt})
-            advance(self.loader.batch, f"loss {log.latest.get('loss', 0):.3f}")
-            if not keep:
-                continue
-            self.guard.check({"weights": _largest(self.method)})
-            share_statistics(self.method)
-            if self.average is not None:
-                share_statistics(self.average)
-            reason = "last" if step == self.steps else "before drop" if step in before_drop else "epoch"
-            if reason != "epoch" or epoch_ends:
-                self.on_moment(Moment(step, epoch, rate, reason, dict(log.latest)))
-            self._save(Position(begin.stage, step - first, step), stepper.optimizer)
-            saved = time.monotonic()
+            state = shard_optimizer_state(self.method, train_step.optimizer, optimizer_state)
+            train_step.optimizer.load_state_dict(state)
+        self._last_checkpoint = time.monotonic()
+        for step, batch in enumerate(self.loader.iter_steps(begin.step, end - begin.step), begin.step + 1):
+            learning_rate = schedule.learning_rate(step)
+            metrics, norms = train_step(batch, learning_rate, (step - 1) / self.steps)
+            logger.add(metrics)
+            self.guard.add(StepRecord(step, begin.stage, learning_rate, {**metrics, **norms}))
+            position = Position(begin.stage, step - stage_begin, step)
+            self._after_step(position, schedule, train_step.optimizer, logger)
+            advance(self.loader.batch_size, f"loss {logger.latest.get('loss', 0):.3f}")
         return end
 
-    def _save(self, position: Position, optimizer: torch.optim.Optimizer) -> None:
-        average = self.average.state_dict() if self.average is not None else {}
-        states = whole_state(self.method), whole_optimizer(self.method, optimizer)
-        if ranks.leads():
-            checkpoint.save(self.run.checkpoints, position, states[0], self.keep, optimizer=states[1],
-                            scaler=self.scaler.state_dict(), average=average)
+    def _after_step(self, position: Position, schedule: StageSchedule, optimizer: torch.optim.Optimizer,
+                    logger: MetricLogger) -> None:
+        """Write the log and a checkpoint where they are due after a step."""
+        step = position.step
+        is_log_step = step % LOG_EVERY_STEPS == 0
+        # The time is looked at in log steps only, so that it adds no lines to the log.
+        is_checkpoint_step = schedule.is_checkpoint_step(step) or (is_log_step and self._is_checkpoint_overdue())
+        if is_log_step or is_checkpoint_step:
+            means = logger.write(step, step / self.loader.steps_per_epoch, position.stage, schedule.learning_rate(step))
+            overflow = {"every gradient": math.inf} if self.scaler.get_scale() < MIN_LOSS_SCALE else {}
+            self.guard.check({**means, **overflow})
+        if is_checkpoint_step:
+            # The loss may be finite, and the weights after its step not.
+            self.guard.check({"weights": _largest_weight(self.method)})
+            average_batchnorm_statistics(self.method)
+            if self.ema is not None:
+                average_batchnorm_statistics(self.ema)
+            self._call_on_checkpoint(step, schedule, logger)
+            self._save_checkpoint(position, optimizer)
+            self._last_checkpoint = time.monotonic()
+
+    def _is_checkpoint_overdue(self) -> bool:
+        """Return whether the last checkpoint is older than ``machine.checkpoint_every_minutes``, by rank 0's clock."""
+        age = time.monotonic() - self._last_checkpoint
+        return run_on_main_and_broadcast(lambda: age > self.checkpoint_seconds)
+
+    def _call_on_checkpoint(self, step: int, schedule: StageSchedule, logger: MetricLogger) -> None:
+        reason = "last" if step == self.steps else schedule.event_reason(step)
+        if reason is not None and self.on_checkpoint is not None:
+            epoch = step / self.loader.steps_per_epoch
+            self.on_checkpoint(CheckpointEvent(step, epoch, schedule.learning_rate(step), reason, dict(logger.latest)))
+
+    def _save_checkpoint(self, position: Position, optimizer: torch.optim.Optimizer) -> None:
+        method_state = gather_state(self.method)
+        optimizer_state = gather_optimizer_state(self.method, optimizer)
+        if is_main_process():
+            checkpoint.save(self.run.checkpoints, position, method_state, self.machine.recipe.keep_checkpoints,
+                            optimizer=optimizer_state, scaler=self.scaler.state_dict(),
+                            ema=self.ema.state_dict() if self.ema is not None else {})
 
 
-def _largest(method: nn.Module) -> float:
-    """The largest weight; a finite loss may be followed by a step that is not.
-
-    Of several processes the mean of their largest, which is not finite where one is not.
-    """
-    return float(ranks.mean(torch.stack([w.detach().abs().max().float() for w in method.parameters() if w.numel()])
-                            .max()))
-
-
-def _longer_ago(moment: float, seconds: float) -> bool:
-    return time.monotonic() - moment > seconds
+def _largest_weight(method: nn.Module) -> float:
+    """Return the mean over ranks of the largest absolute weight; it is not finite if one weight on any rank is not."""
+    largest = [weight.detach().abs().max().float() for weight in method.parameters() if weight.numel()]
+    return float(all_reduce_mean(torch.stack(largest).max()))

@@ -1,4 +1,4 @@
-"""Files as the house writes them: whole or not at all, checksummed, with a format name and version."""
+"""Atomic file writing, checksums, and JSON files with a format name and version."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from facekd.errors import DataError, FacekdError, SetupError
 
 
 @contextmanager
-def room_for(path: Path) -> Iterator[None]:
-    """The context in which ``path`` is written.
+def explain_disk_full(path: Path) -> Iterator[None]:
+    """Turn the errors of a full disk into a `SetupError`, while ``path`` is written.
 
     Raises:
         SetupError: the disk is full.
@@ -34,16 +34,16 @@ def room_for(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it is flushed to disk and renamed over ``path``.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it is flushed to disk and renamed to ``path``.
 
-    A reader sees the old file or the whole new one, never a part, whenever the process is killed.
+    Whenever the process is killed, a reader sees the old file or the complete new one.
 
     Raises:
         SetupError: the disk is full; the temporary file is removed and ``path`` is untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with room_for(path):
+    with explain_disk_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -57,33 +57,33 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(path: Path, error: type[FacekdError]) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; on success it is renamed to ``path``, otherwise removed.
+def atomic_folder(path: Path, error: type[FacekdError]) -> Iterator[Path]:
+    """Yield a temporary folder next to ``path``; on success it is renamed to ``path``, otherwise removed.
 
     Raises:
-        error: ``path`` exists and is no empty folder; it is never touched.
+        error: ``path`` exists and is not an empty folder; it is not changed.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise error(f"{path} exists and is not an empty folder; choose another place or remove it first")
-    building = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     try:
-        yield building
-        building.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _is_disk_full(error: BaseException) -> bool:
-    """Libraries wrap ENOSPC in errors of their own (safetensors, torch), so the text counts as well."""
+    """Return whether an error means a full disk; libraries (safetensors, torch) report it in the text only."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return "No space left on device" in str(error)
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable; a no-op where folders cannot be opened (Windows)."""
+    """Make a rename in a folder durable; does nothing where folders cannot be opened (Windows)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -95,17 +95,17 @@ def _flush_folder(folder: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically."""
-    with atomic(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 ``text`` to ``path`` atomically."""
+    """Write ``text`` in UTF-8 to ``path`` atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content, read in blocks of 1 MiB."""
+    """Return the hexadecimal SHA-256 of a file's content, read in blocks of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while block := handle.read(1 << 20):
@@ -122,7 +122,7 @@ def read_json(path: Path, error: type[FacekdError] = DataError) -> dict[str, Any
     """Read a JSON object.
 
     Raises:
-        error: the file is absent, is not JSON, or holds something other than an object.
+        error: the file is absent, is not JSON, or does not contain an object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -136,25 +136,40 @@ def read_json(path: Path, error: type[FacekdError] = DataError) -> dict[str, Any
 
 
 def write_versioned(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with ``format`` and ``version`` in front, for `read_versioned`."""
+    """Write a JSON object with the keys ``format`` and ``version`` in front, for `read_versioned`."""
     write_json(path, {"format": f"facekd.{kind}", "version": version, **content})
 
 
-def read_versioned(path: Path, kind: str, newest: int, error: type[FacekdError]) -> dict[str, Any]:
-    """Read a file written by `write_versioned`; older versions are given as they are, the caller upgrades them.
+def read_versioned(
+    path: Path, kind: str, version: int, error: type[FacekdError], *,
+    remedy: str = "run the command that made it again",
+) -> dict[str, Any]:
+    """Read a JSON object written by `write_versioned`.
+
+    Args:
+        path: the file.
+        kind: the kind of file, e.g. ``"plan"``.
+        version: the version of the format that the caller reads.
+        error: the type of error to raise.
+        remedy: what the user should do about a file of an older version.
 
     Raises:
-        error: not such a file, or one written by a newer facekd.
+        error: the file is of another kind, or of a newer or older version of the format.
     """
     content = read_json(path, error)
     if content.get("format") != f"facekd.{kind}":
         raise error(f"{path} is not a {kind} file (its format says {content.get('format')!r}); check the path")
-    version = content.get("version")
-    if not isinstance(version, int) or version < 1:
-        raise error(f"{path}: the format version {version!r} is not a positive whole number; restore the file")
-    if version > newest:
+    written = content.get("version")
+    if not isinstance(written, int) or written < 1:
+        raise error(f"{path}: the format version {written!r} is not a positive whole number; restore the file")
+    if written > version:
         raise error(
-            f"{path}: format version {version} was written by a newer facekd (this one reads up to {newest}); "
+            f"{path}: format version {written} was written by a newer facekd (this one reads version {version}); "
             "upgrade facekd"
+        )
+    if written < version:
+        raise error(
+            f"{path}: format version {written} was written by an older facekd (this one reads version {version}); "
+            f"{remedy}"
         )
     return content

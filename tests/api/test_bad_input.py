@@ -14,14 +14,14 @@ import pytest
 
 from facekd.models.registry import create
 from facekd.models.weights import save_model
-from facekd.route.plan import Leg, Plan
+from facekd.route.plan import Plan, PlanStage
 from facekd.route.route import Point, Route
 
-Call = Callable[..., int]
+RunCli = Callable[..., int]
 
 
-class Caller:
-    """A pickle of it runs a command where it is loaded."""
+class RunsCommand:
+    """Its pickle runs a command when it is loaded without protection."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("ran",)
@@ -62,7 +62,7 @@ def broken_jpeg(folder: Path, fixtures: Path) -> list[object]:
 
 
 def calling_pickle(folder: Path, fixtures: Path) -> list[object]:
-    (folder / "evil.bin").write_bytes(pickle.dumps(([Caller()], [True]), 2))
+    (folder / "evil.bin").write_bytes(pickle.dumps(([RunsCommand()], [True]), 2))
     return ["eval", "verify", "--model", folder / "tiny.safetensors", "--pairs", folder / "evil.bin"]
 
 
@@ -71,9 +71,9 @@ def foreign_weights(folder: Path, fixtures: Path) -> list[object]:
     return ["embed", fixtures / "folder", folder / "out.npy", "--model", folder / "foreign.pt"]
 
 
-def plan_of_a_point_that_is_not_there(folder: Path, fixtures: Path) -> list[object]:
+def plan_of_a_missing_point(folder: Path, fixtures: Path) -> list[object]:
     Route(folder / "route", None, [Point(1, 1, 0.1, "last", "1.safetensors", "0" * 64)]).write()
-    Plan(folder / "route", "manual", [Leg((3,), "by hand", 1.0)]).write(folder / "plan.json")
+    Plan(folder / "route", "manual", [PlanStage((3,), "by hand", 1.0)]).write(folder / "plan.json")
     return ["distill", fixtures / "folder", folder / "plan.json", folder / "out"]
 
 
@@ -82,7 +82,7 @@ def route_without_plateaus(folder: Path, fixtures: Path) -> list[object]:
     return ["plan", folder / "route", folder / "plan.json", "--strategy", "plateau"]
 
 
-@pytest.mark.parametrize(("prepare", "said"), [
+@pytest.mark.parametrize(("prepare", "text"), [
     (missing_folder, "none does not exist; give"),
     (empty_folder, "empty holds no subfolder with images"),
     (empty_set, "empty holds no subfolder with images"),
@@ -91,27 +91,27 @@ def route_without_plateaus(folder: Path, fixtures: Path) -> list[object]:
     (broken_jpeg, "id_00003/0002.jpg does not decode as an image; remove it or replace it"),
     (calling_pickle, "mkdir"),
     (foreign_weights, "foreign.pt is no model; give"),
-    (plan_of_a_point_that_is_not_there, "plan.json names points 3, the route"),
-    (route_without_plateaus, "has no plateaus: its teacher was not trained with schedule.shape=step"),
+    (plan_of_a_missing_point, "plan.json names points 3, the route"),
+    (route_without_plateaus, "has no plateaus: its teacher was not trained with training.lr_schedule=step"),
 ])
 def test_bad_input_is_one_clear_sentence_and_loses_nothing(
-    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, fixtures: Path, monkeypatch: pytest.MonkeyPatch,
-    prepare: Callable[[Path, Path], list[object]], said: str,
+    run_cli: RunCli, capsys: pytest.CaptureFixture[str], tmp_path: Path, fixtures: Path,
+    monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Path, Path], list[object]], text: str,
 ) -> None:
     save_model(create("mobilenetv2", size=32, outputs=16, expansion=2, width=0.25), tmp_path / "tiny.safetensors")
     monkeypatch.chdir(tmp_path)
-    words = prepare(tmp_path, fixtures)
+    arguments = prepare(tmp_path, fixtures)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert call(*words) == 2
+    assert run_cli(*arguments) == 2
     (message,) = capsys.readouterr().err.splitlines()
     assert message.startswith("facekd: ")
-    assert said in message
+    assert text in message
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_recipe_with_three_mistakes_lists_three(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("teach", "faces", "out", "sede=1", "head.scale=0", "schedule.batch=x") == 2
+def test_a_recipe_with_three_mistakes_lists_three(run_cli: RunCli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("train", "faces", "out", "sede=1", "head.scale=0", "training.batch_size=x") == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "facekd: 3 problems in the command line:"
     assert len(lines) == 4

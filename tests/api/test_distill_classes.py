@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from facekd.api.distill import distill
 from facekd.api.plan import plan
-from facekd.api.train import teach
+from facekd.api.train import train
 from facekd.data.loading.loader import Batch, Loader
 from facekd.errors import ModelError, RouteError
 from facekd.models.weights import load_model
@@ -27,21 +27,21 @@ STUDENT = "student={name: resnet8, size: 32}"
 
 
 @pytest.fixture
-def route(taught_classes: Path, tmp_path: Path) -> Path:
+def route(classifier_run: Path, tmp_path: Path) -> Path:
     """The teacher's route of five points, without caches."""
-    shutil.copytree(taught_classes / "route", tmp_path / "route")
+    shutil.copytree(classifier_run / "route", tmp_path / "route")
     return tmp_path / "route"
 
 
 @pytest.fixture
-def along(small_classes: Path, classes_recipe: tuple[str, ...], route: Path, tmp_path: Path) -> Distill:
-    """``along("equal", "name", "seed=1", anchors=2)`` plans and distills for 3 epochs of 6 steps."""
+def distill_along(small_classes: Path, classes_overrides: tuple[str, ...], route: Path, tmp_path: Path) -> Distill:
+    """``distill_along("equal", "name", "seed=1", anchors=2)`` plans and distills for 3 epochs of 6 steps."""
 
     def run(strategy: str, name: str, *values: str, anchors: int = 3, delta: float = 0.8) -> Path:
         file = tmp_path / f"{strategy}-{anchors}.json"
         if not file.exists():
-            plan(route, file, strategy, anchors, delta=delta)
-        common = (*classes_recipe, STUDENT, "schedule.epochs=3", *values)
+            plan(route, file, strategy=strategy, anchors=anchors, delta=delta)
+        common = (*classes_overrides, STUDENT, "training.epochs=3", *values)
         return distill(small_classes, file, tmp_path / name, *common)
 
     return run
@@ -51,23 +51,25 @@ def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
 
 
-def difference(one: Path, other: Path) -> float:
-    first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
-    return max(float((value.float() - second[name].float()).abs().max()) for name, value in first.items())
+def max_difference(run: Path, other_run: Path) -> float:
+    """The largest difference between two weights of the same name."""
+    other = load_file(other_run / "model.safetensors")
+    return max(float((value.float() - other[name].float()).abs().max())
+               for name, value in load_file(run / "model.safetensors").items())
 
 
 def slots(route: Path) -> list[str]:
-    """The cache files by point, slot and kind: the data are the same."""
+    """The cache files by point, slot and dtype, as the data are the same."""
     return sorted(f"{file.name[:4]} {file.name.split('-', 2)[2]}" for file in (route / "cache").glob("*.npy"))
 
 
 @pytest.mark.parametrize(("strategy", "anchors", "points"), [
     ("equal", 2, ["2", "4"]), ("final", 3, ["4", "4", "4"]), ("mean", 2, ["2, 4"]), ("plateau", 4, ["1", "3", "4"]),
 ])
-def test_a_student_goes_along_any_plan(along: Distill, strategy: str, anchors: int, points: list[str]) -> None:
-    run = along(strategy, "run", anchors=anchors)
+def test_a_student_follows_any_plan(distill_along: Distill, strategy: str, anchors: int, points: list[str]) -> None:
+    run = distill_along(strategy, "run", anchors=anchors)
     info = Run(run).info()
-    assert (info["outcome"], info["strategy"], [leg["point"] for leg in info["walked"]]) == (
+    assert (info["outcome"], info["strategy"], [anchor["point"] for anchor in info["followed_anchors"]]) == (
         "finished", strategy, points)
     assert load_model(run / "model.safetensors").spec.outputs == 4
     lines = Run(run).read_log()
@@ -76,121 +78,123 @@ def test_a_student_goes_along_any_plan(along: Distill, strategy: str, anchors: i
     assert lines[0]["loss"] == pytest.approx(lines[0]["labels"] + lines[0]["kd"], rel=1e-5)
 
 
-def test_plans_lead_to_different_students(along: Distill) -> None:
+def test_plans_lead_to_different_students(distill_along: Distill) -> None:
     strategies = ("equal", "final", "mean", "plateau")
-    runs = [along(strategy, strategy, "schedule.epochs=1", anchors=2) for strategy in strategies]
+    runs = [distill_along(strategy, strategy, "training.epochs=1", anchors=2) for strategy in strategies]
     assert len({weights(run) for run in runs}) == 4
 
 
-def test_a_greedy_student_chooses_its_way_and_leaves_an_ordinary_plan(along: Distill, route: Path) -> None:
-    run = along("greedy", "run")
-    walked, opened = Plan.read(run / "plan.json")
-    points = [leg.points[0] for leg in walked.legs]
-    assert (walked.growth, points[0], points[-1]) == (None, 0, 4)
+def test_a_greedy_student_chooses_its_anchors_and_leaves_an_ordinary_plan(distill_along: Distill, route: Path) -> None:
+    run = distill_along("greedy", "run")
+    followed, opened_route = Plan.read(run / "plan.json")
+    points = [stage.points[0] for stage in followed.stages]
+    assert (followed.growth, points[0], points[-1]) == (None, 0, 4)
     assert points == sorted(set(points))
-    assert sum(leg.share for leg in walked.legs) == pytest.approx(1)
+    assert sum(stage.share for stage in followed.stages) == pytest.approx(1)
     info = Run(run).info()
-    assert [leg["point"] for leg in info["anchors"]] == ["0"]
-    assert [leg["point"] for leg in info["walked"]] == [str(point) for point in points]
-    assert opened.folder.resolve() == route.resolve()
-    (withheld,) = {np.load(file).shape for file in (route / "cache").glob("*-centre-000-float32.npy")}
-    assert withheld == (4, 4)
+    assert [anchor["point"] for anchor in info["anchors"]] == ["0"]
+    assert [anchor["point"] for anchor in info["followed_anchors"]] == [str(point) for point in points]
+    assert opened_route.folder.resolve() == route.resolve()
+    (shape,) = {np.load(file).shape for file in (route / "cache").glob("*-center-000-float32.npy")}
+    assert shape == (4, 4)
 
 
 @pytest.mark.parametrize(("delta", "step"), [(0.01, 16), (1.0, 9), (1.0, 16)])
 def test_a_greedy_student_killed_within_a_stage_chooses_and_learns_the_same(
-    along: Distill, route: Path, kill_at_step: Kill, delta: float, step: int
+    distill_along: Distill, route: Path, kill_at_step: Kill, delta: float, step: int
 ) -> None:
-    whole = along("greedy", "whole", delta=delta)
+    whole = distill_along("greedy", "whole", delta=delta)
     shutil.rmtree(route / "cache")
     with kill_at_step(step):
-        along("greedy", "killed", delta=delta)
-    continued = along("greedy", "killed", delta=delta)
+        distill_along("greedy", "killed", delta=delta)
+    continued = distill_along("greedy", "killed", delta=delta)
     assert weights(whole) == weights(continued)
     assert (whole / "plan.json").read_bytes() == (continued / "plan.json").read_bytes()
-    assert Run(whole).info()["walked"] == Run(continued).info()["walked"]
+    assert Run(whole).info()["followed_anchors"] == Run(continued).info()["followed_anchors"]
 
 
-def test_what_a_greedy_student_walked_is_walked_again_by_a_fixed_plan(
-    along: Distill, small_classes: Path, classes_recipe: tuple[str, ...], tmp_path: Path
+def test_the_stages_of_a_greedy_student_are_a_plan_that_gives_the_same_student(
+    distill_along: Distill, small_classes: Path, classes_overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    greedy = along("greedy", "greedy")
-    values = (*classes_recipe, STUDENT, "schedule.epochs=3")
+    greedy = distill_along("greedy", "greedy")
+    values = (*classes_overrides, STUDENT, "training.epochs=3")
     again = distill(small_classes, greedy / "plan.json", tmp_path / "again", *values)
     assert weights(greedy) == weights(again)
 
 
-def test_greedy_without_withheld_images_is_told_what_to_set(along: Distill) -> None:
-    with pytest.raises(RouteError, match=r"images withheld from training: set data\.withhold=0\.05"):
-        along("greedy", "run", "data.withhold=0")
+def test_a_greedy_plan_without_held_out_images_names_the_key_to_set(distill_along: Distill) -> None:
+    with pytest.raises(RouteError, match=r"images held out of training: set data\.val_fraction=0\.05"):
+        distill_along("greedy", "run", "data.val_fraction=0")
 
 
 def test_a_student_teaches_another(
-    along: Distill, small_classes: Path, classes_recipe: tuple[str, ...], tmp_path: Path
+    distill_along: Distill, small_classes: Path, classes_overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    assistant = along("final", "assistant", "route.every=1", anchors=1)
+    assistant = distill_along("final", "assistant", "route.every_epochs=1", anchors=1)
     points = Route.open(assistant).points
     assert [(p.step, p.reason) for p in points] == [(6, "epoch"), (12, "epoch"), (18, "last")]
     assert (assistant / "route" / points[-1].file).read_bytes() == weights(assistant)
-    plan(assistant, tmp_path / "assistant.json", "equal", 3)
-    values = (*classes_recipe, STUDENT, "schedule.epochs=1")
+    plan(assistant, tmp_path / "assistant.json", strategy="equal", anchors=3)
+    values = (*classes_overrides, STUDENT, "training.epochs=1")
     student = distill(small_classes, tmp_path / "assistant.json", tmp_path / "student", *values)
-    assert [leg["file"] for leg in Run(student).info()["walked"]] == [point.file for point in points]
+    followed = Run(student).info()["followed_anchors"]
+    assert [anchor["file"] for anchor in followed] == [point.file for point in points]
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_another(along: Distill) -> None:
-    runs = [along("equal", name, f"seed={seed}", anchors=2) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+def test_the_same_seed_gives_the_same_bytes_and_another_another(distill_along: Distill) -> None:
+    runs = [distill_along("equal", name, f"seed={seed}", anchors=2) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
     assert weights(runs[0]) == weights(runs[1]) != weights(runs[2])
 
 
-def test_crops_are_replayed_from_the_cache(along: Distill, route: Path) -> None:
-    live = along("final", "live", "cache=off", anchors=1)
-    cached = along("final", "cached", "cache=float32", anchors=1)
-    assert difference(live, cached) < 1e-3
+def test_crops_are_replayed_from_the_cache(distill_along: Distill, route: Path) -> None:
+    live = distill_along("final", "live", "teacher_cache=off", anchors=1)
+    cached = distill_along("final", "cached", "teacher_cache=float32", anchors=1)
+    assert max_difference(live, cached) < 1e-3
     anchor = Route.open(route).points[-1].sha256[:4]
     assert slots(route) == [f"{anchor} crop4-seed0-00{epoch}-float32.npy" for epoch in range(3)]
 
 
-def test_runs_of_several_seeds_and_losses_share_a_teachers_answers(along: Distill, route: Path) -> None:
-    along("final", "one", anchors=1)
+def test_runs_of_several_seeds_and_losses_share_cached_outputs(distill_along: Distill, route: Path) -> None:
+    distill_along("final", "one", anchors=1)
     before = {file: file.stat().st_mtime_ns for file in (route / "cache").iterdir()}
     assert len(before) == 3
-    along("final", "two", "seed=5", "losses.kd={weight: 1, temperature: 2}", anchors=1)
+    distill_along("final", "two", "seed=5", "losses.kd={weight: 1, temperature: 2}", anchors=1)
     assert {file: file.stat().st_mtime_ns for file in (route / "cache").iterdir()} == before
-    along("final", "three", "data.views.seed=1", anchors=1)
+    distill_along("final", "three", "data.augmentation.seed=1", anchors=1)
     assert len(list((route / "cache").iterdir())) == 6
 
 
-def test_hints_are_taken_live(along: Distill, route: Path) -> None:
-    run = along("equal", "run", "losses={hint: 1, kd: 1}", anchors=2)
+def test_hints_need_a_live_teacher(distill_along: Distill, route: Path) -> None:
+    run = distill_along("equal", "run", "losses={hint: 1, kd: 1}", anchors=2)
     assert {"hint", "kd"} <= Run(run).read_log()[0].keys()
     assert slots(route) == []
     assert all(not name.startswith("regressor") for name in load_file(run / "model.safetensors"))
 
 
-def test_a_teacher_of_other_classes_is_refused(along: Distill) -> None:
+def test_a_teacher_of_other_classes_is_refused(distill_along: Distill) -> None:
     with pytest.raises(ModelError, match="the teacher knows 4 classes and the data 3"):
-        along("final", "run", "data.classes=3", anchors=1)
+        distill_along("final", "run", "data.classes=3", anchors=1)
 
 
 def test_all_methods_see_the_same_images_in_the_same_order(
-    along: Distill, small_classes: Path, classes_recipe: tuple[str, ...], tmp_path: Path,
+    distill_along: Distill, small_classes: Path, classes_overrides: tuple[str, ...], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[bytes] = []
-    real = Loader.epoch
+    real_iter_epoch = Loader.iter_epoch
 
-    def epoch(self: Loader, number: int, first_step: int = 0) -> Iterator[Batch]:
-        for batch in real(self, number, first_step):
+    def iter_epoch(self: Loader, number: int, first_step: int = 0) -> Iterator[Batch]:
+        for batch in real_iter_epoch(self, number, first_step):
             seen.append(batch.images.numpy().tobytes() + batch.labels.numpy().tobytes())
             yield batch
 
-    monkeypatch.setattr(Loader, "epoch", epoch)
+    monkeypatch.setattr(Loader, "iter_epoch", iter_epoch)
     model = STUDENT.replace("student", "model")
-    teach(small_classes, tmp_path / "labels", *classes_recipe, model, "schedule.epochs=3", "seed=7")
-    labels, seen[:] = list(seen), []
-    assert len(set(labels)) == 18
+    train(small_classes, tmp_path / "labels", *classes_overrides, model, "training.epochs=3", "seed=7")
+    seen_by_labels = list(seen)
+    seen.clear()
+    assert len(set(seen_by_labels)) == 18
     for strategy in ("final", "equal", "greedy"):
-        along(strategy, strategy, "seed=7", anchors=2)
-        assert seen == labels
+        distill_along(strategy, strategy, "seed=7", anchors=2)
+        assert seen == seen_by_labels
         seen.clear()

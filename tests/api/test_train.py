@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from facekd.api.train import teach
+from facekd.api.train import train
 from facekd.errors import DataError, FacekdError, ModelError, RecipeError, SetupError
 from facekd.models.weights import load_model
 from facekd.route.route import Route
@@ -25,103 +25,106 @@ from facekd.training.trainer import Trainer
 Kill = Callable[[int], AbstractContextManager[None]]
 
 
-def same_outcome(one: Path, other: Path) -> bool:
-    """Weights, route and log, down to the byte, seconds apart."""
-    logs = [[{k: v for k, v in line.items() if k != "seconds_per_step"} for line in Run(p).read_log()]
-            for p in (one, other)]
+def same_outcome(run: Path, other_run: Path) -> bool:
+    """Whether weights, route and log are the same to the byte, apart from seconds."""
+    log, other_log = ([{key: value for key, value in line.items() if key != "seconds_per_step"}
+                       for line in Run(path).read_log()] for path in (run, other_run))
     files = [Path("model.safetensors"), Path("route/route.json")]
-    files += [file.relative_to(one) for file in (one / "route").glob("*.safetensors")]
-    return logs[0] == logs[1] and all((one / f).read_bytes() == (other / f).read_bytes() for f in files)
+    files += [file.relative_to(run) for file in (run / "route").glob("*.safetensors")]
+    return log == other_log and all((run / file).read_bytes() == (other_run / file).read_bytes() for file in files)
 
 
-def test_a_run_leaves_model_route_log_and_facts(taught: Path) -> None:
-    run = Run(taught)
+def test_a_run_writes_model_route_log_and_facts(teacher_run: Path) -> None:
+    run = Run(teacher_run)
     info = run.info()
-    assert (info["verb"], info["outcome"], info["faces"]["images"], info["faces"]["classes"]) == (
-        "teach", "finished", 48, 8)
+    assert (info["command"], info["outcome"], info["dataset"]["images"], info["dataset"]["classes"]) == (
+        "train", "finished", 48, 8)
     assert info["parameters"] == sum(p.numel() for p in load_model(run.model).parameters())
     assert [line["step"] for line in run.read_log()] == [12, 18, 20, 24, 29, 36]
 
 
-def test_the_route_holds_epochs_last_steps_before_drops_and_the_end(taught: Path) -> None:
-    route = Route.open(taught)
+def test_the_route_holds_epochs_last_steps_before_drops_and_the_end(teacher_run: Path) -> None:
+    route = Route.open(teacher_run)
     assert [(p.step, p.reason) for p in route.points] == [
         (12, "epoch"), (18, "before drop"), (24, "epoch"), (29, "before drop"), (36, "last")]
     assert [p.learning_rate for p in route.points] == pytest.approx([0.02, 0.02, 0.002, 0.002, 0.0002])
-    logged = {line["step"]: line["loss"] for line in Run(taught).read_log()}
+    logged = {line["step"]: line["loss"] for line in Run(teacher_run).read_log()}
     assert [p.metrics["loss"] for p in route.points] == [logged[p.step] for p in route.points]
 
 
-def test_the_routes_end_is_the_model(taught: Path) -> None:
-    assert Route.open(taught).point_file(4).read_bytes() == (taught / "model.safetensors").read_bytes()
+def test_the_routes_end_is_the_model(teacher_run: Path) -> None:
+    assert Route.open(teacher_run).point_file(4).read_bytes() == (teacher_run / "model.safetensors").read_bytes()
 
 
-def test_points_differ_from_each_other(taught: Path) -> None:
-    assert len({point.sha256 for point in Route.open(taught).points}) == 5
+def test_points_differ_from_each_other(teacher_run: Path) -> None:
+    assert len({point.sha256 for point in Route.open(teacher_run).points}) == 5
 
 
 def test_the_same_recipe_gives_the_same_bytes(
-    taught: Path, small_faces: Path, small: tuple[str, ...], tmp_path: Path
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    assert same_outcome(taught, teach(small_faces, tmp_path / "run", *small))
+    assert same_outcome(teacher_run, train(small_faces, tmp_path / "run", *tiny_teacher_overrides))
 
 
 def test_another_seed_gives_another_network(
-    taught: Path, small_faces: Path, small: tuple[str, ...], tmp_path: Path
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    other = teach(small_faces, tmp_path / "run", *small, "schedule.epochs=0.1", "seed=1")
-    same = teach(small_faces, tmp_path / "again", *small, "schedule.epochs=0.1")
+    other = train(small_faces, tmp_path / "run", *tiny_teacher_overrides, "training.epochs=0.1", "seed=1")
+    same = train(small_faces, tmp_path / "again", *tiny_teacher_overrides, "training.epochs=0.1")
     assert (other / "model.safetensors").read_bytes() != (same / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("step", [3, 17, 30])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    taught: Path, small_faces: Path, small: tuple[str, ...], tmp_path: Path, kill_at_step: Kill, step: int
+def test_a_killed_run_continues_to_the_same_bytes(
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path, kill_at_step: Kill,
+    step: int,
 ) -> None:
     with kill_at_step(step):
-        teach(small_faces, tmp_path / "run", *small)
+        train(small_faces, tmp_path / "run", *tiny_teacher_overrides)
     assert not Run(tmp_path / "run").finished
-    assert same_outcome(taught, teach(small_faces, tmp_path / "run", *small))
+    assert same_outcome(teacher_run, train(small_faces, tmp_path / "run", *tiny_teacher_overrides))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX'")
-def test_a_process_that_is_shot_can_be_continued(
-    taught: Path, small_faces: Path, small: tuple[str, ...], tmp_path: Path
+def test_a_killed_process_can_be_continued(
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run")
-    command = [sys.executable, "-m", "facekd", "teach", str(small_faces), str(run.path), *small]
+    command = [sys.executable, "-m", "facekd", "train", str(small_faces), str(run.path), *tiny_teacher_overrides]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not list(run.checkpoints.glob("*.pt")):
             try:
-                pytest.fail(f"it ended by itself: {process.wait(timeout=0.02)}")
+                pytest.fail(f"it ended by itself with status {process.wait(timeout=0.02)}")
             except subprocess.TimeoutExpired:
                 continue
     finally:
         process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not run.finished
-    assert same_outcome(taught, teach(small_faces, run.path, *small))
+    assert same_outcome(teacher_run, train(small_faces, run.path, *tiny_teacher_overrides))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX'")
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
-def test_one_that_is_shot_at_any_moments_ends_with_the_same_bits(
-    taught: Path, small_faces: Path, small: tuple[str, ...], tmp_path: Path, kills: int
+def test_a_run_that_is_killed_at_random_times_ends_with_the_same_bytes(
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path, kills: int
 ) -> None:
-    run, often = tmp_path / "run", "machine.checkpoint_minutes=1e-6"
-    began = time.monotonic()
-    whole = teach(small_faces, tmp_path / "whole", *small, often)
-    lasts, moments = time.monotonic() - began, random.Random(kills)
-    for _ in range(kills):  # each begins where the one before was; a run that came to its end begins anew
+    run = tmp_path / "run"
+    overrides = (*tiny_teacher_overrides, "machine.checkpoint_every_minutes=1e-6")
+    begin = time.monotonic()
+    uninterrupted = train(small_faces, tmp_path / "uninterrupted", *overrides)
+    duration = time.monotonic() - begin
+    generator = random.Random(kills)
+    for _ in range(kills):  # each process continues the run of the one before; a finished run is started anew
         if Run(run).finished:
-            assert same_outcome(whole, run)
+            assert same_outcome(uninterrupted, run)
             shutil.rmtree(run)
-        seconds = f"{moments.uniform(0, lasts / 2):.3f}"
-        words = [seconds, "teach", str(small_faces), str(run), *small, often]
+        seconds = f"{generator.uniform(0, duration / 2):.3f}"
+        words = [seconds, "train", str(small_faces), str(run), *overrides]
         subprocess.run([sys.executable, "-m", "tests.api.dying", *words], check=False, capture_output=True,
                        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    assert same_outcome(whole, teach(small_faces, run, *small, often))
+    assert same_outcome(uninterrupted, train(small_faces, run, *overrides))
 
 
 @pytest.fixture
@@ -130,93 +133,102 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], check=False).returncode:
-        pytest.skip("a small disk can be mounted by root alone")
+        pytest.skip("only root can mount a small disk")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_stops_it_in_one_sentence_and_with_more_room_it_goes_on(
-    taught: Path, small_faces: Path, small: tuple[str, ...], small_disk: Path
+def test_a_full_disk_stops_it_in_one_sentence_and_with_more_room_it_continues(
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], small_disk: Path
 ) -> None:
     run = small_disk / "run"
-    ended = subprocess.run([sys.executable, "-m", "facekd", "teach", str(small_faces), str(run), *small], check=False,
-                           capture_output=True, text=True)
-    assert ended.returncode == 2
-    assert "facekd: the disk is full: " in ended.stderr and "Traceback" not in ended.stderr
-    assert checkpoint.newest(Run(run).checkpoints) is not None
+    command = [sys.executable, "-m", "facekd", "train", str(small_faces), str(run), *tiny_teacher_overrides]
+    process = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert process.returncode == 2
+    assert "facekd: the disk is full: " in process.stderr and "Traceback" not in process.stderr
+    assert checkpoint.load_newest(Run(run).checkpoints) is not None
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    assert same_outcome(taught, teach(small_faces, run, *small))
+    assert same_outcome(teacher_run, train(small_faces, run, *tiny_teacher_overrides))
 
 
-def test_as_many_bad_records_as_the_recipe_allows_are_listed_and_no_more(
-    small_faces: Path, small: tuple[str, ...], tmp_path: Path
+def test_as_many_unreadable_images_as_the_recipe_allows_are_listed_and_no_more(
+    small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    faces, run = tmp_path / "faces", tmp_path / "run"
+    faces = tmp_path / "faces"
+    run = tmp_path / "run"
     shutil.copytree(small_faces, faces)
     for number, image in enumerate(sorted(faces.rglob("*.*g"))[:9:4], 1):
         image.write_bytes(b"no image")
         if number == 2:
-            teach(faces, run, *small, "data.bad_records=2", "schedule.epochs=1")
-    listed = (run / "bad_records.txt").read_text().splitlines()
-    assert len(listed) == 2 and all(str(faces) in line for line in listed)
-    with pytest.raises(DataError, match=r"bad_records\.txt"):
-        teach(faces, tmp_path / "other", *small, "data.bad_records=2", "schedule.epochs=1")
+            train(faces, run, *tiny_teacher_overrides, "data.max_unreadable_images=2", "training.epochs=1")
+    lines = (run / "unreadable_images.txt").read_text().splitlines()
+    assert len(lines) == 2 and all(str(faces) in line for line in lines)
+    with pytest.raises(DataError, match=r"unreadable_images\.txt"):
+        train(faces, tmp_path / "other", *tiny_teacher_overrides, "data.max_unreadable_images=2", "training.epochs=1")
 
 
 def test_a_finished_run_is_left_alone(
-    taught: Path, small_faces: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {file: file.stat().st_mtime_ns for file in taught.rglob("*")}
+    before = {file: file.stat().st_mtime_ns for file in teacher_run.rglob("*")}
 
     def refuse(self: Trainer) -> None:
         raise AssertionError("trained again")
 
     monkeypatch.setattr(Trainer, "fit", refuse)
-    assert teach(small_faces, taught, *small) == taught
-    assert {file: file.stat().st_mtime_ns for file in taught.rglob("*")} == before
+    assert train(small_faces, teacher_run, *tiny_teacher_overrides) == teacher_run
+    assert {file: file.stat().st_mtime_ns for file in teacher_run.rglob("*")} == before
 
 
-def test_a_folder_of_another_recipe_is_refused(taught: Path, small_faces: Path, small: tuple[str, ...]) -> None:
-    with pytest.raises(SetupError, match=r"run of another recipe.*learning_rate"):
-        teach(small_faces, taught, *small, "schedule.learning_rate=0.03")
+def test_a_folder_of_another_recipe_is_refused(
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...]
+) -> None:
+    with pytest.raises(SetupError, match=r"run of another recipe \(training\.learning_rate was 0\.02 and is 0\.03\)"):
+        train(small_faces, teacher_run, *tiny_teacher_overrides, "training.learning_rate=0.03")
 
 
-def test_no_route_is_recorded_where_none_is_wanted(small_faces: Path, small: tuple[str, ...], tmp_path: Path) -> None:
-    run = teach(small_faces, tmp_path / "run", *small, "schedule.epochs=0.2", "route.every=0")
+def test_no_route_is_recorded_where_none_is_wanted(
+    small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    run = train(small_faces, tmp_path / "run", *tiny_teacher_overrides, "training.epochs=0.2", "route.every_epochs=0")
     assert (run / "model.safetensors").is_file()
     assert not (run / "route").exists()
 
 
-def test_every_second_epoch(small_faces: Path, small: tuple[str, ...], tmp_path: Path) -> None:
-    values = ("schedule.batch=24", "schedule.epochs=5", "schedule.shape=cosine", "route.every=2")
-    run = teach(small_faces, tmp_path / "run", *small, *values)
+def test_every_second_epoch(small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path) -> None:
+    values = ("training.batch_size=24", "training.epochs=5", "training.lr_schedule=cosine", "route.every_epochs=2")
+    run = train(small_faces, tmp_path / "run", *tiny_teacher_overrides, *values)
     assert [(p.epoch, p.reason) for p in Route.open(run).points] == [(2, "epoch"), (4, "epoch"), (5, "last")]
 
 
-def test_a_recipe_file_is_overridden_by_the_call(small_faces: Path, taught: Path, tmp_path: Path) -> None:
-    run = teach(small_faces, tmp_path / "run", "schedule.epochs=0.1", recipe=taught / "recipe.yaml")
-    assert load_model(run / "model.safetensors").spec == load_model(taught / "model.safetensors").spec
+def test_a_recipe_file_is_overridden_by_the_call(small_faces: Path, teacher_run: Path, tmp_path: Path) -> None:
+    run = train(small_faces, tmp_path / "run", "training.epochs=0.1", recipe=teacher_run / "recipe.yaml")
+    assert load_model(run / "model.safetensors").spec == load_model(teacher_run / "model.safetensors").spec
     assert [line["step"] for line in Run(run).read_log()][-1] == 1
 
 
-@pytest.mark.parametrize(("values", "kind", "message"), [
-    (["schedule.bach=4"], RecipeError, "did you mean 'batch'"),
-    (["schedule.batch=49"], DataError, "fewer than one batch of 49"),
+@pytest.mark.parametrize(("values", "error", "message"), [
+    (["training.bach_size=4"], RecipeError, "did you mean 'batch_size'"),
+    (["training.batch_size=49"], DataError, "fewer than one batch of 49"),
     (["model.name=resnet"], ModelError, "unknown model 'resnet'"),
     (["machine.device=cuda:99"], SetupError, "cuda:99"),
     (["head.name=sofmax"], FacekdError, "did you mean 'softmax'"),
-    (["data.views.kind=mirror"], RecipeError, "'flip', 'crop' or 'resized-crop', not 'mirror'"),
+    (["data.augmentation.kind=mirror"], RecipeError, "'flip', 'crop' or 'resized-crop', not 'mirror'"),
     (["data.classes=9"], DataError, "has 8 classes, not 9"),
 ])
-def test_mistakes_are_told(
-    small_faces: Path, small: tuple[str, ...], tmp_path: Path, values: list[str], kind: type[FacekdError], message: str
+def test_mistakes_are_named(
+    small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path, values: list[str],
+    error: type[FacekdError], message: str,
 ) -> None:
-    with pytest.raises(kind, match=message):
-        teach(small_faces, tmp_path / "run", *small, *values)
+    with pytest.raises(error, match=message):
+        train(small_faces, tmp_path / "run", *tiny_teacher_overrides, *values)
 
 
-def test_a_diverged_run_stops_and_says_so(small_faces: Path, small: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_diverged_run_stops_with_a_message(
+    small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    values = (*tiny_teacher_overrides, "training.learning_rate=1e30", "training.clip_grad_norm=1e30")
     with pytest.raises(FacekdError, match="no longer finite"):
-        teach(small_faces, tmp_path / "run", *small, "schedule.learning_rate=1e30", "schedule.clip=1e30")
+        train(small_faces, tmp_path / "run", *values)
     assert not (tmp_path / "run" / "model.safetensors").exists()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"] == "running"

@@ -2,27 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from facekd.config.options import resolve
-from facekd.errors import ModelError
+from facekd.config.options import resolve_options
+from facekd.errors import OptionError
 
 
-def maker(
+def factory(
     size: int, *, width: float = 1.0, stage: int = -1, layers: tuple[int, int] = (2, 2), norm: bool = False
 ) -> None:
-    """What has options."""
+    """A factory with options."""
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    assert resolve(maker, {}, "net") == {"width": 1.0, "stage": -1, "layers": (2, 2), "norm": False}
+    assert resolve_options(factory, {}, "net") == {"width": 1.0, "stage": -1, "layers": (2, 2), "norm": False}
 
 
 def test_what_json_makes_of_a_value_is_understood() -> None:
-    found = resolve(maker, {"width": 2, "layers": [3, 4]}, "net")
-    assert (found["width"], found["layers"]) == (2.0, (3, 4)) and type(found["width"]) is float
+    options = resolve_options(factory, {"width": 2, "layers": [3, 4]}, "net")
+    assert (options["width"], options["layers"]) == (2.0, (3, 4)) and type(options["width"]) is float
 
 
 def test_defaults_given_again_are_accepted() -> None:
-    assert resolve(maker, resolve(maker, {}, "net"), "net") == resolve(maker, {}, "net")
+    assert resolve_options(factory, resolve_options(factory, {}, "net"), "net") == resolve_options(factory, {}, "net")
 
 
 @pytest.mark.parametrize(("given", "text"), [
@@ -36,5 +36,5 @@ def test_defaults_given_again_are_accepted() -> None:
     ({"norm": 1}, "'norm' must be like False, not 1"),
 ])
 def test_what_cannot_be_used_is_refused_in_words(given: dict[str, object], text: str) -> None:
-    with pytest.raises(ModelError, match=text):
-        resolve(maker, given, "net")
+    with pytest.raises(OptionError, match=text):
+        resolve_options(factory, given, "net")

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from facekd.data.discovery import EvaluationSet, find_sets
+from facekd.data.discovery import find_evaluation_sets
+from facekd.data.evaluation_set import EvaluationSet
 from facekd.errors import DataError
 
 PICKLE = b"\x80\x02]q\x00."
@@ -13,31 +13,32 @@ EXPECTED = ["LFW", "CFP-FF", "CFP-FP", "AgeDB-30", "CALFW", "CPLFW", "MegaFace",
 
 
 def make(folder: Path, *files: str) -> None:
-    """Files that hold a pickle each, and their folders."""
+    """Write files that contain a pickle each, and create their folders."""
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(PICKLE)
 
 
-def found(folder: Path) -> dict[str, EvaluationSet]:
-    return {one.title: one for one in find_sets(folder)[0]}
+def sets_by_title(folder: Path) -> dict[str, EvaluationSet]:
+    return {item.title: item for item in find_evaluation_sets(folder)[0]}
 
 
 def test_an_empty_folder_gives_every_expected_set_as_missing(tmp_path: Path) -> None:
-    sets, notes = find_sets(tmp_path)
-    assert [one.title for one in sets] == EXPECTED
-    assert all(one.missing and not one.inputs for one in sets)
+    sets, notes = find_evaluation_sets(tmp_path)
+    assert [item.title for item in sets] == EXPECTED
+    assert all(item.missing and not item.inputs for item in sets)
     assert notes == []
 
 
 @pytest.mark.parametrize(("title", "words"), [
     ("LFW", "neither lfw.bin nor a folder lfw of images with pairs.csv or pairs.txt"),
     ("CFP-FP", "neither cfp_fp.bin nor a folder cfp of images with pairs_fp.csv"),
-    ("MegaFace", "neither facescrub_images, megaface_images, templatelists nor the face sets probes and distractors"),
+    ("MegaFace", "neither facescrub_images, megaface_images, templatelists nor the face sets probes and distractors in "
+                 "one folder"),
     ("IJB-C", "no folder that holds ijbc_face_tid_mid.txt or ijbc_1N_probe_mixed.csv"),
 ])
 def test_what_was_looked_for_is_said(tmp_path: Path, title: str, words: str) -> None:
-    assert words in found(tmp_path)[title].missing
+    assert words in sets_by_title(tmp_path)[title].missing
 
 
 @pytest.mark.parametrize(("file", "title", "name"), [
@@ -47,9 +48,10 @@ def test_what_was_looked_for_is_said(tmp_path: Path, title: str, words: str) -> 
 ])
 def test_a_bin_is_known_by_its_name(tmp_path: Path, file: str, title: str, name: str) -> None:
     make(tmp_path, file)
-    one = found(tmp_path)[title]
-    assert (one.name, one.protocol, one.inputs) == (name, "verify", {"pairs": tmp_path / file})
-    assert [other.title for other in find_sets(tmp_path)[0] if not other.missing] == [title]
+    evaluation_set = sets_by_title(tmp_path)[title]
+    assert (evaluation_set.name, evaluation_set.protocol) == (name, "verify")
+    assert evaluation_set.inputs == {"pairs": tmp_path / file}
+    assert [other.title for other in find_evaluation_sets(tmp_path)[0] if not other.missing] == [title]
 
 
 @pytest.mark.parametrize(("file", "title"), [
@@ -59,37 +61,37 @@ def test_a_bin_is_known_by_its_name(tmp_path: Path, file: str, title: str, name:
 def test_a_pair_list_is_known_by_its_folder(tmp_path: Path, file: str, title: str) -> None:
     make(tmp_path, file)
     inputs = {"pairs": tmp_path / file, "images": (tmp_path / file).parent}
-    assert found(tmp_path)[title].inputs == inputs
+    assert sets_by_title(tmp_path)[title].inputs == inputs
 
 
 def test_a_link_is_known_by_its_own_name(tmp_path: Path) -> None:
     make(tmp_path / "data", "images/pairs.csv")
     (tmp_path / "sets").mkdir()
     (tmp_path / "sets" / "lfw").symlink_to(tmp_path / "data" / "images")
-    assert found(tmp_path / "sets")["LFW"].inputs["pairs"] == tmp_path / "sets" / "lfw" / "pairs.csv"
+    assert sets_by_title(tmp_path / "sets")["LFW"].inputs["pairs"] == tmp_path / "sets" / "lfw" / "pairs.csv"
 
 
 def test_the_folder_itself_may_be_one_of_the_sets(tmp_path: Path) -> None:
     make(tmp_path, "cfp/pairs_ff.csv")
-    assert found(tmp_path / "cfp")["CFP-FF"].inputs["images"] == tmp_path / "cfp"
+    assert sets_by_title(tmp_path / "cfp")["CFP-FF"].inputs["images"] == tmp_path / "cfp"
 
 
 def test_of_several_forms_of_a_set_the_bin_is_used_and_the_others_are_named(tmp_path: Path) -> None:
     make(tmp_path, "lfw.bin", "lfw/pairs.csv", "lfw/pairs.txt")
-    one = found(tmp_path)["LFW"]
-    assert one.inputs == {"pairs": tmp_path / "lfw.bin"}
-    assert list(one.others) == [tmp_path / "lfw" / "pairs.csv", tmp_path / "lfw" / "pairs.txt"]
+    evaluation_set = sets_by_title(tmp_path)["LFW"]
+    assert evaluation_set.inputs == {"pairs": tmp_path / "lfw.bin"}
+    assert list(evaluation_set.alternatives) == [tmp_path / "lfw" / "pairs.csv", tmp_path / "lfw" / "pairs.txt"]
 
 
 def test_csv_is_used_before_text(tmp_path: Path) -> None:
     make(tmp_path, "lfw/pairs.txt", "lfw/pairs.csv")
-    assert found(tmp_path)["LFW"].inputs["pairs"].name == "pairs.csv"
+    assert sets_by_title(tmp_path)["LFW"].inputs["pairs"].name == "pairs.csv"
 
 
 def test_pairs_of_ones_own_come_last_under_their_own_names(tmp_path: Path) -> None:
     make(tmp_path, "guests.bin", "mine/pairs.csv", "mine/pairs_hard.txt", "lfw/pairsDevTest.txt", "mine/people.txt")
-    own = find_sets(tmp_path)[0][len(EXPECTED):]
-    assert [(one.name, one.inputs["pairs"].name) for one in own] == [
+    custom = find_evaluation_sets(tmp_path)[0][len(EXPECTED):]
+    assert [(item.name, item.inputs["pairs"].name) for item in custom] == [
         ("guests", "guests.bin"), ("lfw-DevTest", "pairsDevTest.txt"), ("mine", "pairs.csv"),
         ("mine-hard", "pairs_hard.txt"),
     ]
@@ -97,53 +99,54 @@ def test_pairs_of_ones_own_come_last_under_their_own_names(tmp_path: Path) -> No
 
 def test_a_bin_that_is_no_pickle_is_passed_over_and_named(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK\x03\x04")
-    sets, notes = find_sets(tmp_path)
+    sets, notes = find_evaluation_sets(tmp_path)
     assert len(sets) == len(EXPECTED)
-    assert notes == ["passed over, because they are no verification sets of InsightFace: pytorch_model.bin"]
+    assert notes == ["ignored, because they are not verification sets of InsightFace: pytorch_model.bin"]
 
 
 def test_a_bin_of_a_well_known_name_is_never_passed_over(tmp_path: Path) -> None:
     (tmp_path / "lfw.bin").write_bytes(b"damaged")
-    assert not found(tmp_path)["LFW"].missing
+    assert not sets_by_title(tmp_path)["LFW"].missing
 
 
 def test_bins_of_other_names_in_subfolders_are_no_sets(tmp_path: Path) -> None:
     make(tmp_path, "features/image_m.bin")
-    assert len(find_sets(tmp_path)[0]) == len(EXPECTED)
+    assert len(find_evaluation_sets(tmp_path)[0]) == len(EXPECTED)
 
 
-@pytest.mark.parametrize("place", ["", "megaface/"])
-def test_megaface_from_face_sets(tmp_path: Path, place: str) -> None:
-    make(tmp_path, f"{place}probes/a/1.jpg", f"{place}distractors/b/1.jpg")
-    assert found(tmp_path)["MegaFace"].inputs == {
-        "probes": tmp_path / place / "probes", "distractors": tmp_path / place / "distractors",
+@pytest.mark.parametrize("folder", ["", "megaface/"])
+def test_megaface_from_face_sets(tmp_path: Path, folder: str) -> None:
+    make(tmp_path, f"{folder}probes/a/1.jpg", f"{folder}distractors/b/1.jpg")
+    assert sets_by_title(tmp_path)["MegaFace"].inputs == {
+        "probes": tmp_path / folder / "probes", "distractors": tmp_path / folder / "distractors",
     }
 
 
 def test_megaface_from_the_kit_wherever_its_parts_lie(tmp_path: Path) -> None:
     make(tmp_path, "pack/facescrub_images/a", "pack/megaface_images/a", "devkit/templatelists/a",
          "noise/facescrub_noises.txt", "noise/megaface_noises.txt", "probes/a", "distractors/a")
-    one = found(tmp_path)["MegaFace"]
-    assert one.inputs == {
+    evaluation_set = sets_by_title(tmp_path)["MegaFace"]
+    assert evaluation_set.inputs == {
         "probes": tmp_path / "pack" / "facescrub_images", "distractors": tmp_path / "pack" / "megaface_images",
-        "lists": tmp_path / "devkit" / "templatelists", "noise": tmp_path / "noise",
+        "template_lists": tmp_path / "devkit" / "templatelists", "noise_lists": tmp_path / "noise",
     }
-    assert list(one.others) == [tmp_path / "probes", tmp_path / "distractors"]
+    assert list(evaluation_set.alternatives) == [tmp_path / "probes", tmp_path / "distractors"]
 
 
-def test_noise_lists_in_a_subfolder_are_found(tmp_path: Path) -> None:
+def test_noise_lists_in_a_subfolder_are_sets_by_title(tmp_path: Path) -> None:
     make(tmp_path, "probes/a", "distractors/a", "mf/noise/facescrub_noises.txt", "mf/noise/megaface_noises.txt")
-    assert found(tmp_path)["MegaFace"].inputs["noise"] == tmp_path / "mf" / "noise"
+    assert sets_by_title(tmp_path)["MegaFace"].inputs["noise_lists"] == tmp_path / "mf" / "noise"
 
 
-@pytest.mark.parametrize("parts", [
+@pytest.mark.parametrize("subfolders", [
     ("distractors",), ("facescrub_images", "megaface_images"), ("a/probes", "b/distractors"),
 ])
-def test_a_part_of_megaface_is_not_enough_and_is_named(tmp_path: Path, parts: tuple[str, ...]) -> None:
-    make(tmp_path, *(f"{part}/x" for part in parts))
-    one = found(tmp_path)["MegaFace"]
-    assert not one.inputs
-    assert one.missing.endswith(f"; there is {', '.join(str(tmp_path / part) for part in parts)}")
+def test_a_part_of_megaface_is_not_enough_and_is_named(tmp_path: Path, subfolders: tuple[str, ...]) -> None:
+    make(tmp_path, *(f"{subfolder}/x" for subfolder in subfolders))
+    evaluation_set = sets_by_title(tmp_path)["MegaFace"]
+    assert not evaluation_set.inputs
+    existing = ", ".join(str(tmp_path / subfolder) for subfolder in subfolders)
+    assert evaluation_set.missing.endswith(f"; there is {existing}")
 
 
 @pytest.mark.parametrize(("file", "title", "meta"), [
@@ -153,49 +156,18 @@ def test_a_part_of_megaface_is_not_enough_and_is_named(tmp_path: Path, parts: tu
 def test_ijb_is_known_by_its_files(tmp_path: Path, file: str, title: str, meta: str) -> None:
     make(tmp_path, file)
     folder = (tmp_path / file).parents[2 if "IJBB" in file else 1]
-    one = found(folder)[title]
-    assert (one.inputs, list(one.others)) == ({"meta": tmp_path / meta}, [])
+    evaluation_set = sets_by_title(folder)[title]
+    assert (evaluation_set.inputs, list(evaluation_set.alternatives)) == ({"meta": tmp_path / meta}, [])
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none is not a folder; give the one that holds the evaluation sets"):
-        find_sets(tmp_path / "none")
-
-
-@pytest.fixture
-def lfw(tmp_path: Path) -> Path:
-    make(tmp_path, "lfw/pairs.csv", "lfw/a/1.jpg", "lfw/b/1.jpg")
-    return tmp_path
-
-
-def test_the_stamp_of_a_set_does_not_depend_on_where_it_lies(lfw: Path) -> None:
-    before = found(lfw)["LFW"].stamp()
-    (lfw / "elsewhere").mkdir()
-    (lfw / "lfw").rename(lfw / "elsewhere" / "LFW")
-    assert found(lfw / "elsewhere")["LFW"].stamp() == before
-
-
-def test_the_stamp_of_a_set_is_another_after_a_file_was_changed(lfw: Path) -> None:
-    before = found(lfw)["LFW"].stamp()
-    os.utime(lfw / "lfw" / "b" / "1.jpg", ns=(1, 1))
-    assert found(lfw)["LFW"].stamp() != before
-
-
-def test_the_stamp_of_a_set_is_another_after_a_file_was_removed(lfw: Path) -> None:
-    before = found(lfw)["LFW"].stamp()
-    (lfw / "lfw" / "b" / "1.jpg").unlink()
-    assert found(lfw)["LFW"].stamp() != before
-
-
-def test_the_stamp_bears_links_that_lead_nowhere_or_round_in_circles(lfw: Path) -> None:
-    (lfw / "lfw" / "c").symlink_to(lfw / "nothing")
-    (lfw / "lfw" / "d").symlink_to(lfw / "lfw")
-    assert len(found(lfw)["LFW"].stamp()) == 64
+        find_evaluation_sets(tmp_path / "none")
 
 
 def test_real_faces(shared: Path) -> None:
-    sets, notes = find_sets(shared / "faces")
-    assert [one.name for one in sets if not one.missing] == ["cfp_ff", "cfp_fp", "cfp_fp_fold1"]
+    sets, notes = find_evaluation_sets(shared / "faces")
+    assert [item.name for item in sets if not item.missing] == ["cfp_ff", "cfp_fp", "cfp_fp_fold1"]
     assert (shared / "faces" / "cfp") == sets[1].inputs["images"]
     assert sets[6].missing.endswith(f"there is {shared / 'faces' / 'distractors'}")
     assert notes == []

@@ -1,4 +1,4 @@
-"""From encoded bytes to crops: colour order, sizes and what is refused."""
+"""Decoding, resizing and cropping: color order, sizes and what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from facekd.data.transforms import centre, crop_of, decode, resize
+from facekd.data.transforms import center_crop, decode, decode_crop, resize
 from facekd.errors import DataError
 
 
@@ -29,15 +29,15 @@ def test_pixels_come_out_as_another_program_wrote_them(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_colours_are_rgb(kind: str) -> None:
+def test_colors_are_rgb(kind: str) -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 200
     assert np.abs(decode(encode(red, kind), "").mean(axis=(0, 1)) - [200, 0, 0]).max() < 4
 
 
-def test_grey_pictures_get_three_channels() -> None:
-    grey = noise(6, 6)[..., 0]
-    np.testing.assert_array_equal(decode(encode(grey), ""), np.repeat(grey[..., None], 3, axis=2))
+def test_gray_pictures_get_three_channels() -> None:
+    gray = noise(6, 6)[..., 0]
+    np.testing.assert_array_equal(decode(encode(gray), ""), np.repeat(gray[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", encode(noise(8, 8))[:40]])
@@ -65,46 +65,46 @@ def test_the_right_size_is_left_alone() -> None:
 
 
 def test_a_crop_is_brought_to_size() -> None:
-    np.testing.assert_array_equal(crop_of(encode(noise(64, 64)), 32, ""), resize(noise(64, 64), 32))
+    np.testing.assert_array_equal(decode_crop(encode(noise(64, 64)), 32, ""), resize(noise(64, 64), 32))
 
 
 def test_a_picture_that_is_not_square_is_no_crop() -> None:
     with pytest.raises(DataError, match=r"^a\.jpg is 7x5, aligned crops are square; run 'facekd align'"):
-        crop_of(encode(noise(5, 7)), 4, "a.jpg")
+        decode_crop(encode(noise(5, 7)), 4, "a.jpg")
 
 
-def test_the_centre_of_an_image_of_the_right_size_is_itself() -> None:
+def test_the_center_of_an_image_of_the_right_size_is_itself() -> None:
     pixels = noise(32, 32)
-    assert centre(pixels, 32) is pixels
+    assert center_crop(pixels, 32) is pixels
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 300), (300, 256), (256, 256), (256, 257)])
-def test_the_centre_is_cut_from_the_middle(height: int, width: int) -> None:
+def test_the_center_is_cut_from_the_middle(height: int, width: int) -> None:
     pixels = noise(height, width)  # the shorter side is 256 already: nothing is resized
     top, left = (height - 224) // 2, (width - 224) // 2
-    np.testing.assert_array_equal(centre(pixels, 224), pixels[top : top + 224, left : left + 224])
+    np.testing.assert_array_equal(center_crop(pixels, 224), pixels[top : top + 224, left : left + 224])
 
 
 @pytest.mark.parametrize(("height", "width"), [(500, 375), (40, 90), (32, 33), (2, 50), (64, 64)])
 @pytest.mark.parametrize("size", [32, 112])
-def test_the_centre_has_its_size_whatever_the_image(height: int, width: int, size: int) -> None:
-    view = centre(noise(height, width), size)
+def test_the_center_has_its_size_whatever_the_image(height: int, width: int, size: int) -> None:
+    view = center_crop(noise(height, width), size)
     assert view.shape == (size, size, 3) and view.dtype == np.uint8 and view.flags.c_contiguous
 
 
-def test_the_centre_keeps_the_aspect_and_shows_the_share_it_should() -> None:
+def test_the_center_keeps_the_aspect_and_shows_the_share_it_should() -> None:
     """A ramp along each side: what the view shows of it begins and ends where 224 of 256 parts do."""
     ramp = np.linspace(0, 255, 512)
     tall = np.zeros((1024, 512, 3), np.uint8)
     tall[..., 0] = np.round(ramp)[None]
     tall[256:768, :, 1] = np.round(ramp)[:, None]
-    view = centre(tall, 224).astype(np.float64)
+    view = center_crop(tall, 224).astype(np.float64)
     first, last = 255 * 16 / 256, 255 * 240 / 256
     for across in (view[100, :, 0], view[:, 100, 1]):
         assert across[0] == pytest.approx(first, abs=1.5) and across[-1] == pytest.approx(last, abs=1.5)
 
 
-def test_the_centre_of_a_larger_image_agrees_with_another_program() -> None:
+def test_the_center_of_a_larger_image_agrees_with_another_program() -> None:
     whole = Image.fromarray(noise(512, 640)).resize((320, 256), Image.Resampling.BOX)
     expected = np.asarray(whole.crop((48, 16, 272, 240)), np.float64)
-    assert np.abs(centre(noise(512, 640), 224) - expected).max() <= 1
+    assert np.abs(center_crop(noise(512, 640), 224) - expected).max() <= 1

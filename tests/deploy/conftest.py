@@ -1,4 +1,4 @@
-"""A network small enough to be exported in seconds, its exported file, and a package of it."""
+"""A network small enough to be exported in seconds, its float32 ONNX file, and a package of it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facekd.data import cv2
-from facekd.data.pairs.pair_set import PairSet, paired
-from facekd.deploy.export import Wish, write_package
+from facekd.data.pairs.pair_set import PairSet, build_pair_set
+from facekd.deploy.export import TargetPrecision, write_package
 from facekd.deploy.package import Package
-from facekd.deploy.source import Form, Interface, Source, freeze
-from facekd.deploy.targets import Made, Target
-from facekd.deploy.targets.base import _TARGETS, NotRunnable, Precision
+from facekd.deploy.source import ExportFormat, ExportSource, IOSpec, prepare_source
+from facekd.deploy.targets import ConvertedFiles, Target
+from facekd.deploy.targets.base import Precision, RuntimeUnavailableError, registered
 from facekd.deploy.targets.onnx import OnnxTarget
-from facekd.deploy.validation import Prover
-from facekd.deploy.validation_gate import Gate
+from facekd.deploy.validation import ExportValidator
+from facekd.deploy.validation_gate import AccuracyGate
 from facekd.models.embedder import Embedder
 from facekd.models.registry import ModelSpec, Network
 
-ALL: list[Wish] = [("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8")]
+ONNX_FILES: list[TargetPrecision] = [("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8")]
+"""The files of the ONNX target."""
 
 
-class Tiny(Network):
-    """Every kind of layer the real ones have, with both kinds of PReLU and batch norm that is not the identity."""
+class TinyNetwork(Network):
+    """All types of layers of the real networks, with both types of PReLU, and batch norms that are not the identity."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -57,17 +58,17 @@ class Tiny(Network):
 
 
 @pytest.fixture(scope="session")
-def make_tiny() -> Callable[[int], Network]:
+def make_tiny_network() -> Callable[[int], Network]:
     def make(size: int) -> Network:
         torch.manual_seed(size)
-        return Tiny(size)
+        return TinyNetwork(size)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def tiny(make_tiny: Callable[[int], Network]) -> Network:
-    return make_tiny(112)
+def tiny_network(make_tiny_network: Callable[[int], Network]) -> Network:
+    return make_tiny_network(112)
 
 
 @pytest.fixture(scope="session")
@@ -77,47 +78,49 @@ def crops() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def exported(tiny: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The float ONNX file of `tiny`."""
-    return OnnxTarget().convert(freeze(tiny, Form(), "tiny"), "fp32", tmp_path_factory.mktemp("export")).files[0]
+def float_file(tiny_network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float32 ONNX file of `tiny_network`."""
+    source = prepare_source(tiny_network, ExportFormat(), "tiny")
+    return OnnxTarget().convert(source, "fp32", tmp_path_factory.mktemp("export")).files[0]
 
 
-class Elsewhere(Target):
-    """Writes a folder, as Core ML does, which nothing on this machine runs."""
+class UnavailableTarget(Target):
+    """Writes a folder, as Core ML does, whose runtime does not exist on this machine."""
 
     name = "elsewhere"
     precisions = ("fp32",)
-    modules: ClassVar[dict[str, str]] = {"numpy": "numpy"}
+    required_packages: ClassVar[dict[str, str]] = {"numpy": "numpy"}
     runtime = "numpy"
-    device = "bench {files} {size} {threads}"
+    device_command = "bench {files} {size} {threads}"
 
-    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
+    def convert(self, source: ExportSource, precision: Precision, folder: Path) -> ConvertedFiles:
         (folder / "tiny.else" / "deep").mkdir(parents=True)
         (folder / "tiny.else" / "deep" / "weights").write_bytes(b"12345")
-        return Made((folder / "tiny.else",), ("It is a folder.",))
+        return ConvertedFiles((folder / "tiny.else",), ("It is a folder.",))
 
-    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
-        raise NotRunnable("it runs elsewhere only")
+    def open(self, files: Sequence[Path], io_spec: IOSpec, threads: int = 1) -> Embedder:
+        raise RuntimeUnavailableError("it runs elsewhere only")
 
 
 @pytest.fixture(scope="session")
-def source(tiny: Network, crops: NDArray[np.uint8]) -> Source:
-    return freeze(tiny, Form(), "tiny", crops)
+def source(tiny_network: Network, crops: NDArray[np.uint8]) -> ExportSource:
+    return prepare_source(tiny_network, ExportFormat(), "tiny", crops)
 
 
 @pytest.fixture(scope="session")
 def noisy_pairs() -> Callable[[int, int], PairSet]:
-    """Two noisy pictures each of so many people, in so many folds; a neighbour is the impostor."""
+    """Two noisy images of each identity, in several folds; the next identity is the impostor."""
 
-    def make(people: int, folds: int) -> PairSet:
+    def make(identities: int, folds: int) -> PairSet:
         rng = np.random.default_rng(2)
-        faces = rng.integers(0, 256, (people, 7, 7, 3)).repeat(16, axis=1).repeat(16, axis=2)
-        noisy = np.clip(faces[:, None] + rng.normal(0, 30, (people, 2, 112, 112, 3)), 0, 255).astype(np.uint8)
-        data = [[cv2.imencode(".png", image)[1].tobytes() for image in person] for person in noisy]
-        first = [person[0] for person in data for _ in range(2)]
-        second = [image for i, person in enumerate(data) for image in (person[1], data[(i + 1) % people][1])]
-        each = 2 * people // folds
-        return paired(Path("pairs.bin"), first, second, [True, False] * people, [i // each for i in range(2 * people)])
+        faces = rng.integers(0, 256, (identities, 7, 7, 3)).repeat(16, axis=1).repeat(16, axis=2)
+        noisy = np.clip(faces[:, None] + rng.normal(0, 30, (identities, 2, 112, 112, 3)), 0, 255).astype(np.uint8)
+        images = [[cv2.imencode(".png", image)[1].tobytes() for image in views] for views in noisy]
+        first = [views[0] for views in images for _ in range(2)]
+        second = [image for i, views in enumerate(images) for image in (views[1], images[(i + 1) % identities][1])]
+        fold_size = 2 * identities // folds
+        folds_of_pairs = [i // fold_size for i in range(2 * identities)]
+        return build_pair_set(Path("pairs.bin"), first, second, [True, False] * identities, folds_of_pairs)
 
     return make
 
@@ -128,13 +131,12 @@ def pairs(noisy_pairs: Callable[[int, int], PairSet]) -> PairSet:
 
 
 @pytest.fixture(scope="session")
-def written(source: Source, pairs: PairSet, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """All ONNX files, and one of a runtime that is not here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_TARGETS, "elsewhere", Elsewhere)
+def exported_package(source: ExportSource, pairs: PairSet, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """All ONNX files, and one whose runtime does not exist on this machine."""
+    with registered(UnavailableTarget):
         return write_package(
-            source, tmp_path_factory.mktemp("package") / "phone", [*ALL, ("elsewhere", "fp32")],
-            Prover(source, source.calibration, pairs, Gate(100)),
+            source, tmp_path_factory.mktemp("package") / "phone", [*ONNX_FILES, ("elsewhere", "fp32")],
+            ExportValidator(source, source.calibration, pairs, AccuracyGate(100)),
             results={"verify-cfp": {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95]}},
-            provenance={"run": "abc", "licence_data": "CC0"},
+            provenance={"run": "abc", "license_data": "CC0"},
         )

@@ -17,7 +17,7 @@ def test_the_authors_defaults() -> None:
 
 def test_the_margin_rises_in_a_line_and_keeps_to_its_bounds() -> None:
     lengths = torch.tensor([0.0, 10.0, 60.0, 110.0, 1e6])
-    np.testing.assert_allclose(MagFace().margin(lengths).numpy(), [0.45, 0.45, 0.625, 0.8, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(MagFace().adaptive_margin(lengths).numpy(), [0.45, 0.45, 0.625, 0.8, 0.8], rtol=1e-6)
 
 
 @pytest.mark.parametrize("length", [10.0, 20.0, 60.0, 110.0, 300.0])
@@ -46,8 +46,8 @@ def test_the_loss_has_the_mean_penalty_and_its_gradient() -> None:
     leaf = embeddings.requires_grad_()
     extra = head.loss(leaf, labels) - plain.loss(leaf, labels)
     assert float(extra.detach()) == pytest.approx(35 * (1 / lengths + lengths / 110**2).mean(), rel=1e-4)
-    (slope,) = torch.autograd.grad(extra, leaf)
-    along = (slope.double().numpy() * embeddings.detach().double().numpy()).sum(1) / lengths
+    (gradient,) = torch.autograd.grad(extra, leaf)
+    along = (gradient.double().numpy() * embeddings.detach().double().numpy()).sum(1) / lengths
     np.testing.assert_allclose(along, 35 * (1 / 110**2 - 1 / lengths**2) / 5, rtol=1e-3)
 
 
@@ -56,7 +56,7 @@ def test_the_authors_weight_makes_longer_embeddings_of_nearer_ones() -> None:
     margin, lengths = MagFace(), torch.linspace(10, 110, 5_001, dtype=torch.float64)
     best = []
     for theta in (1.2, 0.9, 0.6, 0.3, 0.1):
-        target = margin.target(torch.full_like(lengths, math.cos(theta)), lengths)
+        target = margin.target_logit(torch.full_like(lengths, math.cos(theta)), lengths)
         loss = torch.nn.functional.softplus(64 * (0.3 - target)) + margin.penalty(lengths)
         best.append(float(lengths[loss.argmin()]))
     assert best == sorted(best) and best[0] < best[-1]

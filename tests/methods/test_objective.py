@@ -8,116 +8,117 @@ import pytest
 from facekd.config import DistillRecipe, LossRecipe
 from facekd.config.loading import dump_recipe, load_recipe
 from facekd.errors import ModelError
-from facekd.methods.objective import mixture
+from facekd.methods.objective import parse_objective
 
 Terms = dict[str, tuple[float | None, float, float]]
 
 
-def terms(method: str, closed: bool, **losses: Any) -> Terms:
+def terms(method: str, closed_set: bool, **losses: Any) -> Terms:
     """By name: weight, begin, end."""
-    mixed = mixture(method, {name: LossRecipe.model_validate(value) for name, value in losses.items()}, closed)
-    return {name: (recipe.weight, recipe.begin, recipe.end) for name, recipe in mixed.terms.items()}
+    recipes = {name: LossRecipe.model_validate(value) for name, value in losses.items()}
+    objective = parse_objective(method, recipes, closed_set)
+    return {name: (recipe.weight, recipe.begin, recipe.end) for name, recipe in objective.terms.items()}
 
 
-def whole(**weights: float) -> Terms:
+def always(**weights: float) -> Terms:
     """Terms that count all the time."""
     return {name: (weight, 0.0, 1.0) for name, weight in weights.items()}
 
 
-@pytest.mark.parametrize(("closed", "expected"), [(True, whole(kd=0.9, labels=0.1)), (False, whole(l2=40))])
+@pytest.mark.parametrize(("closed_set", "expected"), [(True, always(kd=0.9, labels=0.1)), (False, always(l2=40))])
 @pytest.mark.parametrize("method", ["", "  "])
-def test_without_anything_it_is_the_usual(method: str, closed: bool, expected: Terms) -> None:
-    assert terms(method, closed) == expected
-    assert mixture(method, {}, closed).partner is None
+def test_without_a_method_it_is_the_default(method: str, closed_set: bool, expected: Terms) -> None:
+    assert terms(method, closed_set) == expected
+    assert parse_objective(method, {}, closed_set).joint_teacher is None
 
 
-@pytest.mark.parametrize(("method", "closed", "expected"), [
-    ("kd", True, whole(kd=0.9, labels=0.1)),  # the benchmark of CRD
-    ("rkd", True, whole(rkd=1, labels=1)),
-    ("at", True, whole(at=1000, labels=1)),
-    ("kd + at", True, whole(kd=0.9, at=1000, labels=0.1)),  # of several the smallest
-    ("at+kd", True, whole(at=1000, kd=0.9, labels=0.1)),
-    ("rkd + at", True, whole(rkd=1, at=1000, labels=1)),
-    ("l2", True, whole(l2=1, labels=1)),
-    ("l2", False, whole(l2=40)),  # a face network follows it without labels
-    ("cosine", False, whole(cosine=80)),
-    ("l2 + rkd", False, whole(l2=40, rkd=1)),
-    ("rkd", False, whole(rkd=1, labels=1)),
-    ("hint", False, whole(hint=100, labels=1)),
+@pytest.mark.parametrize(("method", "closed_set", "expected"), [
+    ("kd", True, always(kd=0.9, labels=0.1)),  # the benchmark of CRD
+    ("rkd", True, always(rkd=1, labels=1)),
+    ("at", True, always(at=1000, labels=1)),
+    ("kd + at", True, always(kd=0.9, at=1000, labels=0.1)),  # of several the smallest
+    ("at+kd", True, always(at=1000, kd=0.9, labels=0.1)),
+    ("rkd + at", True, always(rkd=1, at=1000, labels=1)),
+    ("l2", True, always(l2=1, labels=1)),
+    ("l2", False, always(l2=40)),  # a face network follows it without labels
+    ("cosine", False, always(cosine=80)),
+    ("l2 + rkd", False, always(l2=40, rkd=1)),
+    ("rkd", False, always(rkd=1, labels=1)),
+    ("hint", False, always(hint=100, labels=1)),
     ("proxyless-ours", False, {"proxyless-ours": (1, 0, 1)}),
 ])
-def test_a_method_has_the_usual_weights(method: str, closed: bool, expected: Terms) -> None:
-    assert terms(method, closed) == expected
+def test_a_method_has_the_default_weights(method: str, closed_set: bool, expected: Terms) -> None:
+    assert terms(method, closed_set) == expected
 
 
-@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("closed_set", [True, False])
 @pytest.mark.parametrize(("method", "weight"), [("ab", 1), ("fsp", 50)])
-def test_a_first_stage_ends_where_labels_begin(method: str, weight: float, closed: bool) -> None:
-    assert terms(method, closed) == {method: (weight, 0, 0.125), "labels": (1, 0.125, 1)}
+def test_a_warmup_ends_where_labels_begin(method: str, weight: float, closed_set: bool) -> None:
+    assert terms(method, closed_set) == {method: (weight, 0, 0.125), "labels": (1, 0.125, 1)}
 
 
-def test_beside_a_first_stage_another_loss_counts_from_the_beginning() -> None:
+def test_with_a_warmup_loss_another_loss_counts_from_the_beginning() -> None:
     assert terms("ab + kd", True) == {"ab": (1, 0, 0.125), "kd": (0.9, 0, 1), "labels": (0.1, 0.125, 1)}
 
 
-@pytest.mark.parametrize(("method", "losses", "closed", "expected"), [
-    ("", {"kd": 1}, True, whole(kd=1)),  # without a method they are all there is
-    ("", {"kd": {}}, True, whole(kd=0.9)),
-    ("", {"l2": 2, "labels": {}}, False, whole(l2=2, labels=1)),
-    ("kd", {"labels": 0}, True, whole(kd=0.9)),
-    ("kd", {"kd": 0.5}, True, whole(kd=0.5, labels=0.1)),
-    ("kd", {"rkd": {}}, True, whole(kd=0.9, labels=0.1, rkd=1)),
+@pytest.mark.parametrize(("method", "losses", "closed_set", "expected"), [
+    ("", {"kd": 1}, True, always(kd=1)),  # without a method they are all there is
+    ("", {"kd": {}}, True, always(kd=0.9)),
+    ("", {"l2": 2, "labels": {}}, False, always(l2=2, labels=1)),
+    ("kd", {"labels": 0}, True, always(kd=0.9)),
+    ("kd", {"kd": 0.5}, True, always(kd=0.5, labels=0.1)),
+    ("kd", {"rkd": {}}, True, always(kd=0.9, labels=0.1, rkd=1)),
     ("kd", {"kd": {"begin": 0.5}}, True, {"kd": (0.9, 0.5, 1), "labels": (0.1, 0, 1)}),
-    ("l2", {"labels": 0.1}, False, whole(l2=40, labels=0.1)),
+    ("l2", {"labels": 0.1}, False, always(l2=40, labels=0.1)),
     ("kd", {"labels": {"begin": 0.5}}, True, {"kd": (0.9, 0, 1), "labels": (0.1, 0.5, 1)}),
     ("ab", {"ab": 2}, True, {"ab": (2, 0, 0.125), "labels": (1, 0.125, 1)}),
     ("ab", {"ab": {"end": 1}}, True, {"ab": (1, 0, 1), "labels": (1, 0.125, 1)}),
     ("ab", {"ab": {"end": 0.5}}, True, {"ab": (1, 0, 0.5), "labels": (1, 0.125, 1)}),
-    ("dml", {"rkd": 3}, True, whole(kd=1, labels=1, rkd=3)),
+    ("dml", {"rkd": 3}, True, always(kd=1, labels=1, rkd=3)),
 ])
-def test_losses_are_set_on_top(method: str, losses: dict[str, Any], closed: bool, expected: Terms) -> None:
-    assert terms(method, closed, **losses) == expected
+def test_losses_are_set_on_top(method: str, losses: dict[str, Any], closed_set: bool, expected: Terms) -> None:
+    assert terms(method, closed_set, **losses) == expected
 
 
 @pytest.mark.parametrize("override", ["losses.ab=2", "losses.ab.end=1.0", "losses.labels.begin=0.5", "losses.kd=0.5"])
 @pytest.mark.parametrize("method", ["ab + kd", "dml + ab"])
 def test_a_recipe_that_was_written_and_read_back_means_the_same(tmp_path: Path, method: str, override: str) -> None:
-    given = {"faces": "f", "plan": "p", "out": "o"}
-    first = load_recipe(DistillRecipe, None, [f"method={method}", override], given)
+    required = {"dataset": "f", "plan": "p", "out": "o"}
+    first = load_recipe(DistillRecipe, None, [f"method={method}", override], required)
     (tmp_path / "recipe.yaml").write_text(dump_recipe(first))
     second = load_recipe(DistillRecipe, tmp_path / "recipe.yaml", [])
-    assert mixture(second.method, second.losses, True) == mixture(first.method, first.losses, True)
+    assert parse_objective(second.method, second.losses, True) == parse_objective(first.method, first.losses, True)
 
 
-def test_a_partners_temperature_stays_beside_a_weight_that_is_set() -> None:
-    recipe = mixture("dml", {"kd": LossRecipe(weight=2)}, True).terms["kd"]
+def test_the_temperature_of_an_online_method_stays_if_a_weight_is_set() -> None:
+    recipe = parse_objective("dml", {"kd": LossRecipe(weight=2)}, True).terms["kd"]
     assert (recipe.weight, recipe.options) == (2, {"temperature": 1})
 
 
-def test_options_stay_beside_the_usual_weight() -> None:
-    recipe = mixture("kd", {"kd": LossRecipe.model_validate({"temperature": 2})}, True).terms["kd"]
+def test_options_stay_with_the_default_weight() -> None:
+    recipe = parse_objective("kd", {"kd": LossRecipe.model_validate({"temperature": 2})}, True).terms["kd"]
     assert (recipe.weight, recipe.options) == (0.9, {"temperature": 2})
 
 
-@pytest.mark.parametrize(("method", "closed", "expected"), [
-    ("prokt", True, whole(kd=1)),  # the student sees no labels
-    ("prokt", False, whole(cosine=80)),
-    ("dml", True, whole(kd=1, labels=1)),
-    ("dml", False, whole(cosine=1, labels=1)),
-    ("dml + rkd", True, whole(kd=1, rkd=1, labels=1)),
-    ("at + prokt", True, whole(kd=1, at=1000)),
+@pytest.mark.parametrize(("method", "closed_set", "expected"), [
+    ("prokt", True, always(kd=1)),  # the student sees no labels
+    ("prokt", False, always(cosine=80)),
+    ("dml", True, always(kd=1, labels=1)),
+    ("dml", False, always(cosine=1, labels=1)),
+    ("dml + rkd", True, always(kd=1, rkd=1, labels=1)),
+    ("at + prokt", True, always(kd=1, at=1000)),
 ])
-def test_a_moving_teacher_brings_its_terms(method: str, closed: bool, expected: Terms) -> None:
-    mixed = mixture(method, {}, closed)
-    assert mixed.partner is not None and mixed.partner in method
-    assert {name: (recipe.weight, recipe.begin, recipe.end) for name, recipe in mixed.terms.items()} == expected
-    assert mixed.terms["kd" if closed else "cosine"].options == ({"temperature": 1} if closed else {})
+def test_an_online_method_brings_its_terms(method: str, closed_set: bool, expected: Terms) -> None:
+    objective = parse_objective(method, {}, closed_set)
+    assert objective.joint_teacher is not None and objective.joint_teacher in method
+    assert {name: (recipe.weight, recipe.begin, recipe.end) for name, recipe in objective.terms.items()} == expected
+    assert objective.terms["kd" if closed_set else "cosine"].options == ({"temperature": 1} if closed_set else {})
 
 
-def test_prokts_student_may_have_the_usual_mixture_of_kd() -> None:
-    mixed = mixture("prokt + kd", {}, True)
-    assert {name: recipe.weight for name, recipe in mixed.terms.items()} == {"kd": 0.9, "labels": 0.1}
-    assert mixed.terms["kd"].options == {}
+def test_prokts_student_may_have_the_default_terms_of_kd() -> None:
+    objective = parse_objective("prokt + kd", {}, True)
+    assert {name: recipe.weight for name, recipe in objective.terms.items()} == {"kd": 0.9, "labels": 0.1}
+    assert objective.terms["kd"].options == {}
 
 
 @pytest.mark.parametrize(("method", "message"), [
@@ -127,20 +128,20 @@ def test_prokts_student_may_have_the_usual_mixture_of_kd() -> None:
     ("kd +", "unknown method ''"),
     ("labels", "unknown method 'labels'"),
 ])
-def test_an_unknown_name_is_told_with_the_nearest(method: str, message: str) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest(method: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        mixture(method, {}, True)
+        parse_objective(method, {}, True)
 
 
-def test_an_unknown_loss_on_top_is_told_with_the_nearest() -> None:
+def test_an_unknown_loss_on_top_is_refused_with_the_nearest() -> None:
     with pytest.raises(ModelError, match="unknown loss 'rkdd': did you mean 'rkd'"):
-        mixture("kd", {"rkdd": LossRecipe()}, True)
+        parse_objective("kd", {"rkdd": LossRecipe()}, True)
 
 
 @pytest.mark.parametrize("method", ["prokt + dml", "dml+kd+prokt"])
-def test_two_partners_are_refused(method: str) -> None:
-    with pytest.raises(ModelError, match="names two ways to train a teacher beside the student; choose one"):
-        mixture(method, {}, True)
+def test_two_online_methods_are_refused(method: str) -> None:
+    with pytest.raises(ModelError, match="names two ways to train a teacher jointly with the student; choose one"):
+        parse_objective(method, {}, True)
 
 
 @pytest.mark.parametrize(("losses", "reached"), [
@@ -170,10 +171,28 @@ def test_parts_that_meet_or_overlap_leave_no_gap(losses: dict[str, Any]) -> None
     assert terms("", True, **losses).keys() == losses.keys()
 
 
-@pytest.mark.parametrize(("method", "closed", "inside"), [
+@pytest.mark.parametrize(("method", "closed_set", "needs_live_teacher"), [
     ("kd", True, False), ("l2", False, False), ("at", True, True), ("at", False, True), ("kd + at", True, True),
     ("rkd", True, True), ("rkd", False, False),  # a face network's features are its embeddings
     ("dml", True, False), ("prokt", False, False), ("dml + rkd", True, True),
 ])
-def test_it_looks_inside_for_maps_and_for_a_classifiers_features(method: str, closed: bool, inside: bool) -> None:
-    assert mixture(method, {}, closed).looks_inside(closed) is inside
+def test_feature_maps_and_a_classifiers_features_need_a_live_teacher(
+    method: str, closed_set: bool, needs_live_teacher: bool
+) -> None:
+    assert parse_objective(method, {}, closed_set).needs_live_teacher(closed_set) is needs_live_teacher
+
+
+def test_terms_are_described_with_weights_and_options() -> None:
+    losses = {"labels": LossRecipe(weight=0.1), "hint": LossRecipe(weight=0),
+              "kd": LossRecipe.model_validate({"weight": 0.9, "temperature": 4})}
+    assert parse_objective("", losses, True).describe() == "kd 0.9 (temperature 4) + labels 0.1"
+
+
+def test_default_terms_are_described_with_their_weights() -> None:
+    assert parse_objective("", {}, True).describe() == "kd 0.9 + labels 0.1"
+    assert parse_objective("", {}, False).describe() == "l2 40"
+
+
+def test_the_time_of_a_term_and_an_online_method_are_described() -> None:
+    assert parse_objective("ab", {}, True).describe() == "ab 1 (end 0.125) + labels 1 (begin 0.125)"
+    assert parse_objective("dml", {}, True).describe().startswith("dml + ")

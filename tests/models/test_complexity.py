@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import facekd.models  # noqa: F401
-from facekd.models.complexity import macs, parameters
+from facekd.models.complexity import count_macs, count_parameters
 from facekd.models.registry import create
 
 
@@ -19,13 +19,13 @@ from facekd.models.registry import create
 def test_costs_are_the_published_ones(name: str, embedding: int, millions: float, giga: float) -> None:
     with torch.device("meta"):
         model = create(name, outputs=embedding)
-    assert parameters(model) / 1e6 == pytest.approx(millions, rel=1e-3)
-    assert macs(model, 112) / 1e9 == pytest.approx(giga, rel=2e-3)
+    assert count_parameters(model) / 1e6 == pytest.approx(millions, rel=1e-3)
+    assert count_macs(model, 112) / 1e9 == pytest.approx(giga, rel=2e-3)
 
 
 def test_scale_2_is_arcface_torchs_mobilefacenet_045_g() -> None:
     with torch.device("meta"):
-        assert macs(create("mobilefacenet", scale=2), 112) / 1e9 == pytest.approx(0.45, rel=0.03)
+        assert count_macs(create("mobilefacenet", scale=2), 112) / 1e9 == pytest.approx(0.45, rel=0.03)
 
 
 @pytest.mark.parametrize(("model", "size", "count"), [
@@ -35,7 +35,7 @@ def test_scale_2_is_arcface_torchs_mobilefacenet_045_g() -> None:
     (nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), 8, 0),
 ])
 def test_layers_count_as_the_formula_says(model: nn.Module, size: int, count: int) -> None:
-    assert macs(model, size) == count
+    assert count_macs(model, size) == count
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -43,6 +43,6 @@ def test_counting_leaves_the_model_as_it_was(training: bool) -> None:
     torch.manual_seed(0)
     model = create("mobilefacenet", size=32, outputs=8, width=0.25).train(training)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    macs(model, 32)
+    count_macs(model, 32)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert all(module.training is training for module in model.modules())

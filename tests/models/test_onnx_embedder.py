@@ -18,11 +18,11 @@ WEIGHT = np.random.default_rng(0).normal(size=(5, 3, SIZE // 4, SIZE // 4)).asty
 Shape = Sequence[int | str | None]
 
 
-def write(
+def write_model(
     path: Path, shape: Shape = ("n", 3, SIZE, SIZE), before: Sequence[NodeProto] = (), flat: Sequence[int] = (0, -1),
     outputs: int = 1, kind: int = TensorProto.FLOAT, external: bool = False,
 ) -> Path:
-    """A graph that averages blocks of 4x4 pixels and multiplies what is left by WEIGHT."""
+    """Write a graph that averages blocks of 4x4 pixels and multiplies the averages by WEIGHT."""
     first = before[-1].output[0] if before else "x"
     nodes = [
         *before,
@@ -43,8 +43,8 @@ def write(
 
 def scaling(*names: str) -> list[NodeProto]:
     return [
-        helper.make_node("Sub", ["x", "mean"], ["centred"], names[0]),
-        helper.make_node("Mul", ["centred", "scale"], ["scaled"], names[1]),
+        helper.make_node("Sub", ["x", "mean"], ["centered"], names[0]),
+        helper.make_node("Mul", ["centered", "scale"], ["scaled"], names[1]),
     ]
 
 
@@ -63,7 +63,7 @@ def expected(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
 def test_pixels_are_scaled_outside_by_default(
     tmp_path: Path, crops: NDArray[np.uint8], expected: NDArray[np.float64]
 ) -> None:
-    embedder = OnnxEmbedder(write(tmp_path / "m.onnx"))
+    embedder = OnnxEmbedder(write_model(tmp_path / "m.onnx"))
     assert (embedder.name, embedder.size, embedder.dimension) == ("m", SIZE, 5)
     np.testing.assert_allclose(embedder.forward(crops), expected, atol=1e-3)
 
@@ -72,7 +72,7 @@ def test_pixels_are_scaled_outside_by_default(
 def test_a_graph_that_scales_inside_gets_0_to_255(
     tmp_path: Path, crops: NDArray[np.uint8], expected: NDArray[np.float64], names: tuple[str, str]
 ) -> None:
-    embedder = OnnxEmbedder(write(tmp_path / "m.onnx", before=scaling(*names)))
+    embedder = OnnxEmbedder(write_model(tmp_path / "m.onnx", before=scaling(*names)))
     np.testing.assert_allclose(embedder.forward(crops), expected, atol=1e-3)
 
 
@@ -80,7 +80,7 @@ def test_a_graph_that_scales_inside_gets_0_to_255(
 def test_scaling_agrees_with_insightface_whatever_the_names(
     tmp_path: Path, crops: NDArray[np.uint8], names: tuple[str, str]
 ) -> None:
-    path = write(tmp_path / "m.onnx", before=scaling(*names))
+    path = write_model(tmp_path / "m.onnx", before=scaling(*names))
     client = insightface.model_zoo.get_model(str(path), providers=["CPUExecutionProvider"])
     theirs = client.get_feat([np.ascontiguousarray(crop[:, :, ::-1]) for crop in crops])
     np.testing.assert_allclose(OnnxEmbedder(path).forward(crops), theirs, atol=1e-3)
@@ -90,24 +90,24 @@ def test_scaling_agrees_with_insightface_whatever_the_names(
 def test_a_fixed_batch_takes_any_number_of_crops(
     tmp_path: Path, crops: NDArray[np.uint8], expected: NDArray[np.float64], batch: int
 ) -> None:
-    embedder = OnnxEmbedder(write(tmp_path / "m.onnx", shape=(batch, 3, SIZE, SIZE)))
+    embedder = OnnxEmbedder(write_model(tmp_path / "m.onnx", shape=(batch, 3, SIZE, SIZE)))
     np.testing.assert_allclose(embedder.forward(crops), expected, atol=1e-3)
 
 
 def test_a_batch_that_is_dynamic_in_name_only_runs_one_by_one(
     tmp_path: Path, crops: NDArray[np.uint8], expected: NDArray[np.float64]
 ) -> None:
-    embedder = OnnxEmbedder(write(tmp_path / "m.onnx", shape=("None", 3, SIZE, SIZE), flat=(1, 5)))
-    assert embedder.batch == 1
+    embedder = OnnxEmbedder(write_model(tmp_path / "m.onnx", shape=("None", 3, SIZE, SIZE), flat=(1, 5)))
+    assert embedder.batch_size == 1
     np.testing.assert_allclose(embedder.forward(crops), expected, atol=1e-3)
 
 
 def test_no_crops_give_no_embeddings(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
-    assert OnnxEmbedder(write(tmp_path / "m.onnx")).embed(crops[:0]).shape == (0, 5)
+    assert OnnxEmbedder(write_model(tmp_path / "m.onnx")).embed(crops[:0]).shape == (0, 5)
 
 
-def test_an_open_size_is_asked_for_and_taken(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.onnx", shape=("n", 3, "h", "w"))
+def test_an_open_size_must_be_given(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "m.onnx", shape=("n", 3, "h", "w"))
     with pytest.raises(ModelError, match="size="):
         OnnxEmbedder(path)
     assert OnnxEmbedder(path, size=SIZE).size == SIZE
@@ -115,13 +115,13 @@ def test_an_open_size_is_asked_for_and_taken(tmp_path: Path) -> None:
 
 def test_another_size_than_the_graph_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="112x112 images, not 64x64"):
-        OnnxEmbedder(write(tmp_path / "m.onnx"), size=64)
+        OnnxEmbedder(write_model(tmp_path / "m.onnx"), size=64)
 
 
 def test_weights_in_external_files_are_read_and_belong_to_the_fingerprint(
     tmp_path: Path, crops: NDArray[np.uint8], expected: NDArray[np.float64]
 ) -> None:
-    path = write(tmp_path / "m.onnx", external=True)
+    path = write_model(tmp_path / "m.onnx", external=True)
     embedder = OnnxEmbedder(path)
     np.testing.assert_allclose(embedder.forward(crops), expected, atol=1e-3)
     data = bytearray((tmp_path / "weights.bin").read_bytes())
@@ -131,7 +131,7 @@ def test_weights_in_external_files_are_read_and_belong_to_the_fingerprint(
 
 
 def test_absent_external_weights_are_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.onnx", external=True)
+    path = write_model(tmp_path / "m.onnx", external=True)
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(ModelError, match=r"weights\.bin"):
         OnnxEmbedder(path)
@@ -145,11 +145,11 @@ def test_a_file_that_is_no_onnx_is_named(tmp_path: Path, content: bytes) -> None
         OnnxEmbedder(path)
 
 
-@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
-def test_a_truncated_file_is_named(tmp_path: Path, kept: float) -> None:
-    path = write(tmp_path / "m.onnx")
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_truncated_file_is_named(tmp_path: Path, share: float) -> None:
+    path = write_model(tmp_path / "m.onnx")
     data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * kept)])
+    path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(ModelError, match=r"m\.onnx"):
         OnnxEmbedder(path)
 
@@ -159,8 +159,8 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
         OnnxEmbedder(tmp_path / "m.onnx")
 
 
-def test_an_operator_of_the_files_own_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.onnx", before=[helper.make_node("Mine", ["x"], ["mine"], domain="my.own")])
+def test_a_custom_operator_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "m.onnx", before=[helper.make_node("Mine", ["x"], ["mine"], domain="my.own")])
     with pytest.raises(ModelError, match="cannot be loaded"):
         OnnxEmbedder(path)
 
@@ -174,9 +174,11 @@ def test_an_operator_of_the_files_own_is_refused(tmp_path: Path) -> None:
         ({"kind": TensorProto.DOUBLE}, "cannot be loaded|float32 input"),
     ],
 )
-def test_what_is_no_face_model_is_refused(tmp_path: Path, changes: dict[str, Shape | int], message: str) -> None:
+def test_a_graph_that_is_no_face_model_is_refused(
+    tmp_path: Path, changes: dict[str, Shape | int], message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
-        OnnxEmbedder(write(tmp_path / "m.onnx", **changes))  # type: ignore[arg-type]
+        OnnxEmbedder(write_model(tmp_path / "m.onnx", **changes))  # type: ignore[arg-type]
 
 
 def test_a_wrong_rank_is_refused(tmp_path: Path) -> None:
@@ -191,5 +193,5 @@ def test_a_wrong_rank_is_refused(tmp_path: Path) -> None:
 
 
 def test_threads_reach_the_session(tmp_path: Path) -> None:
-    embedder = OnnxEmbedder(write(tmp_path / "m.onnx"), threads=1)
+    embedder = OnnxEmbedder(write_model(tmp_path / "m.onnx"), threads=1)
     assert embedder.session.get_session_options().intra_op_num_threads == 1

@@ -8,26 +8,26 @@ import torch
 
 import facekd.models  # noqa: F401  (the architectures register themselves)
 from facekd.errors import ModelError
-from facekd.models.registry import ModelSpec, build, create, names
+from facekd.models.registry import ModelSpec, build, create, list_models
 
 NARROW: dict[str, dict[str, Any]] = {
-    name: {} if name.startswith(("shufflenet", "wrn", "resnet_found"))
+    name: {} if name.startswith(("shufflenet", "wrn", "resnet_pruned"))
     else {"width": 0.5 if name.startswith("resnet") else 0.25}
-    for name in names()
+    for name in list_models()
 }
 FAMILIES = [
-    "iresnet10", "mobilefacenet", "mobilenetv2", "resnet8", "resnet50_cifar", "resnet_found", "shufflenetv1",
-    "shufflenetv2", "vgg8", "wrn_16_2",
+    "iresnet10", "mobilefacenet", "mobilenetv2", "resnet8", "resnet50_cifar", "resnet_pruned",
+    "shufflenetv1", "shufflenetv2", "vgg8", "wrn_16_2",
 ]
-"""The smallest of each; what holds for it holds for the deeper ones."""
+"""The smallest network of each family, for tests that hold for deeper ones as well."""
 
 
-def test_the_registry_holds_the_promised_names() -> None:
-    promised = {"iresnet10", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet", "mobilenetv2"}
-    promised |= {"resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
-    promised |= {"resnet8x4", "resnet32x4", "resnet50_cifar", "resnet_found", "wrn_16_2", "wrn_40_1", "wrn_40_2"}
-    promised |= {"vgg8", "vgg11", "vgg13", "vgg16", "vgg19", "shufflenetv1", "shufflenetv2"}
-    assert set(names()) == promised
+def test_the_registry_holds_the_documented_names() -> None:
+    documented = {"iresnet10", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet", "mobilenetv2"}
+    documented |= {"resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
+    documented |= {"resnet8x4", "resnet32x4", "resnet50_cifar", "resnet_pruned", "wrn_16_2", "wrn_40_1", "wrn_40_2"}
+    documented |= {"vgg8", "vgg11", "vgg13", "vgg16", "vgg19", "shufflenetv1", "shufflenetv2"}
+    assert set(list_models()) == documented
 
 
 @pytest.mark.parametrize(("size", "embedding"), [(32, 2), (64, 1), (80, 100), (96, 128), (112, 512), (128, 7)])
@@ -38,21 +38,21 @@ def test_every_size_and_embedding_length_gives_the_right_shape(name: str, size: 
         assert model(torch.empty(2, 3, size, size)).shape == (2, embedding)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_models())
 def test_backward_reaches_every_trainable_weight(name: str) -> None:
     torch.manual_seed(0)
     model = create(name, size=64, outputs=16, **NARROW[name])
     output = model(torch.randn(4, 3, 64, 64))
     (output * torch.randn_like(output)).sum().backward()
-    starved = [
+    without_gradient = [
         key for key, p in model.named_parameters()
         if p.requires_grad and (p.grad is None or not p.grad.isfinite().all() or not p.grad.any())
     ]
     assert output.dtype == torch.float32 and output.isfinite().all()
-    assert starved == []
+    assert without_gradient == []
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_models())
 def test_channels_last_gives_the_same_embeddings(name: str) -> None:
     torch.manual_seed(0)
     model = create(name, size=64, outputs=16, **NARROW[name]).eval()
@@ -76,8 +76,8 @@ def test_a_model_is_one_graph_for_the_exporter(name: str) -> None:
         torch.testing.assert_close(program.module()(images), model(images))
 
 
-@pytest.mark.parametrize("name", names())
-def test_a_spec_survives_json_and_rebuilds_the_model(name: str) -> None:
+@pytest.mark.parametrize("name", list_models())
+def test_a_spec_is_preserved_by_json_and_rebuilds_the_model(name: str) -> None:
     with torch.device("meta"):
         model = create(name, size=64, outputs=32, **NARROW[name])
         spec = ModelSpec.from_dict(json.loads(json.dumps(model.spec.to_dict())))
@@ -107,7 +107,7 @@ def test_an_unknown_option_names_the_valid_ones() -> None:
     ({"size": 100}, "size must be a multiple of 16"),
     ({"size": 0}, "size must be a multiple of 16"),
     ({"outputs": 0}, "outputs must be a whole number"),
-    ({"pixels": "cifar"}, "unknown pixels 'cifar'"),
+    ({"normalization": "cifar"}, "unknown normalization 'cifar'"),
     ({"width": "half"}, "'width' must be like 1.0, not 'half'"),
     ({"width": float("nan")}, "'width' must be a finite number"),
     ({"width": 0}, "leaves no channel"),
@@ -115,7 +115,7 @@ def test_an_unknown_option_names_the_valid_ones() -> None:
     ({"layers": [2, 2, 0, 2]}, "layers must be at least 1"),
     ({"dropout": 1}, "dropout below 1"),
 ])
-def test_a_useless_value_is_refused_in_words(options: dict[str, object], text: str) -> None:
+def test_an_invalid_value_is_refused_with_a_reason(options: dict[str, object], text: str) -> None:
     with pytest.raises(ModelError, match=text):
         create("iresnet18", **options)  # type: ignore[arg-type]
 
@@ -130,6 +130,11 @@ def test_a_damaged_description_is_refused(record: dict[str, object]) -> None:
         ModelSpec.from_dict(record)
 
 
-def test_a_description_from_before_class_sets_is_read() -> None:
-    spec = ModelSpec.from_dict({"name": "iresnet18", "size": 112, "embedding": 8})
-    assert spec == create("iresnet18", outputs=8).spec and spec.pixels == "unit"
+def test_options_and_normalization_of_a_description_have_defaults() -> None:
+    spec = ModelSpec.from_dict({"name": "iresnet18", "size": 112, "outputs": 8})
+    assert spec == create("iresnet18", outputs=8).spec and spec.normalization == "unit"
+
+
+def test_an_unknown_key_of_a_description_is_named() -> None:
+    with pytest.raises(ModelError, match="missing or unknown keys: outputs, embedding"):
+        ModelSpec.from_dict({"name": "iresnet18", "size": 112, "embedding": 8})

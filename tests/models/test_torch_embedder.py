@@ -11,7 +11,7 @@ from facekd.models.registry import ModelSpec, Network
 from facekd.models.torch_embedder import TorchEmbedder, weights_fingerprint
 
 
-class Small(Network):
+class SmallNetwork(Network):
     def __init__(self) -> None:
         super().__init__()
         self.spec = ModelSpec("small", 16, 4)
@@ -25,40 +25,40 @@ class Small(Network):
 
 
 @pytest.fixture
-def model() -> Small:
+def model() -> SmallNetwork:
     torch.manual_seed(0)
-    return Small()
+    return SmallNetwork()
 
 
-def test_embeddings_equal_a_double_precision_reading(model: Small) -> None:
+def test_embeddings_equal_those_in_double_precision(model: SmallNetwork) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
-    embedder = TorchEmbedder(model, batch=4)
+    embedder = TorchEmbedder(model, batch_size=4)
     pixels = torch.from_numpy(((crops.astype(np.float64) - 127.5) / 127.5).transpose(0, 3, 1, 2).copy())
-    found = embedder.forward(crops)
+    embeddings = embedder.forward(crops)
     expected = model.double()(pixels).detach().numpy()
-    assert (found.dtype, embedder.size, embedder.dimension) == (np.float32, 16, 4)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert (embeddings.dtype, embedder.size, embedder.dimension) == (np.float32, 16, 4)
+    np.testing.assert_allclose(embeddings, expected, atol=1e-5)
 
 
-def test_the_model_is_not_trained_by_asking_it(model: Small) -> None:
+def test_inference_does_not_change_the_model(model: SmallNetwork) -> None:
     before = weights_fingerprint(model.state_dict())
     embedder = TorchEmbedder(model)
     embedder.embed(np.zeros((3, 16, 16, 3), np.uint8))
     assert weights_fingerprint(model.state_dict()) == before == embedder.fingerprint
 
 
-def test_the_embedding_of_a_face_and_its_mirror_is_one(model: Small) -> None:
+def test_the_embedding_of_a_face_and_its_mirror_is_one(model: SmallNetwork) -> None:
     crops = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     embedder = TorchEmbedder(model)
     np.testing.assert_allclose(embedder.embed(crops), embedder.embed(crops[:, :, ::-1]), atol=1e-6)
 
 
-def test_raw_embeddings_are_the_sum_of_image_and_mirror(model: Small) -> None:
+def test_embeddings_without_normalization_are_the_sum_of_image_and_mirror(model: SmallNetwork) -> None:
     crops = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     embedder = TorchEmbedder(model)
     one, other = embedder.forward(crops), embedder.forward(crops[:, :, ::-1])
-    np.testing.assert_allclose(embedder.raw(crops), one + other, atol=1e-5)
-    np.testing.assert_array_equal(embedder.raw(crops, flip=False), one)
+    np.testing.assert_allclose(embedder.embed(crops, normalize=False), one + other, atol=1e-5)
+    np.testing.assert_array_equal(embedder.embed(crops, flip=False, normalize=False), one)
 
 
 def test_fingerprint_is_sha256_over_sorted_names_and_bytes() -> None:

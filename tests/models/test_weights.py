@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from facekd.errors import ModelError
 from facekd.models.registry import Network, create
-from facekd.models.weights import load_model, load_weights, save_model
+from facekd.models.weights import VERSION, load_model, load_weights, save_model
 
 
 def network(seed: int = 0, **options: float) -> Network:
@@ -20,18 +20,18 @@ def network(seed: int = 0, **options: float) -> Network:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> Path:
+def model_file(tmp_path: Path) -> Path:
     save_model(network(), tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
 
 
 def rewrite(path: Path, **metadata: str) -> None:
     spec = json.dumps(network().spec.to_dict())
-    save_file(load_file(path), path, {"format": "facekd.model", "version": "1", "spec": spec, **metadata})
+    save_file(load_file(path), path, {"format": "facekd.model", "version": str(VERSION), "spec": spec, **metadata})
 
 
-def test_a_model_comes_back_with_its_description(saved: Path) -> None:
-    loaded, original = load_model(saved), network()
+def test_a_model_comes_back_with_its_description(model_file: Path) -> None:
+    loaded, original = load_model(model_file), network()
     assert loaded.spec == original.spec
     assert not loaded.training
     state = original.state_dict()
@@ -39,41 +39,41 @@ def test_a_model_comes_back_with_its_description(saved: Path) -> None:
     assert all(torch.equal(value, state[name]) for name, value in loaded.state_dict().items())
 
 
-def test_any_program_reads_the_file(saved: Path) -> None:
+def test_any_program_reads_the_file(model_file: Path) -> None:
     state = network().state_dict()
-    read = load_file(saved)
+    read = load_file(model_file)
     assert read.keys() == state.keys()
     assert all(torch.equal(read[name], value) for name, value in state.items())
 
 
-def test_equal_weights_give_equal_bytes(saved: Path, tmp_path: Path) -> None:
+def test_equal_weights_give_equal_bytes(model_file: Path, tmp_path: Path) -> None:
     for number in range(8):
         save_model(network().to(memory_format=torch.channels_last), tmp_path / f"{number}")  # type: ignore[call-overload]
-    assert {(tmp_path / f"{number}").read_bytes() for number in range(8)} == {saved.read_bytes()}
+    assert {(tmp_path / f"{number}").read_bytes() for number in range(8)} == {model_file.read_bytes()}
 
 
-def test_another_process_writes_the_same_bytes(saved: Path, tmp_path: Path) -> None:
+def test_another_process_writes_the_same_bytes(model_file: Path, tmp_path: Path) -> None:
     code = (
         "import sys, torch; from pathlib import Path; from facekd.models.registry import create; "
         "from facekd.models.weights import save_model; torch.manual_seed(0); "
         "save_model(create('iresnet10', size=32, outputs=16, width=0.25), Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "other")], check=True)
-    assert (tmp_path / "other").read_bytes() == saved.read_bytes()
+    assert (tmp_path / "other").read_bytes() == model_file.read_bytes()
 
 
-def test_loading_draws_no_random_numbers(saved: Path) -> None:
+def test_loading_draws_no_random_numbers(model_file: Path) -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    load_model(saved)
+    load_model(model_file)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, -1])
-def test_a_truncated_file_is_refused(saved: Path, length: int) -> None:
-    saved.write_bytes(saved.read_bytes()[:length])
+def test_a_truncated_file_is_refused(model_file: Path, length: int) -> None:
+    model_file.write_bytes(model_file.read_bytes()[:length])
     with pytest.raises(ModelError, match="no readable safetensors file"):
-        load_model(saved)
+        load_model(model_file)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -87,28 +87,34 @@ def test_weights_of_another_program_are_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "foreign.safetensors")
 
 
-def test_weights_that_do_not_fit_their_description_are_refused(saved: Path) -> None:
-    rewrite(saved, spec=json.dumps(network(width=0.5).spec.to_dict()))
+def test_weights_that_do_not_fit_their_description_are_refused(model_file: Path) -> None:
+    rewrite(model_file, spec=json.dumps(network(width=0.5).spec.to_dict()))
     with pytest.raises(ModelError, match=r"another architecture.*of another shape \(\S+ is \([\d, ]+\), not \("):
-        load_model(saved)
+        load_model(model_file)
 
 
-def test_a_newer_version_is_refused(saved: Path) -> None:
-    rewrite(saved, version="2")
+def test_a_newer_version_is_refused(model_file: Path) -> None:
+    rewrite(model_file, version="3")
     with pytest.raises(ModelError, match="newer facekd"):
-        load_model(saved)
+        load_model(model_file)
+
+
+def test_an_older_version_is_refused(model_file: Path) -> None:
+    rewrite(model_file, version="1")
+    with pytest.raises(ModelError, match=r"older facekd \(model version 1\); train it again"):
+        load_model(model_file)
 
 
 @pytest.mark.parametrize("spec", ["{", "[]", '{"name": "iresnet10"}'])
-def test_a_damaged_description_is_refused(saved: Path, spec: str) -> None:
-    rewrite(saved, spec=spec)
+def test_a_damaged_description_is_refused(model_file: Path, spec: str) -> None:
+    rewrite(model_file, spec=spec)
     with pytest.raises(ModelError, match="description"):
-        load_model(saved)
+        load_model(model_file)
 
 
 def test_missing_and_unknown_weights_are_named() -> None:
     weights = network().state_dict()
     name = next(iter(weights))
-    weights["stranger"] = weights.pop(name)
-    with pytest.raises(ModelError, match=rf"there belongs.*1 missing \({name}\), 1 unknown \(stranger\)"):
+    weights["unknown"] = weights.pop(name)
+    with pytest.raises(ModelError, match=rf"there belongs.*1 missing \({name}\), 1 unknown \(unknown\)"):
         load_weights(network(), weights, "there")

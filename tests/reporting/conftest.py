@@ -1,4 +1,4 @@
-"""Run folders with plausible figures, made without any training."""
+"""Run folders with plausible figures, written without any training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _verify(name: str, accuracy: float) -> dict[str, Any]:
         "tar": {"1e-2": accuracy - 0.1, "1e-4": None},
         "tar_interval": {"1e-2": [accuracy - 0.13, accuracy - 0.08], "1e-4": None}, "folds": 10,
         "notes": ["TAR at FAR 1e-4 is not given: 700 impostor pairs are too few"], "kind": "verify", "name": name,
-        "model": "m", "hardware": "cpu2", "command": f"facekd eval verify --name {name}",
+        "model": "m", "hardware": "cpu2", "command_line": f"facekd eval verify --name {name}",
         "roc": {"far": far.tolist(), "tar": np.sqrt(far).tolist()},
     }
 
@@ -38,32 +38,33 @@ def _megaface(name: str, rank1: float) -> dict[str, Any]:
         "rank1": rank1, "rank1_interval": [rank1 - 0.02, rank1 + 0.02], "cmc": np.linspace(rank1, 0.99, 100).tolist(),
         "pairs": 72800, "probes": 5600, "identities": 400, "distractors": 4021, "tar": {"1e-4": 0.71, "1e-6": None},
         "tar_interval": {"1e-4": [0.69, 0.73], "1e-6": None}, "notes": [], "kind": "megaface", "name": name,
-        "hardware": "cpu2", "command": "facekd eval megaface",
+        "hardware": "cpu2", "command_line": "facekd eval megaface",
     }
 
 
 def _classify(name: str, top1: float) -> dict[str, Any]:
-    sure = [None, *np.linspace(0.1, 0.97, 14)]
+    confidences = [None, *np.linspace(0.1, 0.97, 14)]
     return {
         "top1": top1, "top1_interval": [top1 - 0.01, top1 + 0.01], "top5": 0.9531, "top5_interval": [0.95, 0.96],
         "per_class": {f"thing {k}": k / 20 for k in range(20)} | {"absent": None}, "ece": 0.0412,
         "reliability": [{"confidence": c, "accuracy": None if c is None else c * 0.9, "count": 0 if c is None else 70}
-                        for c in sure],
+                        for c in confidences],
         "nll": 1.23456, "images": 9876, "classes": 21, "agreement": 0.8071, "kl": 0.34567,
         "notes": ["1 of 21 classes have no image"], "kind": "classify", "name": name, "hardware": "cpu2",
-        "command": f"facekd eval cifar --name {name}",
+        "command_line": f"facekd eval cifar --name {name}",
     }
 
 
-def _search(rank1: float, galleries: int = 1) -> dict[str, Any]:
+def _open_set(rank1: float, galleries: int = 1) -> dict[str, Any]:
     return {
         "rank": {"1": rank1, "5": rank1 + 0.02, "10": rank1 + 0.03},
         "rank_interval": {"1": [rank1 - 0.01, rank1 + 0.01], "5": [0.5, 1.0], "10": [0.5, 1.0]},
         "cmc": np.linspace(rank1, 0.99, 100).tolist(), "tpir": {"1e-2": rank1 - 0.2, "1e-1": None},
         "tpir_interval": {"1e-2": [rank1 - 0.25, rank1 - 0.15], "1e-1": None},
         "thresholds": {"1e-2": 0.4, "1e-1": None},
-        "mated": 1234 * galleries, "unmated": 5678 * galleries, "people": 300, "gallery": 250 * galleries,
-        "galleries": galleries, "notes": ["TPIR at FPIR 1e-1 is not given: too few probes"] if galleries == 1 else [],
+        "mated": 1234 * galleries, "unmated": 5678 * galleries, "identities": 300,
+        "gallery_identities": 250 * galleries, "galleries": galleries,
+        "notes": ["TPIR at FPIR 1e-1 is not given: too few probes"] if galleries == 1 else [],
     }
 
 
@@ -71,11 +72,11 @@ def _ijb(rank1: float) -> dict[str, Any]:
     verification = {
         "tar": {"1e-6": None, "1e-4": rank1 + 0.05}, "tar_interval": {"1e-6": None, "1e-4": [rank1, rank1 + 0.1]},
         "thresholds": {"1e-6": None, "1e-4": 0.3}, "genuine": 19557, "impostors": 15_638_932, "templates": 23124,
-        "people": 3531, "notes": ["7 pairs are called genuine with two subjects"],
+        "identities": 3531, "notes": ["7 pairs are called genuine with two subjects"],
     }
     return {
         "verification": verification, "images": 469_375, "templates": 23124, "notes": ["no detector scores"],
-        "search": {"G1": _search(rank1), "G2": _search(rank1 - 0.02), "mean": _search(rank1 - 0.01, 2)},
+        "identification": {"G1": _open_set(rank1), "G2": _open_set(rank1 - 0.02), "mean": _open_set(rank1 - 0.01, 2)},
     }
 
 
@@ -91,46 +92,47 @@ def _log(stages: int, epochs: float) -> str:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """``make_run(name, seed=0, verb="distill", accuracy=..., rank1=..., top1=None, ...)``: a run folder."""
+    """``make_run(name, seed=0, command="distill", accuracy=..., rank1=..., top1=None, ...)``: a run folder."""
 
-    def make(name: str, seed: int = 0, verb: str = "distill", accuracy: float | None = 0.91, rank1: float | None = 0.6,
-             epochs: float = 20, info: dict[str, Any] | None = None, top1: float | None = None,
-             search: float | None = None, ijb: float | None = None) -> Path:
+    def make(name: str, seed: int = 0, command: str = "distill", accuracy: float | None = 0.91,
+             rank1: float | None = 0.6, epochs: float = 20, info: dict[str, Any] | None = None,
+             top1: float | None = None, identify: float | None = None, ijb: float | None = None) -> Path:
         run = tmp_path / name
         run.mkdir(parents=True)
-        recipe = {"faces": "faces/train", "out": str(run), "schedule": {"epochs": epochs}, "seed": seed}
-        anchor = {"why": "equal distance", "share": 0.25, "step": 0, "learning_rate": 0.02}
+        recipe = {"dataset": "faces/train", "out": str(run), "training": {"epochs": epochs}, "seed": seed}
+        anchor = {"stage_reason": "equal distance", "share": 0.25, "step": 0, "learning_rate": 0.02}
         anchors = [{**anchor, "point": p, "epoch": p + 1.0} for p in (4, 9, 14, 19)]
         content: dict[str, Any] = {
-            "format": "facekd.run", "version": 1, "verb": verb, "outcome": "finished",
-            "begun": "2026-01-02T03:04:05+0000", "finished": "2026-01-02T04:04:05+0000",
+            "format": "facekd.run", "version": 2, "command": command, "outcome": "finished",
+            "started": "2026-01-02T03:04:05+0000", "finished": "2026-01-02T04:04:05+0000",
             "versions": {"python": "3.11", "torch": "2.13", "onnxruntime": None}, "git": "abc1234",
             "hardware": {"label": "cpu2", "processor": "Some CPU", "cores": 2, "cards": []},
-            "command": f"facekd {verb} out={run}", "parameters": 849_000,
-            "faces": {"content": "f00d" * 16, "identities": 1554, "images": 8395},
-            "model": {"name": "mobilenetv2", "size": 64, "embedding": 128, "options": {"width": 0.5}},
+            "command_line": f"facekd {command} out={run}", "parameters": 849_000,
+            "dataset": {"content": "f00d" * 16, "classes": 1554, "images": 8395},
+            "model": {"name": "mobilenetv2", "size": 64, "outputs": 128, "options": {"width": 0.5}},
         }
-        if verb == "distill":
-            content |= {"strategy": "equal", "anchors": anchors}
+        if command == "distill":
+            content |= {"losses": "l2 40", "strategy": "equal", "anchors": anchors}
         else:
+            content |= {"losses": "labels"}
             points = [{"epoch": float(e), "step": 4 * e, "learning_rate": 0.1} for e in range(2, 21, 2)]
             route = {"format": "facekd.route", "version": 1, "model": None, "points": points}
             _write(run / "route" / "route.json", route)
         _write(run / "run.json", content | (info or {}))
         (run / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-        (run / "log.jsonl").write_text(_log(4 if verb == "distill" else 1, epochs), encoding="utf-8")
+        (run / "log.jsonl").write_text(_log(4 if command == "distill" else 1, epochs), encoding="utf-8")
         if accuracy is not None:
             _write(run / "results" / "verify-cfp-ff.json", _verify("cfp-ff", accuracy))
         if rank1 is not None:
             _write(run / "results" / "megaface-cfp.json", _megaface("cfp", rank1))
         if top1 is not None:
             _write(run / "results" / "classify-things.json", _classify("things", top1))
-        if search is not None:
-            told = {"kind": "search", "name": "staff", "hardware": "cpu2", "command": "facekd eval search"}
-            _write(run / "results" / "search-staff.json", _search(search) | told)
+        if identify is not None:
+            source = {"kind": "identify", "name": "staff", "hardware": "cpu2", "command_line": "facekd eval identify"}
+            _write(run / "results" / "identify-staff.json", _open_set(identify) | source)
         if ijb is not None:
-            told = {"kind": "ijb", "name": "ijbc", "hardware": "cpu2", "command": "facekd eval ijb"}
-            _write(run / "results" / "ijb-ijbc.json", _ijb(ijb) | told)
+            source = {"kind": "ijb", "name": "ijbc", "hardware": "cpu2", "command_line": "facekd eval ijb"}
+            _write(run / "results" / "ijb-ijbc.json", _ijb(ijb) | source)
         return run
 
     return make
@@ -138,7 +140,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 @pytest.fixture
 def crops() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-    """Twelve crops of one colour each, blurred noise on top."""
+    """Twelve crops of blurred noise."""
     random = np.random.default_rng(0)
     noise = [cv2.GaussianBlur(random.integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 4) for _ in range(12)]
     return [np.asarray(image, np.uint8) for image in noise]

@@ -4,7 +4,6 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +11,11 @@ import numpy as np
 import pytest
 
 from facekd.errors import DataError
-from facekd.reporting.plots.pair_grid import pair_sheet
-from facekd.reporting.run_report import write_report
+from facekd.reporting.plots.pair_grid import pair_grid
+from tests.reporting.pages import Page, page, write_report
 
 MakeRun = Callable[..., Path]
 Crop = np.ndarray[Any, np.dtype[np.uint8]]
-
-
-class Page(HTMLParser):
-    """Collects tags, attributes and the text of cells; complains about tags that do not close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for key, value in attrs if key in ("src", "href", "srcset", "data", "action")]
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    @property
-    def pictures(self) -> list[str]:
-        return [base64.b64decode(link.partition(",")[2]).decode() for link in self.links if "svg" in link]
-
-
-def page(run: Path) -> Page:
-    return Page(write_report(run).read_text(encoding="utf-8"))
 
 
 def test_figures_land_in_the_page_in_percent(make_run: MakeRun) -> None:
@@ -63,7 +28,7 @@ def test_figures_land_in_the_page_in_percent(make_run: MakeRun) -> None:
 def test_notes_and_facts_are_shown(make_run: MakeRun) -> None:
     text = "\n".join(page(make_run("student")).text)
     wanted = ["700 impostor pairs are too few", "f00d" * 16, "Some CPU", "abc1234", "facekd eval verify --name cfp-ff",
-              "faces: faces/train"]
+              "dataset: faces/train"]
     assert [fact for fact in wanted if fact not in text] == []
 
 
@@ -80,11 +45,11 @@ def test_nothing_is_fetched_from_elsewhere(make_run: MakeRun) -> None:
 
 def test_everything_read_from_files_is_escaped(make_run: MakeRun) -> None:
     evil = "<script>alert('&\"')</script>"
-    run = make_run("student", info={"command": evil, "strategy": evil, "git": evil, "hardware": {"label": evil},
-                                    "model": {"name": evil, "size": 64, "embedding": 128}})
+    run = make_run("student", info={"command_line": evil, "strategy": evil, "git": evil, "hardware": {"label": evil},
+                                    "model": {"name": evil, "size": 64, "outputs": 128}})
     file = run / "results" / "verify-cfp-ff.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"name": evil, "notes": [evil], "command": evil}))
-    (run / "recipe.yaml").write_text(f"faces: \"{evil.replace(chr(34), '')}\"\nseed: 0\n")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"name": evil, "notes": [evil], "command_line": evil}))
+    (run / "recipe.yaml").write_text(f"dataset: \"{evil.replace(chr(34), '')}\"\nseed: 0\n")
     parsed = page(run)
     assert "script" not in parsed.tags and evil in "".join(parsed.text)
 
@@ -95,15 +60,15 @@ def test_anchors_are_marked_where_their_stages_begin(make_run: MakeRun) -> None:
 
 
 def test_the_recorded_points_of_a_teacher_are_marked(make_run: MakeRun) -> None:
-    parsed = page(make_run("teacher", verb="teach"))
+    parsed = page(make_run("teacher", command="train"))
     assert "recorded point of the route" in parsed.pictures[-1] and "The route has 10 recorded points." in parsed.text
 
 
-def test_the_sheet_of_pairs_is_embedded_whole(make_run: MakeRun, crops: list[Crop]) -> None:
+def test_the_grid_of_pairs_is_embedded_unchanged(make_run: MakeRun, crops: list[Crop]) -> None:
     run = make_run("student")
-    sheet = pair_sheet([(crops[0], crops[1], 0.9, True)], threshold=0.5)
-    (run / "results" / "verify-cfp-ff.jpg").write_bytes(sheet)
-    assert [base64.b64decode(link.partition(",")[2]) for link in page(run).links if "jpeg" in link] == [sheet]
+    grid = pair_grid([(crops[0], crops[1], 0.9, True)], threshold=0.5)
+    (run / "results" / "verify-cfp-ff.jpg").write_bytes(grid)
+    assert [base64.b64decode(link.partition(",")[2]) for link in page(run).links if "jpeg" in link] == [grid]
 
 
 def test_a_run_without_results_says_how_to_get_them(make_run: MakeRun) -> None:
@@ -128,33 +93,34 @@ def test_the_package_is_described(make_run: MakeRun) -> None:
     latency = {"median_ms": 5.125, "quartiles_ms": [5.0, 5.5], "p95_ms": 6.0, "repeats": 100}
     near = {"mean": 0.99876, "minimum": 0.98765, "images": 14}
     lost = {"pairs_file": "pairs.csv", "drop": {"accuracy": {"points": 0.25, "interval": [-0.1, 0.6]}}}
-    proof = {"standing": "passed", "cosine": {"noise": {"1": near}}, "verification": lost}
-    absent = {"standing": "not run", "cosine": "not run", "verification": "not run"}
-    write_package(run, version=2, files={
-        "onnx int8": {"files": ["student.int8.onnx"], "bytes": 3_456_789, "latency": latency, "proof": proof,
+    validation = {"status": "passed", "cosine": {"noise": {"1": near}}, "verification": lost}
+    absent = {"status": "not run", "cosine": "not run", "verification": "not run"}
+    write_package(run, version=3, files={
+        "onnx int8": {"files": ["student.int8.onnx"], "bytes": 3_456_789, "latency": latency, "validation": validation,
                       "notes": ["only for squares"]},
-        "coreml fp32": {"files": ["student.mlpackage"], "bytes": 5, "latency": "not run", "proof": absent,
+        "coreml fp32": {"files": ["student.mlpackage"], "bytes": 5, "latency": "not run", "validation": absent,
                         "notes": ["only on macOS"]},
     })
     timing = "5.12 ms (quartiles 5.00 to 5.50, 95 % within 6.00)"
     wanted = ["student.int8.onnx", "3.46 MB", timing, "0.9988, least 0.9877",
               "+0.25 points [-0.10, +0.60] on pairs.csv", "passed", "only for squares", "student.mlpackage", "not run",
               "only on macOS"]
-    told = page(run).text
-    assert [cell for cell in wanted if cell not in told] == []
+    text = page(run).text
+    assert [cell for cell in wanted if cell not in text] == []
 
 
-def test_a_package_without_proofs_is_to_be_made_again(make_run: MakeRun) -> None:
+def test_a_package_of_an_older_version_is_to_be_exported_again(make_run: MakeRun) -> None:
     run = make_run("student")
     write_package(run, version=1, files={"float": {"name": "student.onnx"}})
-    assert "Made by an older facekd, without proofs: export it again." in page(run).text
+    with pytest.raises(DataError, match=r"metadata\.json.* older facekd .*export it again"):
+        write_report(run)
 
 
 def test_multiply_adds_are_counted_where_the_run_does_not_say(make_run: MakeRun) -> None:
-    from facekd.models.complexity import macs
+    from facekd.models.complexity import count_macs
     from facekd.models.registry import create
 
-    expected = macs(create("mobilenetv2", size=64, outputs=128, width=0.5), 64)
+    expected = count_macs(create("mobilenetv2", size=64, outputs=128, width=0.5), 64)
     assert f"{expected / 1e6:#.3g} M".replace(". M", " M") in page(make_run("student")).text
 
 
@@ -186,65 +152,4 @@ def test_a_damaged_log_is_named(make_run: MakeRun) -> None:
     run = make_run("student")
     (run / "log.jsonl").write_text("{broken\n{}\n")
     with pytest.raises(DataError, match=r"log\.jsonl is damaged"):
-        write_report(run)
-
-
-def closed(make_run: MakeRun) -> Path:
-    return make_run("student", accuracy=None, rank1=None, top1=0.7654,
-                    info={"model": {"name": "mobilenetv2", "size": 32, "outputs": 21, "options": {"width": 0.5}}})
-
-
-def test_classification_lands_in_the_page(make_run: MakeRun) -> None:
-    cells = page(closed(make_run)).text
-    wanted = ["76.54 [75.54, 77.54]", "95.31 [95.00, 96.00]", "4.12", "1.2346", "80.71", "0.3457", "9,876", "21",
-              "things: 1 of 21 classes have no image", "facekd eval cifar --name things (cpu2)"]
-    assert [figure for figure in wanted if figure not in cells] == []
-
-
-def test_a_page_on_a_closed_set_speaks_of_no_faces(make_run: MakeRun) -> None:
-    run = closed(make_run)
-    (run / "recipe.yaml").write_text("head: {name: softmax}\nseed: 0\n", encoding="utf-8")
-    info = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({key: value for key, value in info.items() if key != "faces"}))
-    text = "\n".join(page(run).text).replace("facekd", "").lower()
-    assert "classification" in text
-    assert [word for word in ("face", "verification", "people", "person") if word in text] == []
-
-
-def test_the_ends_of_the_classes_are_named(make_run: MakeRun) -> None:
-    text = page(closed(make_run)).text
-    assert "Lowest: thing 0 0.00; thing 1 5.00; thing 2 10.00; thing 3 15.00; thing 4 20.00." in text
-    assert "Highest: thing 19 95.00; thing 18 90.00; thing 17 85.00; thing 16 80.00; thing 15 75.00." in text
-
-
-def test_calibration_and_classes_are_drawn(make_run: MakeRun) -> None:
-    pictures = "".join(page(closed(make_run)).pictures)
-    assert "confidence (%)" in pictures and "mean of the classes" in pictures
-
-
-def test_a_classification_without_top5_and_teacher_shows_dashes(make_run: MakeRun) -> None:
-    run = closed(make_run)
-    before = page(run).text.count("–")
-    file = run / "results" / "classify-things.json"
-    absent = dict.fromkeys(("top5", "top5_interval", "agreement", "kl"))
-    file.write_text(json.dumps(json.loads(file.read_text()) | absent))
-    assert page(run).text.count("–") - before == 3  # top-5 and its interval share a cell
-
-
-def test_faces_and_closed_sets_stand_in_one_page(make_run: MakeRun) -> None:
-    text = page(make_run("student", top1=0.7654)).text
-    assert "Classification" in text and "Verification" in text
-
-
-def test_an_unmeasured_classifier_is_told_how_it_is_measured(make_run: MakeRun) -> None:
-    run = make_run("student", accuracy=None, rank1=None)
-    (run / "recipe.yaml").write_text("head: {name: softmax}\nseed: 0\n", encoding="utf-8")
-    text = "\n".join(page(run).text)
-    assert f"facekd eval cifar --model {run}" in text and "eval verify" not in text
-
-
-def test_a_classification_that_lacks_a_figure_is_named(make_run: MakeRun) -> None:
-    run = make_run("student")
-    (run / "results" / "classify-things.json").write_text('{"top1": 0.5}')
-    with pytest.raises(DataError, match=r"classify-things\.json lacks .*ece"):
         write_report(run)

@@ -10,46 +10,47 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facekd.config import MachineRecipe
-from facekd.data.containers.class_set import open_classes
-from facekd.data.loading.augmentation import Augmentation
+from facekd.data.containers.class_set import open_class_set
+from facekd.data.loading.augmentation import NoAugmentation
 from facekd.data.loading.loader import Loader
 from facekd.models.registry import create
 from facekd.models.weights import load_model
 from facekd.route.cache import write_slot
 from facekd.route.congruence import Congruence
 from facekd.route.route import Route
-from facekd.route.teachers import Anchors
+from facekd.route.teachers import AnchorTeachers
 from facekd.training.machine import Machine
 
 Floats = NDArray[np.float64]
 
 
 @pytest.fixture
-def anchors(random_route: Route, small_classes: Path) -> Anchors:
-    images = open_classes(small_classes, "test")
-    loader = Loader(images, 32, 5, 0, Augmentation())  # 12 images: the last batch is not a whole one
-    return Anchors(random_route, loader, images.fingerprint(), "float32", Machine(MachineRecipe(device="cpu")))
+def anchors(random_route: Route, small_classes: Path) -> AnchorTeachers:
+    images = open_class_set(small_classes, "test")
+    # 12 images: the last batch is incomplete
+    loader = Loader(images, 32, batch_size=5, seed=0, augmentation=NoAugmentation())
+    return AnchorTeachers(random_route, loader, images.fingerprint(), "float32", Machine(MachineRecipe(device="cpu")))
 
 
 @torch.no_grad()
 def student(images: Tensor) -> Tensor:
     torch.manual_seed(9)
     network = create("resnet8", size=32, outputs=4, width=0.5).eval()
-    outputs: Tensor = network(network.inputs(images))
+    outputs: Tensor = network(network.preprocess(images))
     return outputs
 
 
-def everything(anchors: Anchors) -> Tensor:
+def all_images(anchors: AnchorTeachers) -> Tensor:
     """All images: uint8 [12, 32, 32, 3]."""
     images = anchors.loader.images
     return torch.from_numpy(np.stack([images.pixels(index) for index in range(len(images))]))
 
 
 @torch.no_grad()
-def said_by(anchors: Anchors, point: int) -> Floats:
+def teacher_outputs(anchors: AnchorTeachers, point: int) -> Floats:
     network = load_model(anchors.route.point_file(point))
-    said: Floats = network(network.inputs(everything(anchors))).double().numpy()
-    return said
+    outputs: Floats = network(network.preprocess(all_images(anchors))).double().numpy()
+    return outputs
 
 
 def softmax(values: Floats) -> Floats:
@@ -58,8 +59,8 @@ def softmax(values: Floats) -> Floats:
     return shares
 
 
-def kl(own: Floats, teacher: Floats, temperature: float) -> float:
-    p, q = softmax(teacher / temperature), softmax(own / temperature)
+def kl(student: Floats, teacher: Floats, temperature: float) -> float:
+    p, q = softmax(teacher / temperature), softmax(student / temperature)
     return float((p * np.log(p / q)).sum(axis=1).mean())
 
 
@@ -69,41 +70,44 @@ def unit(values: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_of_classes_it_is_the_mean_kl_from_the_points_to_the_student(anchors: Anchors, temperature: float) -> None:
-    found = Congruence(anchors, student, temperature)([0, 1, 2])
-    own = student(everything(anchors)).double().numpy()
-    truth = [kl(own, said_by(anchors, point), temperature) for point in range(3)]
-    assert found == pytest.approx(truth, rel=1e-4)
-    turned = [kl(said_by(anchors, point), own, temperature) for point in range(3)]
-    assert found != pytest.approx(turned, rel=1e-3)  # the wrong direction would show
+def test_of_classes_it_is_the_mean_kl_from_the_points_to_the_student(
+    anchors: AnchorTeachers, temperature: float
+) -> None:
+    losses = Congruence(anchors, student, temperature)([0, 1, 2])
+    student_outputs = student(all_images(anchors)).double().numpy()
+    truth = [kl(student_outputs, teacher_outputs(anchors, point), temperature) for point in range(3)]
+    assert losses == pytest.approx(truth, rel=1e-4)
+    reversed_losses = [kl(teacher_outputs(anchors, point), student_outputs, temperature) for point in range(3)]
+    assert losses != pytest.approx(reversed_losses, rel=1e-3)  # the wrong direction would show
 
 
-def test_of_embeddings_it_is_the_squared_distance_at_unit_length(anchors: Anchors) -> None:
-    found = Congruence(anchors, student, None)([2, 0])
-    own = unit(student(everything(anchors)).double().numpy())
-    truth = [float(((own - unit(said_by(anchors, point))) ** 2).sum(axis=1).mean()) for point in (2, 0)]
-    assert found == pytest.approx(truth, rel=1e-4)
+def test_of_embeddings_it_is_the_squared_distance_at_unit_length(anchors: AnchorTeachers) -> None:
+    losses = Congruence(anchors, student, None)([2, 0])
+    student_outputs = unit(student(all_images(anchors)).double().numpy())
+    differences = [student_outputs - unit(teacher_outputs(anchors, point)) for point in (2, 0)]
+    truth = [float((difference**2).sum(axis=1).mean()) for difference in differences]
+    assert losses == pytest.approx(truth, rel=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [None, 4.0])
-def test_a_student_that_is_a_point_has_none(anchors: Anchors, temperature: float | None) -> None:
+def test_a_student_that_is_a_point_has_none(anchors: AnchorTeachers, temperature: float | None) -> None:
     network = load_model(anchors.route.point_file(1))
     with torch.no_grad():
-        found = Congruence(anchors, lambda images: network(network.inputs(images)), temperature)([0, 1, 2])
-    assert found[1] < 1e-6 < 1e-3 < min(found[0], found[2])
+        losses = Congruence(anchors, lambda images: network(network.preprocess(images)), temperature)([0, 1, 2])
+    assert losses[1] < 1e-6 < 1e-3 < min(losses[0], losses[2])
 
 
-def test_a_points_outputs_are_computed_once(anchors: Anchors, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Path] = []
+def test_a_points_outputs_are_computed_once(anchors: AnchorTeachers, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
 
     def count(teacher: Any, loader: Any, slot: Any, file: Path, *rest: Any) -> None:
-        made.append(file)
+        written.append(file)
         write_slot(teacher, loader, slot, file, *rest)
 
     monkeypatch.setattr("facekd.route.teachers.write_slot", count)
     congruence = Congruence(anchors, student, 4.0)
-    once = congruence([0, 1])
-    assert congruence([0, 1, 2])[:2] == once
-    assert Congruence(anchors, student, 4.0)([2, 1, 0])[1:] == once[::-1]
-    assert len(made) == len(set(made)) == 3
+    first = congruence([0, 1])
+    assert congruence([0, 1, 2])[:2] == first
+    assert Congruence(anchors, student, 4.0)([2, 1, 0])[1:] == first[::-1]
+    assert len(written) == len(set(written)) == 3
     assert isinstance(anchors.outputs(0), np.memmap)

@@ -22,7 +22,7 @@ from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
 from facekd.route.import_checkpoints import import_route
 from facekd.route.route import Route
-from facekd.route.teacher import live_teacher
+from facekd.route.teacher import load_live_teacher
 from facekd.utils.files import sha256
 
 SMALL: dict[str, Any] = {"name": "iresnet18", "size": 32, "options": {"width": 0.125}}
@@ -43,9 +43,9 @@ def crops() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
 
-def same_weights(one: Network, other: Network) -> bool:
-    first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+def same_weights(first: Network, second: Network) -> bool:
+    state, expected = first.state_dict(), second.state_dict()
+    return state.keys() == expected.keys() and all(torch.equal(state[key], expected[key]) for key in state)
 
 
 def prefixed(state: State, prefix: str) -> State:
@@ -118,7 +118,7 @@ def test_a_checkpoint_that_calls_something_is_refused_and_calls_nothing(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_whole_pickled_network_is_told_to_be_saved_as_weights(tmp_path: Path) -> None:
+def test_a_pickled_network_is_refused_with_the_way_to_save_its_weights(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
     with pytest.raises(RouteError, match=r"names torch\.nn\.modules\.linear\.Linear.*save\(model\.state_dict\(\)"):
         import_route([tmp_path / "model.pt"], tmp_path / "route", **SMALL)
@@ -126,8 +126,8 @@ def test_a_whole_pickled_network_is_told_to_be_saved_as_weights(tmp_path: Path) 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save(teacher(0).state_dict(), tmp_path / "model.pt")
-    whole = (tmp_path / "model.pt").read_bytes()
-    (tmp_path / "model.pt").write_bytes(whole[: len(whole) // 2])
+    content = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(RouteError, match=r"model\.pt is no readable PyTorch checkpoint"):
         import_route([tmp_path / "model.pt"], tmp_path / "route", **SMALL)
 
@@ -164,7 +164,7 @@ def test_a_wrong_crop_size_is_refused(tmp_path: Path) -> None:
         import_route([tmp_path / "model.pt"], tmp_path / "route", **{**SMALL, "size": 112})
 
 
-def test_a_length_that_cannot_be_read_off_is_asked_for(tmp_path: Path) -> None:
+def test_a_length_that_cannot_be_read_must_be_given(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "model.pt")
     with pytest.raises(ModelError, match="give it as outputs"):
         import_route([tmp_path / "model.pt"], tmp_path / "route", **SMALL)
@@ -194,7 +194,7 @@ def test_an_existing_route_is_not_touched(tmp_path: Path) -> None:
     assert (tmp_path / "route" / "route.json").read_bytes() == before
 
 
-def test_missing_arguments_are_asked_for(tmp_path: Path) -> None:
+def test_missing_arguments_are_refused_with_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(RouteError, match="no file to import"):
         import_route([], tmp_path / "route", name="iresnet18")
     with pytest.raises(RouteError, match=r"absent\.pt does not exist"):
@@ -227,7 +227,7 @@ def test_an_onnx_becomes_a_live_teacher(tmp_path: Path, crops: NDArray[np.uint8]
     original = OnnxEmbedder(file).forward(crops)
     file.unlink()
     route = Route.open(tmp_path / "route")
-    live = live_teacher(route.point_file(0), torch.device("cpu"))
+    live = load_live_teacher(route.point_file(0), torch.device("cpu"))
     assert route.spec is None and len(route.points) == 1
     assert route.points[0].sha256 == sha256(tmp_path / "route" / "point-00000001.onnx")
     assert (live.size, live.dimension) == (32, 8)
@@ -253,9 +253,9 @@ def test_a_file_that_is_no_onnx_is_refused_before_anything_is_copied(tmp_path: P
 
 
 def test_a_classifier_of_repdistiller_becomes_a_teacher(tmp_path: Path) -> None:
-    network = create("resnet8", size=32, outputs=7, pixels="cifar100", width=0.5)
+    network = create("resnet8", size=32, outputs=7, normalization="cifar100", width=0.5)
     torch.save({"epoch": 240, "best_acc": 72.0, "model": network.state_dict()}, tmp_path / "resnet8_last.pth")
     route = import_route([tmp_path / "resnet8_last.pth"], tmp_path / "route", name="resnet8", size=32,
-                         options={"width": 0.5}, pixels="cifar100")
+                         options={"width": 0.5}, normalization="cifar100")
     assert route.spec == network.spec
     assert same_weights(network, load_model(route.point_file(0)))

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from facekd.api.plan import plan as plan_verb
+from facekd.api.plan import plan as make_plan_file
 from facekd.errors import RouteError
-from facekd.route.plan import Growth, Leg, Plan
+from facekd.route.plan import Growth, Plan, PlanStage
 from facekd.route.route import Route
 
-HALVES = [Leg((4,), "early", 0.5), Leg((9,), "late", 0.5)]
+HALVES = [PlanStage((4,), "early", 0.5), PlanStage((9,), "late", 0.5)]
 
 
 @pytest.fixture
@@ -23,56 +23,58 @@ def route(make_route: Callable[..., Route]) -> Route:
 
 PLANS = {
     "fixed": (HALVES, None),
-    "mean": ([Leg((0, 4, 9), "all at once", 1.0)], None),
+    "mean": ([PlanStage((0, 4, 9), "all at once", 1.0)], None),
     "greedy": (HALVES[:1], Growth(0.8, 0.25)),
-    "greedy, thirds": ([Leg((p,), "", 1 / 3) for p in (0, 5)], Growth(1.0, 1 / 3)),
+    "greedy, thirds": ([PlanStage((p,), "", 1 / 3) for p in (0, 5)], Growth(1.0, 1 / 3)),
 }
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_is_read_as_it_was_written(route: Route, tmp_path: Path, name: str) -> None:
-    legs, growth = PLANS[name]
-    Plan(route.folder, name, legs, growth).write(tmp_path / "plans" / "plan.json")
+    stages, growth = PLANS[name]
+    Plan(route.folder, name, stages, growth).write(tmp_path / "plans" / "plan.json")
     read, opened = Plan.read(tmp_path / "plans" / "plan.json")
-    assert (read.strategy, list(read.legs), read.growth) == (name, legs, growth)
+    assert (read.strategy, list(read.stages), read.growth) == (name, stages, growth)
     assert opened.points == route.points
 
 
 def test_the_file_says_in_words_what_it_plans(route: Route, tmp_path: Path) -> None:
     Plan(route.folder, "greedy", HALVES[:1], Growth(0.8, 0.25)).write(tmp_path / "plan.json")
     assert json.loads((tmp_path / "plan.json").read_text()) == {
-        "format": "facekd.plan", "version": 2, "route": "runs/teacher/route", "strategy": "greedy",
-        "legs": [{"points": [4], "why": "early", "share": 0.5}], "growth": {"delta": 0.8, "share": 0.25},
+        "format": "facekd.plan", "version": 3, "route": "runs/teacher/route", "strategy": "greedy",
+        "stages": [{"points": [4], "reason": "early", "share": 0.5}], "growth": {"delta": 0.8, "share": 0.25},
     }
 
 
-def test_a_plan_of_version_1_is_read(route: Route, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_version_is_refused(route: Route, tmp_path: Path, version: int) -> None:
     content = {
-        "format": "facekd.plan", "version": 1, "route": "runs/teacher/route", "strategy": "equal",
+        "format": "facekd.plan", "version": version, "route": "runs/teacher/route", "strategy": "equal",
         "legs": [{"point": 4, "why": "early", "share": 0.5}, {"point": 9, "why": "late", "share": 0.5}],
     }
     (tmp_path / "plan.json").write_text(json.dumps(content))
-    read, _ = Plan.read(tmp_path / "plan.json")
-    assert (read.strategy, list(read.legs), read.growth) == ("equal", HALVES, None)
+    message = rf"plan\.json: format version {version} was written by an older facekd .*; make it again by 'facekd plan'"
+    with pytest.raises(RouteError, match=message):
+        Plan.read(tmp_path / "plan.json")
 
 
 def test_plan_and_route_can_be_moved_together(route: Route, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Plan(Route.open("runs/teacher").folder, "final", [Leg((9,), "", 1.0)]).write(Path("runs/plan.json"))
+    Plan(Route.open("runs/teacher").folder, "final", [PlanStage((9,), "", 1.0)]).write(Path("runs/plan.json"))
     shutil.move(tmp_path / "runs", tmp_path / "elsewhere")
     _, opened = Plan.read(tmp_path / "elsewhere" / "plan.json")
     assert opened.folder.resolve() == tmp_path / "elsewhere" / "teacher" / "route"
 
 
-def edited(made: Route, tmp_path: Path, changes: dict[str, Any]) -> Path:
+def edited(route: Route, tmp_path: Path, changes: dict[str, Any]) -> Path:
     path = tmp_path / "plan.json"
-    Plan(made.folder, "equal", HALVES).write(path)
+    Plan(route.folder, "equal", HALVES).write(path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     return path
 
 
-def legs(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
-    return [{"points": points if isinstance(points, list) else [points], "why": "", "share": share}
+def stages(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
+    return [{"points": points if isinstance(points, list) else [points], "reason": "", "share": share}
             for points, share in pairs]
 
 
@@ -80,29 +82,29 @@ GROWTH = {"delta": 0.8, "share": 0.25}
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"legs": legs((3, 0.5), (10, 0.25), ([0, -1], 0.25))}, "names points -1, 10, the route .* has points 0 to 9"),
-    ({"legs": legs((3, 0.5), (4, 0.4))}, r"to sum to 1; they sum to 0\.9"),
-    ({"legs": legs((3, 1.5), (4, -0.5))}, "a positive share"),
-    ({"legs": legs((3, 0), (4, 1))}, "a positive share"),
-    ({"legs": legs((3, float("nan")))}, "sum to 1; they sum to nan"),
-    ({"legs": []}, "sum to 1; they sum to 0"),
-    ({"legs": [], "growth": GROWTH}, "sum to 0"),
-    ({"legs": legs(([], 1))}, "every leg is to have points"),
-    ({"legs": legs(("third", 1))}, "is damaged"),
-    ({"legs": [{"points": [1]}]}, "is damaged"),
-    ({"legs": [{"why": "", "share": 1}]}, "is damaged"),
-    ({"legs": None}, "is damaged"),
-    ({"growth": GROWTH}, "sum to less than 1, since it grows; they sum to 1"),
-    ({"legs": legs((3, 0.5)), "growth": {"delta": 0.8}}, "is damaged"),
-    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "speed": 1}}, "is damaged"),
-    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "delta": 1.2}}, r"delta is to be in \(0, 1\]"),
-    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "delta": 0}}, r"delta is to be in \(0, 1\]"),
-    ({"legs": legs((3, 0.5)), "growth": {**GROWTH, "share": 0}}, r"share of a leg in \(0, 1\)"),
-    ({"version": 3}, "newer facekd"),
+    ({"stages": stages((3, 0.5), (10, 0.25), ([0, -1], 0.25))}, "names points -1, 10, the route .* has points 0 to 9"),
+    ({"stages": stages((3, 0.5), (4, 0.4))}, r"must sum to 1; they sum to 0\.9"),
+    ({"stages": stages((3, 1.5), (4, -0.5))}, "a positive share"),
+    ({"stages": stages((3, 0), (4, 1))}, "a positive share"),
+    ({"stages": stages((3, float("nan")))}, "sum to 1; they sum to nan"),
+    ({"stages": []}, "sum to 1; they sum to 0"),
+    ({"stages": [], "growth": GROWTH}, "sum to 0"),
+    ({"stages": stages(([], 1))}, "every stage needs points"),
+    ({"stages": stages(("third", 1))}, "is damaged"),
+    ({"stages": [{"points": [1]}]}, "is damaged"),
+    ({"stages": [{"reason": "", "share": 1}]}, "is damaged"),
+    ({"stages": None}, "is damaged"),
+    ({"growth": GROWTH}, "sum to less than 1, because the plan grows; they sum to 1"),
+    ({"stages": stages((3, 0.5)), "growth": {"delta": 0.8}}, "is damaged"),
+    ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "speed": 1}}, "is damaged"),
+    ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "delta": 1.2}}, r"delta must be in \(0, 1\]"),
+    ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "delta": 0}}, r"delta must be in \(0, 1\]"),
+    ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "share": 0}}, r"share of a stage in \(0, 1\)"),
+    ({"version": 4}, "newer facekd"),
     ({"format": "facekd.route"}, "not a plan file"),
     ({"route": "nowhere"}, r"nowhere holds no route\.json"),
 ])
-def test_what_is_wrong_in_an_edited_plan_is_said(
+def test_a_mistake_in_an_edited_plan_is_refused(
     route: Route, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(RouteError, match=message):
@@ -111,15 +113,16 @@ def test_what_is_wrong_in_an_edited_plan_is_said(
 
 @pytest.mark.parametrize("shares", [(0.25, 0.75), (1 / 3, 2 / 3), (0.1,) * 10])
 def test_shares_may_be_edited(route: Route, tmp_path: Path, shares: tuple[float, ...]) -> None:
-    plan, _ = Plan.read(edited(route, tmp_path, {"legs": legs(*((3, share) for share in shares))}))
-    assert tuple(leg.share for leg in plan.legs) == shares
+    plan, _ = Plan.read(edited(route, tmp_path, {"stages": stages(*((3, share) for share in shares))}))
+    assert tuple(stage.share for stage in plan.stages) == shares
 
 
-def test_the_verb_writes_what_it_gives(route: Route, tmp_path: Path) -> None:
-    made = plan_verb(route.folder.parent, tmp_path / "plan.json", "manual", points=[3])
-    assert list(made.legs) == [Leg((3,), "chosen by hand; epoch 4", 1.0)]
-    assert list(Plan.read(tmp_path / "plan.json")[0].legs) == list(made.legs)
+def test_the_command_writes_what_it_returns(route: Route, tmp_path: Path) -> None:
+    plan = make_plan_file(route.folder.parent, tmp_path / "plan.json", strategy="manual", points=[3])
+    assert list(plan.stages) == [PlanStage((3,), "chosen by hand; epoch 4", 1.0)]
+    assert list(Plan.read(tmp_path / "plan.json")[0].stages) == list(plan.stages)
 
 
-def test_the_verb_hands_delta_on(route: Route, tmp_path: Path) -> None:
-    assert plan_verb(route.folder, tmp_path / "plan.json", "greedy", 5, delta=0.6).growth == Growth(0.6, 0.2)
+def test_the_command_passes_delta_on(route: Route, tmp_path: Path) -> None:
+    plan = make_plan_file(route.folder, tmp_path / "plan.json", strategy="greedy", anchors=5, delta=0.6)
+    assert plan.growth == Growth(0.6, 0.2)

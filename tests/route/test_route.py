@@ -26,10 +26,10 @@ def record(route: Route, seed: int, step: int) -> None:
 
 @pytest.fixture
 def route(tmp_path: Path) -> Route:
-    made = Route(tmp_path / "route", network(0).spec)
-    record(made, 1, 10)
-    record(made, 2, 20)
-    return made
+    route = Route(tmp_path / "route", network(0).spec)
+    record(route, 1, 10)
+    record(route, 2, 20)
+    return route
 
 
 def test_points_hold_the_weights_of_their_time(route: Route) -> None:
@@ -50,7 +50,7 @@ def test_points_are_appended_and_never_rewritten(route: Route) -> None:
     before = {file.name: file.read_bytes() for file in route.folder.glob("*.safetensors")}
     points = list(route.points)
     record(route, 3, 30)
-    record(route, 9, 20)  # a resumed run comes by again
+    record(route, 9, 20)  # a resumed run repeats this step
     assert route.points[:2] == points
     assert [point.step for point in Route.open(route.folder).points] == [10, 20, 30]
     assert all((route.folder / name).read_bytes() == data for name, data in before.items())
@@ -110,8 +110,16 @@ def test_a_folder_without_a_route_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_version_is_refused(route: Route) -> None:
     content = files.read_json(route.folder / "route.json")
-    files.write_json(route.folder / "route.json", {**content, "version": 2})
+    files.write_json(route.folder / "route.json", {**content, "version": 3})
     with pytest.raises(RouteError, match="newer facekd"):
+        Route.open(route.folder)
+
+
+def test_an_older_version_is_refused(route: Route) -> None:
+    content = files.read_json(route.folder / "route.json")
+    files.write_json(route.folder / "route.json", {**content, "version": 1})
+    message = r"route\.json: format version 1 was written by an older facekd .*; train or import the teacher again"
+    with pytest.raises(RouteError, match=message):
         Route.open(route.folder)
 
 

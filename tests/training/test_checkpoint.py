@@ -1,6 +1,10 @@
+"""Checkpoints: written and read bit for bit; damaged and foreign files are refused, and nothing in them runs."""
+
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import os
 import pickle
 from pathlib import Path
@@ -35,14 +39,14 @@ def saved(tmp_path: Path) -> Path:
 
 def test_everything_comes_back(saved: Path) -> None:
     network, optimizer = trained()
-    following = torch.rand(3)
+    next_random = torch.rand(3)
     other = nn.Linear(4, 3)
-    found = checkpoint.restore(saved.parent, other)
-    assert found
-    position, states = found
+    restored = checkpoint.restore(saved.parent, other)
+    assert restored
+    position, states = restored
     assert (position, set(states), states["scaler"]) == (POSITION, {"optimizer", "scaler"}, {"scale": 8.0})
     assert torch.equal(other.weight, network.weight)
-    assert torch.equal(torch.rand(3), following)
+    assert torch.equal(torch.rand(3), next_random)
     fresh = torch.optim.SGD(other.parameters(), lr=1.0, momentum=0.9)
     fresh.load_state_dict(states["optimizer"])
     momentum = optimizer.state_dict()["state"][0]["momentum_buffer"]
@@ -55,14 +59,14 @@ def test_another_architecture_is_refused_by_its_weights(saved: Path) -> None:
         checkpoint.restore(saved.parent, trained(5)[0])
 
 
-def cut(file: Path, keep: float) -> None:
+def truncate(file: Path, keep: float) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: int(keep * len(content))])
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
 def test_a_damaged_checkpoint_is_refused(saved: Path, keep: float) -> None:
-    cut(saved, keep)
+    truncate(saved, keep)
     with pytest.raises(ModelError, match="is damaged"):
         checkpoint.load(saved)
 
@@ -75,55 +79,67 @@ def test_a_single_bit_is_noticed(saved: Path) -> None:
         checkpoint.load(saved)
 
 
-def test_where_the_newest_is_damaged_the_one_before_is_gone_on_from_loudly(
+def test_where_the_newest_is_damaged_the_one_before_is_continued_from_loudly(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     network, _ = trained()
-    cut(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
-    found = checkpoint.restore(saved.parent, network)
-    assert found and found[0] == POSITION
-    said = capsys.readouterr().err
-    assert "step-00000020" in said and "is damaged" in said and f"going on from {saved.name}, after step 17" in said
+    truncate(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
+    restored = checkpoint.restore(saved.parent, network)
+    assert restored and restored[0] == POSITION
+    note = capsys.readouterr().err
+    assert "step-00000020" in note and "is damaged" in note and f"continuing from {saved.name}, after step 17" in note
 
 
 def test_where_all_are_damaged_nothing_is_trained_anew_in_silence(saved: Path) -> None:
-    cut(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
-    cut(saved, 0.5)
+    truncate(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
+    truncate(saved, 0.5)
     with pytest.raises(ModelError, match=r"step-00000020.*step-00000017.*None is left; delete .* to train from"):
-        checkpoint.newest(saved.parent)
+        checkpoint.load_newest(saved.parent)
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_newest_are_kept(tmp_path: Path, keep: int) -> None:
     for step in (1, 2, 10, 100):
         checkpoint.save(tmp_path, Position(0, step, step), {}, keep)
-    steps = [int(file.name[5:13]) for file in checkpoint.kept(tmp_path)]
+    steps = [int(file.name[5:13]) for file in checkpoint.list_checkpoints(tmp_path)]
     assert steps == [1, 2, 10, 100][-keep:]
 
 
-def test_one_that_an_earlier_facekd_left_is_continued_and_then_goes(tmp_path: Path) -> None:
-    network, _ = trained()
-    torch.save({"format": "facekd.checkpoint", "version": 1, "position": [0, 3, 3], "method": network.state_dict(),
-                "rng": torch.get_rng_state()}, tmp_path / "last.pt")
-    found = checkpoint.restore(tmp_path, nn.Linear(4, 3))
-    assert found and found[0] == Position(0, 3, 3)
-    for step in (4, 5):
-        checkpoint.save(tmp_path, Position(0, step, step), {})
-    assert [file.name[:13] for file in checkpoint.kept(tmp_path)] == ["step-00000004", "step-00000005"]
+def write_named(folder: Path, content: bytes) -> Path:
+    """Write a file under the name that a checkpoint of this content would have."""
+    path = folder / f"step-00000001-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+    path.write_bytes(content)
+    return path
+
+
+def saved_by_torch(content: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"format": "facekd.model"}])
 def test_what_others_saved_is_refused(tmp_path: Path, content: Any) -> None:
-    torch.save(content, tmp_path / "last.pt")
     with pytest.raises(ModelError, match="no checkpoint of facekd"):
-        checkpoint.load(tmp_path / "last.pt")
+        checkpoint.load(write_named(tmp_path, saved_by_torch(content)))
 
 
 def test_a_newer_version_is_refused(saved: Path) -> None:
-    last = saved.with_name("last.pt")
-    torch.save({**checkpoint.load(saved), "version": 3}, last)
+    newer = {**checkpoint.load(saved), "version": checkpoint.VERSION + 1}
     with pytest.raises(ModelError, match="newer facekd"):
-        checkpoint.load(last)
+        checkpoint.load(write_named(saved.parent, saved_by_torch(newer)))
+
+
+def test_an_older_version_is_refused(saved: Path) -> None:
+    older = {**checkpoint.load(saved), "version": checkpoint.VERSION - 1}
+    with pytest.raises(ModelError, match=r"older facekd \(version 2\); train again"):
+        checkpoint.load(write_named(saved.parent, saved_by_torch(older)))
+
+
+def test_other_files_in_the_folder_are_no_checkpoints(saved: Path) -> None:
+    (saved.parent / "last.pt").touch()
+    assert checkpoint.list_checkpoints(saved.parent) == [saved]
+    assert checkpoint.load_newest(saved.parent / "empty") is None
 
 
 class Malice:
@@ -137,13 +153,10 @@ class Malice:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_unpickled_runs(tmp_path: Path, zipped: bool) -> None:
     trap = tmp_path / "trap"
-    content = {"format": "facekd.checkpoint", "version": 1, "position": Malice(trap)}
-    if zipped:
-        torch.save(content, tmp_path / "last.pt")
-    else:
-        (tmp_path / "last.pt").write_bytes(pickle.dumps(content, protocol=2))
+    content = {"format": "facekd.checkpoint", "version": checkpoint.VERSION, "position": Malice(trap)}
+    path = write_named(tmp_path, saved_by_torch(content) if zipped else pickle.dumps(content, protocol=2))
     with pytest.raises(ModelError) as refusal:
-        checkpoint.load(tmp_path / "last.pt")
+        checkpoint.load(path)
     assert not trap.exists()
     assert "weights_only" not in str(refusal.value)
 
@@ -159,6 +172,6 @@ def test_a_full_disk_leaves_the_checkpoint_before(saved: Path, monkeypatch: pyte
     with pytest.raises(SetupError, match="disk is full"):
         checkpoint.save(saved.parent, Position(2, 0, 20), trained()[0].state_dict(), keep=1)
     assert saved.read_bytes() == before
-    found = checkpoint.restore(saved.parent, trained()[0])
-    assert found and found[0] == POSITION
+    restored = checkpoint.restore(saved.parent, trained()[0])
+    assert restored and restored[0] == POSITION
     assert list(saved.parent.iterdir()) == [saved]

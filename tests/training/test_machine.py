@@ -1,3 +1,5 @@
+"""Devices, precisions, threads and layouts of a machine."""
+
 from __future__ import annotations
 
 import shutil
@@ -7,22 +9,22 @@ import torch
 
 from facekd.config import MachineRecipe
 from facekd.errors import SetupError
-from facekd.training.machine import Machine, find_device
+from facekd.training.machine import Machine, resolve_device
 
 
 def test_cpu_is_always_there() -> None:
-    assert find_device("cpu") == torch.device("cpu")
+    assert resolve_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "banana"])
 def test_an_absent_device_is_refused(name: str) -> None:
     with pytest.raises(SetupError, match=rf"'{name}' cannot be used.*machine\.device=auto"):
-        find_device(name)
+        resolve_device(name)
 
 
 def test_auto_finds_what_torch_has() -> None:
-    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    assert find_device("auto").type == next(name for name, there in has.items() if there)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    assert resolve_device("auto").type == next(name for name, present in available.items() if present)
 
 
 @pytest.mark.parametrize(("precision", "product"), [
@@ -37,7 +39,7 @@ def test_precision_on_a_cpu(precision: str, product: torch.dtype) -> None:
 
 @pytest.mark.parametrize(("precision", "scale"), [("float32", 1), ("bfloat16", 1), ("float16", 2**16)])
 def test_losses_are_scaled_in_float16_alone(precision: str, scale: float) -> None:
-    scaler = Machine(MachineRecipe.model_validate({"device": "cpu", "precision": precision})).scaler()
+    scaler = Machine(MachineRecipe.model_validate({"device": "cpu", "precision": precision})).build_grad_scaler()
     assert float(scaler.scale(torch.ones(()))) == scale
 
 

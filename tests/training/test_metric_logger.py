@@ -1,3 +1,5 @@
+"""The training logger: means between two lines, over steps in which a term counted."""
+
 from __future__ import annotations
 
 import json
@@ -7,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from facekd.data.loading.loader import Batch, Loader
 from facekd.run import Run
-from facekd.training.metric_logger import Log
+from facekd.training.method import Stage
+from facekd.training.metric_logger import MetricLogger
+from tests.training.toy import STEPS, Linear, build_trainer
 
 
 def loss(value: float) -> dict[str, Tensor]:
@@ -17,13 +22,13 @@ def loss(value: float) -> dict[str, Tensor]:
 
 def test_lines_hold_means_since_the_line_before(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    with Log(run, 0) as log:
+    with MetricLogger(run, 0) as logger:
         for value in (1.0, 2.0, 6.0):
-            log.add(loss(value))
-        assert log.write(3, 0.75, 0, 0.1) == {"loss": pytest.approx(3)}
-        log.add(loss(5.0))
-        log.write(4, 1.0, 0, 0.05)
-        assert log.latest == {"loss": 5.0}
+            logger.add(loss(value))
+        assert logger.write(3, 0.75, 0, 0.1) == {"loss": pytest.approx(3)}
+        logger.add(loss(5.0))
+        logger.write(4, 1.0, 0, 0.05)
+        assert logger.latest == {"loss": 5.0}
     first, second = run.read_log()
     assert first.pop("seconds_per_step") >= 0
     assert first == {"step": 3, "epoch": 0.75, "stage": 0, "learning_rate": 0.1, "loss": 3.0}
@@ -34,19 +39,34 @@ def test_a_continued_run_drops_what_came_after_its_checkpoint(tmp_path: Path) ->
     run = Run(tmp_path)
     lines = [json.dumps({"step": step, "loss": float(step)}) for step in (1, 2, 3)]
     run.log_file.write_text("\n".join([*lines, '{"step": 4, "lo']))
-    with Log(run, 2) as log:
-        log.add(loss(30.0))
-        log.write(3, 1.0, 0, 0.1)
+    with MetricLogger(run, 2) as logger:
+        logger.add(loss(30.0))
+        logger.write(3, 1.0, 0, 0.1)
     assert [(line["step"], line["loss"]) for line in run.read_log()] == [(1, 1), (2, 2), (3, 30)]
 
 
 def test_tensorboard_shows_the_same_figures(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-    with Log(Run(tmp_path), 0) as log:
-        log.add(loss(1.5))
-        log.write(7, 1.0, 2, 0.25)
+    with MetricLogger(Run(tmp_path), 0) as logger:
+        logger.add(loss(1.5))
+        logger.write(7, 1.0, 2, 0.25)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    found = {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
-    assert found == {"loss": [(7, 1.5)], "learning_rate": [(7, 0.25)], "stage": [(7, 2.0)]}
+    scalars = {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert scalars == {"loss": [(7, 1.5)], "learning_rate": [(7, 0.25)], "stage": [(7, 2.0)]}
+
+
+class Fleeting(Linear):
+    """One term ends after three steps of twelve, and another begins after six."""
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        terms = super().losses(batch, progress)
+        step = torch.tensor(round(progress * STEPS) + 1.0)
+        return terms | ({"early": step} if progress < 0.25 else {}) | ({"late": step} if progress >= 0.5 else {})
+
+
+def test_terms_may_come_and_go_between_two_lines_of_the_log(tmp_path: Path, loader: Loader) -> None:
+    build_trainer(tmp_path, Fleeting(), loader, [Stage(1)]).fit()
+    (line,) = Run(tmp_path).read_log()
+    assert (line["early"], line["late"]) == (2.0, 9.5)  # the means of the steps in which they counted

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and read with their format checked."""
+"""Files are written completely or not at all, and read with their format checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_file_is_written_and_its_folder_made(tmp_path: Path) -> None:
 def test_an_exception_leaves_the_old_file(tmp_path: Path, problem: BaseException) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(type(problem)), files.atomic(path) as temporary:
+    with pytest.raises(type(problem)), files.atomic_write(path) as temporary:
         temporary.write_text("half of the n")
         raise problem
     assert path.read_text() == "old"
@@ -41,8 +41,8 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     code = (
-        "import os, pathlib, signal, sys; from facekd.utils.files import atomic\n"
-        "with atomic(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "import os, pathlib, signal, sys; from facekd.utils.files import atomic_write\n"
+        "with atomic_write(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -54,7 +54,7 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
 def test_readers_never_see_a_part(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with files.atomic(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -65,18 +65,18 @@ def test_readers_never_see_a_part(tmp_path: Path) -> None:
     OSError(errno.EDQUOT, "Disk quota exceeded"),
     RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
 ])
-def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path, problem: Exception) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path, problem: Exception) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     with pytest.raises(SetupError, match=r"the disk is full: .*file could not be written.*free some space"), \
-            files.atomic(path) as temporary:
+            files.atomic_write(path) as temporary:
         temporary.write_text("half")
         raise problem
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
 
 
-def test_a_disk_that_fills_at_the_last_flush_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_at_the_last_flush_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -87,7 +87,7 @@ def test_a_disk_that_fills_at_the_last_flush_is_said(tmp_path: Path, monkeypatch
 
 
 def test_another_error_is_passed_on(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), files.atomic(tmp_path / "file"):
+    with pytest.raises(PermissionError), files.atomic_write(tmp_path / "file"):
         raise PermissionError(errno.EACCES, "Permission denied")
 
 
@@ -110,31 +110,40 @@ def test_json_holds_no_nan(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize(("content", "said"), [
+@pytest.mark.parametrize(("content", "message"), [
     (None, "does not exist; check the path"),
     (b'{"a": ', "cannot be read as JSON"),
     (b"\xff\xfe", "cannot be read as JSON"),
     (b"[1]", "holds a JSON list, an object is needed"),
 ])
-def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "plan.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(RouteError, match=rf"plan\.json {said}"):
+    with pytest.raises(RouteError, match=rf"plan\.json {message}"):
         files.read_json(path, RouteError)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_this_and_older_versions_are_read(tmp_path: Path, version: int) -> None:
+def test_this_version_is_read(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    files.write_versioned(path, "plan", version, {"legs": []})
-    assert files.read_versioned(path, "plan", 2, DataError) == {"format": "facekd.plan", "version": version, "legs": []}
+    files.write_versioned(path, "plan", 2, {"stages": []})
+    assert files.read_versioned(path, "plan", 2, DataError) == {"format": "facekd.plan", "version": 2, "stages": []}
+
+
+def test_an_older_version_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    files.write_versioned(path, "plan", 1, {})
+    message = r"version 1 was written by an older facekd \(this one reads version 2\); "
+    with pytest.raises(RouteError, match=message + "run the command that made it again"):
+        files.read_versioned(path, "plan", 2, RouteError)
+    with pytest.raises(RouteError, match=message + "plan again"):
+        files.read_versioned(path, "plan", 2, RouteError, remedy="plan again")
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     files.write_versioned(path, "plan", 3, {})
-    with pytest.raises(RouteError, match=r"version 3 was written by a newer facekd \(this one reads up to 2\)"):
+    with pytest.raises(RouteError, match=r"version 3 was written by a newer facekd \(this one reads version 2\)"):
         files.read_versioned(path, "plan", 2, RouteError)
 
 
@@ -151,3 +160,27 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     files.write_versioned(path, "route", 1, {})
     with pytest.raises(DataError, match=r"is not a plan file \(its format says 'facekd\.route'\)"):
         files.read_versioned(path, "plan", 1, DataError)
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    with files.atomic_folder(tmp_path / "package", DataError) as temporary:
+        (temporary / "file").write_text("new")
+        assert not (tmp_path / "package").exists()
+    assert (tmp_path / "package" / "file").read_text() == "new"
+    assert names(tmp_path) == ["package"]
+
+
+def test_a_folder_that_was_not_completed_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "package", DataError) as temporary:
+        (temporary / "file").write_text("half")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_a_folder_with_files_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "mine").touch()
+    with pytest.raises(DataError, match="exists and is not an empty folder"), \
+            files.atomic_folder(tmp_path / "package", DataError):
+        pytest.fail("the folder must not be built")
+    assert names(tmp_path / "package") == ["mine"]

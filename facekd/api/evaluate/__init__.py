@@ -1,1 +1,1 @@
-"""The functions behind ``facekd eval``, one a subcommand."""
+"""The functions behind ``facekd eval``, one module per subcommand."""

@@ -1,4 +1,4 @@
-"""``facekd eval all``: one model on every evaluation set that a folder holds."""
+"""``facekd eval all``: one model on every evaluation set of a folder."""
 
 from __future__ import annotations
 
@@ -10,156 +10,176 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from facekd import distributed as ranks
 from facekd.api.evaluate.ijb import ijb
 from facekd.api.evaluate.megaface import megaface
-from facekd.api.evaluate.results import keep
+from facekd.api.evaluate.results import save_result
 from facekd.api.evaluate.verify import verify
-from facekd.data.containers.path_list import some
-from facekd.data.discovery import EvaluationSet, find_sets
-from facekd.data.megaface.template_lists import sizes_in
+from facekd.data.containers.path_list import abbreviate
+from facekd.data.discovery import find_evaluation_sets
+from facekd.data.evaluation_set import EvaluationSet
+from facekd.data.megaface.template_lists import list_distractor_sizes
+from facekd.distributed import get_world_size, init_distributed
 from facekd.errors import DataError, ModelError, SetupError
-from facekd.evaluation.embedding.extract import origin
+from facekd.evaluation.embedding.extract import read_provenance
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
 from facekd.reporting.tables.evaluation import Row, Suite
-from facekd.run import Run, environment
+from facekd.run import Run
+from facekd.training.machine import resolve_device
 from facekd.utils import files
-from facekd.utils.progress import console
+from facekd.utils.console import console
+from facekd.utils.environment import environment
 
 Results = Mapping[str, Mapping[str, Any]]
-"""What a set gave: the fields of a result, by what tells several results of one set apart."""
+"""The results of one set, each as the fields of its JSON file, by a title that distinguishes them."""
 
 
-def evaluate_all(model: Path | str, sets: Path | str, json: Path | str | None = None, flip: bool = True,
+def evaluate_all(model: Path | str, sets: Path | str, *, json: Path | str | None = None, flip: bool = True,
                  device: str = "auto", features: Path | str | None = None) -> Suite:
-    """Measure a model on every set of a folder; a set that is missing or fails is in the table and stops no other.
+    """Evaluate a model on every set of a folder; a missing or failing set becomes a row and does not stop the others.
 
-    The table so far is written after every set, to ``json`` and, of a run folder, to ``results/all-FOLDER.json``.
-    Called again, results that stand there are used again if model, options and versions are the same and path, size and
-    time of every file of the set are.
+    After every set the table is written to ``json`` and, for a run folder, to ``results/all-FOLDER.json``. A second
+    call reuses a result of these files if model, options and versions are unchanged, as well as path, size and
+    modification time of every file of the set.
 
     Args:
-        model: see `facekd.models.loading.load`.
-        sets: see `facekd.data.discovery.find_sets`; IJB needs features of its images by this model beside its
-            files, see `facekd.api.embed.embed`.
-        json: a result file to write; a run folder gets all of them in ``results/`` in any case.
-        flip: sum image and mirror.
-        device: for torch models.
-        features: folder to keep MegaFace's embeddings in; default in memory.
+        model: path of the model, see `facekd.models.loading.load`.
+        sets: the folder, see `facekd.data.discovery.find_evaluation_sets`. IJB needs the features of its images by this
+            model in the folder of its protocol files, see `facekd.api.embed.embed`.
+        json: a result file to write; a run folder gets every result in ``results/`` in any case.
+        flip: whether to add the embedding of the mirrored image.
+        device: device of torch models.
+        features: folder for the embeddings of MegaFace; by default they are in memory.
 
     Raises:
-        DataError: no such folder.
-        ModelError: no such model.
-        SetupError: the disk is full, no such device, or torchrun started several processes.
+        DataError: the folder does not exist.
+        ModelError: the model cannot be loaded.
+        SetupError: the disk is full, the device does not exist, or torchrun started several processes.
     """
-    if ranks.place()[1] > 1:
+    init_distributed()
+    if get_world_size() > 1:
         raise SetupError("'facekd eval all' runs in one process; under torchrun use 'facekd eval megaface'")
-    folder, embedder = Path(sets), load(model)
-    found, notes = find_sets(folder)
-    found = [_with_features(one, embedder, model, flip) for one in found]
+    folder = Path(sets)
+    embedder = load(model, resolve_device(device))
+    evaluation_sets, notes = find_evaluation_sets(folder)
+    evaluation_sets = [_add_features(one_set, embedder, model, flip) for one_set in evaluation_sets]
     facts = [embedder.fingerprint, flip, environment()["versions"]]
-    keys = [_key(one, facts) for one in found]
-    called = Path(os.path.abspath(folder)).name
-    before = _before([*([Path(json)] if json else []), Run(Path(model)).results / f"all-{called}.json"])
-    rows = [_unmeasured(one, before.get(key, [])) for one, key in zip(found, keys, strict=True)]
+    keys = [_cache_key(one_set, facts) for one_set in evaluation_sets]
+    result_name = Path(os.path.abspath(folder)).name
+    result_files = [Path(json)] if json else []
+    earlier_rows = _read_rows([*result_files, Run(Path(model)).results / f"all-{result_name}.json"])
+    rows = [_initial_rows(one_set, earlier_rows.get(key, []))
+            for one_set, key in zip(evaluation_sets, keys, strict=True)]
 
-    def written() -> Suite:
-        suite = Suite(folder, [row for group in rows for row in group], notes)
-        keep(model, embedder, "all", called, {**suite.to_dict(), "flip": flip}, json)
-        return suite
+    def save_table() -> Suite:
+        """Write the rows so far, and return them as a table."""
+        table = Suite(folder, [row for set_rows in rows for row in set_rows], notes)
+        content = {**table.to_dict(), "flip": flip}
+        save_result("all", result_name, content, model=model, embedder=embedder, json=json)
+        return table
 
-    suite = written()
-    waiting = [place for place, group in enumerate(rows) if group[0].status == "waiting"]
-    for number, place in enumerate(waiting, 1):
-        one, row = found[place], rows[place][0]
-        console.print(f"{one.title} ({number} of {len(waiting)})", markup=False)
+    table = save_table()
+    waiting = [index for index, set_rows in enumerate(rows) if set_rows[0].status == "waiting"]
+    for number, index in enumerate(waiting, 1):
+        one_set = evaluation_sets[index]
+        row = rows[index][0]
+        console(stderr=True).print(f"{one_set.title} ({number} of {len(waiting)})")
         try:
-            results = _measure(one, model, flip, device, features)
-            rows[place] = [replace(row, set=f"{one.title} {title}".strip(), status="measured", key=keys[place],
-                                   note=_joined(_largest(one), _others(one)), result=result)
-                           for title, result in results.items()]
+            results = _evaluate(one_set, model, embedder, flip=flip, device=device, features=features)
         except (DataError, ModelError) as problem:
-            rows[place] = [replace(row, status="failed", note=_joined(str(problem), _others(one)))]
-        suite = written()
-    return suite
+            rows[index] = [replace(row, status="failed", note=_join(str(problem), _alternatives_note(one_set)))]
+        else:
+            note = _join(_sizes_note(one_set), _alternatives_note(one_set))
+            rows[index] = [replace(row, set=f"{one_set.title} {title}".strip(), status="measured", key=keys[index],
+                                   note=note, result=result) for title, result in results.items()]
+        table = save_table()
+    return table
 
 
-def _measure(one: EvaluationSet, model: Path | str, flip: bool, device: str, features: Path | str | None) -> Results:
-    inputs: dict[str, Any] = dict(one.inputs)
-    if one.protocol == "verify":
-        return {"": verify(model, **inputs, flip=flip, device=device, name=one.name).to_dict()}
-    if one.protocol == "ijb":
-        return {"": ijb(**inputs, model=model, name=one.name).to_dict()}
-    sizes = _sizes(one)
-    if "lists" in inputs and not sizes:
-        raise DataError(f"{inputs['lists']} holds no list of distractors; restore megaface_features_list.json_SIZE_1")
-    found = megaface(model, **inputs, sizes=sizes[-1:], features=features, flip=flip, device=device, name=one.name)
-    return {title.removeprefix(one.name).strip("-"): result.to_dict() for title, result in found.items()}
+def _evaluate(one_set: EvaluationSet, model: Path | str, embedder: Embedder, *, flip: bool, device: str,
+              features: Path | str | None) -> Results:
+    """Run the protocol of a set; it also writes its own result file into the run."""
+    inputs: dict[str, Any] = dict(one_set.inputs)
+    name = one_set.name
+    if one_set.protocol == "verify":
+        return {"": verify(model, **inputs, flip=flip, device=device, name=name, embedder=embedder).to_dict()}
+    if one_set.protocol == "ijb":
+        return {"": ijb(**inputs, model=model, name=name, embedder=embedder).to_dict()}
+    sizes = _list_sizes(one_set)
+    if "template_lists" in inputs and not sizes:
+        raise DataError(f"{inputs['template_lists']} holds no list of distractors; restore "
+                        "megaface_features_list.json_SIZE_1")
+    results = megaface(model, **inputs, sizes=sizes[-1:], features=features, flip=flip, device=device, name=name,
+                       embedder=embedder)
+    return {title.removeprefix(name).strip("-"): result.to_dict() for title, result in results.items()}
 
 
-def _unmeasured(one: EvaluationSet, before: Sequence[Row]) -> list[Row]:
-    """The rows of a set to begin with: as they were measured before, or one that waits or says what is missing."""
-    paths = [str(path) for part, path in one.inputs.items() if part != "images"]  # these lie around the pair list
-    if before:
-        note = _joined("measured before", _largest(one), _others(one))
-        return [replace(row, paths=paths, note=note) for row in before]
-    status = "missing" if one.missing else "waiting"
-    return [Row(one.title, one.name, one.protocol, paths, status, _joined(one.missing, _others(one)))]
+def _initial_rows(one_set: EvaluationSet, earlier_rows: Sequence[Row]) -> list[Row]:
+    """Return the earlier rows of a set, or one row with the status ``waiting`` or ``missing``."""
+    # The folder of the images is left out: it contains the pair list.
+    paths = [str(path) for argument, path in one_set.inputs.items() if argument != "images"]
+    if earlier_rows:
+        note = _join("measured before", _sizes_note(one_set), _alternatives_note(one_set))
+        return [replace(row, paths=paths, note=note) for row in earlier_rows]
+    status = "missing" if one_set.missing else "waiting"
+    note = _join(one_set.missing, _alternatives_note(one_set))
+    return [Row(one_set.title, one_set.name, one_set.protocol, paths, status, note)]
 
 
-def _with_features(one: EvaluationSet, embedder: Embedder, model: Path | str, flip: bool) -> EvaluationSet:
-    """An IJB set with the features of its images that were made with this model, if they lie beside its files."""
-    if one.protocol != "ijb" or one.missing:
-        return one
-    for file in sorted(one.inputs["meta"].glob("*.npy")):
-        made = origin(file)
-        if (made.get("model"), made.get("flip")) == (embedder.fingerprint, flip):
-            return replace(one, inputs={**one.inputs, "features": file})
-    want = one.inputs["meta"] / f"{embedder.name}.npy"
+def _add_features(one_set: EvaluationSet, embedder: Embedder, model: Path | str, flip: bool) -> EvaluationSet:
+    """Add the features of this model to an IJB set; without such features the set counts as missing."""
+    if one_set.protocol != "ijb" or one_set.missing:
+        return one_set
+    meta = one_set.inputs["meta"]
+    for file in sorted(meta.glob("*.npy")):
+        provenance = read_provenance(file)
+        if (provenance.get("model"), provenance.get("flip")) == (embedder.fingerprint, flip):
+            return replace(one_set, inputs={**one_set.inputs, "features": file})
     option = "" if flip else " --no-flip"
-    return replace(one, missing=f"no features of its images by this model; embed the aligned faces with 'facekd embed "
-                                f"IMAGES {want} --model {model}{option}' (--list FILE for the order) and call again")
+    command = f"facekd embed IMAGES {meta / embedder.name}.npy --model {model}{option}"
+    return replace(one_set, missing="no features of its images by this model; embed the aligned faces with "
+                                    f"'{command}' (--list FILE for the order) and call again")
 
 
-def _key(one: EvaluationSet, facts: Sequence[Any]) -> str:
-    """A digest of all that a result depends on; empty where that cannot be said."""
+def _cache_key(one_set: EvaluationSet, facts: Sequence[Any]) -> str:
+    """Return a digest of all inputs of a result; empty if the files of the set cannot be listed."""
     try:
-        whole = [one.name, one.protocol, one.stamp(), *facts]
-    except (DataError, OSError):  # what is wrong is said when the set is measured
+        inputs = [one_set.name, one_set.protocol, one_set.stat_digest(), *facts]
+    except (DataError, OSError):  # the evaluation of the set reports the problem
         return ""
-    return hashlib.sha256(json_text.dumps(whole).encode()).hexdigest()
+    return hashlib.sha256(json_text.dumps(inputs).encode()).hexdigest()
 
 
-def _before(written: Sequence[Path]) -> dict[str, list[Row]]:
-    """Rows that were measured before, by their key; a file that cannot be read has none, the first files win."""
+def _read_rows(result_files: Sequence[Path]) -> dict[str, list[Row]]:
+    """Return the measured rows of earlier calls by their key; unreadable files have none, and the first file wins."""
     rows: dict[str, list[Row]] = {}
-    for file in written:
-        known: dict[str, list[Row]] = {}
+    for file in result_files:
+        file_rows: dict[str, list[Row]] = {}
         try:
             for content in files.read_json(file)["rows"]:
                 row = Row(**{name: value for name, value in content.items() if name != "figure"})
                 if row.status == "measured" and row.key:
-                    known.setdefault(row.key, []).append(row)
-        except (DataError, KeyError, TypeError, AttributeError):  # absent, damaged or another kind of file
+                    file_rows.setdefault(row.key, []).append(row)
+        except (DataError, KeyError, TypeError, AttributeError):  # the file is absent, damaged or of another kind
             continue
-        rows = {**known, **rows}
+        rows = {**file_rows, **rows}
     return rows
 
 
-def _sizes(one: EvaluationSet) -> list[int]:
-    """The sizes of MegaFace's lists, where they are."""
-    return sizes_in(one.inputs["lists"]) if "lists" in one.inputs else []
+def _list_sizes(one_set: EvaluationSet) -> list[int]:
+    """Return the numbers of distractors of MegaFace's template lists; empty for other sets."""
+    return list_distractor_sizes(one_set.inputs["template_lists"]) if "template_lists" in one_set.inputs else []
 
 
-def _largest(one: EvaluationSet) -> str:
-    sizes = _sizes(one)
+def _sizes_note(one_set: EvaluationSet) -> str:
+    sizes = _list_sizes(one_set)
     return f"the largest of {len(sizes)} sizes, for the others 'facekd eval megaface'" if len(sizes) > 1 else ""
 
 
-def _others(one: EvaluationSet) -> str:
-    return f"also there, not used: {some([str(path) for path in one.others])}" if one.others else ""
+def _alternatives_note(one_set: EvaluationSet) -> str:
+    paths = [str(path) for path in one_set.alternatives]
+    return f"also there, not used: {abbreviate(paths)}" if paths else ""
 
 
-def _joined(*notes: str) -> str:
+def _join(*notes: str) -> str:
     return "; ".join(filter(None, notes))

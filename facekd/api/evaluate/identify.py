@@ -1,80 +1,99 @@
-"""``facekd eval search``: a person's own probes searched in a person's own gallery."""
+"""``facekd eval identify``: open-set identification of probes in a gallery."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facekd.api.evaluate.results import keep
+from facekd.api.evaluate.results import save_result
 from facekd.data.feature_set import ArrayFeatures, FeatureSet
 from facekd.data.features.opening import open_features
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
 from facekd.evaluation.embedding.embed import embed_images
-from facekd.evaluation.identification.open_set import SearchResult
-from facekd.evaluation.identification.open_set import search as search_features
+from facekd.evaluation.identification.open_set import identify_open_set
+from facekd.evaluation.identification.open_set_result import OpenSetResult
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
-from facekd.training.machine import find_device
+from facekd.training.machine import resolve_device
 
 
-def search(probes: Path | str, gallery: Path | str, model: Path | str | None = None, by: str | None = None,
-           json: Path | str | None = None, flip: bool = True, device: str = "auto",
-           name: str | None = None) -> SearchResult:
-    """Search probes in a gallery: rank 1, 5 and 10, and TPIR at FPIR over the probes that are not in it.
+def identify(probes: Path | str, gallery: Path | str, *, model: Path | str | None = None,
+             identity_from: str | None = None, json: Path | str | None = None, flip: bool = True, device: str = "auto",
+             name: str | None = None) -> OpenSetResult:
+    """Identify probes in a gallery: rank 1, 5 and 10, and TPIR at FPIR over the probes without a mate.
 
     Args:
-        probes: features, see `facekd.data.features.opening.open_features`; with ``model`` a face set.
-        gallery: likewise; read a block at a time.
-        model: see `facekd.models.loading.load`; the people of the two face sets are told apart by their names.
-        by: how features say who a row shows: ``folder``, all of its image's name before the last '/', or ``label``. By
-            default the folders, where all images of both are named in folders.
+        probes: a face set; without a model features, see `facekd.data.features.opening.open_features`.
+        gallery: a face set; without a model features, which are read in blocks.
+        model: path of the model, see `facekd.models.loading.load`; identities of the two face sets match by name.
+        identity_from: the identity of a feature row: ``folder``, its image's name up to the last '/', or ``label``. By
+            default the folder, if all images of both files have names with folders.
         json: a result file to write; a run folder gets one in ``results/`` in any case.
-        flip: sum image and mirror.
-        device: for torch models.
-        name: what the result is called, by default the gallery's file name.
+        flip: whether to add the embedding of the mirrored image.
+        device: device of torch models.
+        name: name of the result, by default the file name of the gallery.
 
     Raises:
-        DataError: probes or gallery cannot be used, or no probe shows a person of the gallery.
-        ModelError: no such model.
+        DataError: probes or gallery cannot be used, or no probe has a mate in the gallery.
+        ModelError: the model cannot be loaded.
     """
-    embedder = load(model, find_device(device)) if model else None
+    embedder = load(model, resolve_device(device)) if model else None
     if embedder:
-        ours, others = (_embedded(embedder, Path(path), flip) for path in (probes, gallery))
-        result = search_features(*_labelled(ours, others))
+        probe_features = _embed(embedder, Path(probes), flip)
+        gallery_features = _embed(embedder, Path(gallery), flip)
+        result = identify_open_set(*_label_by_folder(probe_features, gallery_features))
     else:
-        ours, others = open_features(probes), open_features(gallery)
-        by = by or ("folder" if _in_folders(ours) and _in_folders(others) else "label")
-        if by not in ("folder", "label"):
-            raise DataError(f"people cannot be told apart by {by!r}; say 'folder' or 'label'")
-        result = search_features(*(_labelled(ours, others) if by == "folder" else (ours, others)))
-        said = "the folders of their images' names" if by == "folder" else "their labels"
-        result = replace(result, notes=(*result.notes, f"people were told apart by {said}"))
+        result = _identify_features(open_features(probes), open_features(gallery), identity_from)
     content = {**result.to_dict(), "probes": str(probes), "gallery_from": str(gallery)}
-    keep(model, embedder, "search", name or Path(gallery).stem, content, json)
+    save_result("identify", name or Path(gallery).stem, content, model=model, embedder=embedder, json=json)
     return result
 
 
-def _embedded(embedder: Embedder, path: Path, flip: bool) -> FeatureSet:
-    """The features of a face set, each named by its person's name as a folder."""
+def _identify_features(probes: FeatureSet, gallery: FeatureSet, identity_from: str | None) -> OpenSetResult:
+    if identity_from is None:
+        identity_from = "folder" if _has_folders(probes) and _has_folders(gallery) else "label"
+    if identity_from not in ("folder", "label"):
+        raise DataError(f"identities cannot be read from {identity_from!r}; use 'folder' or 'label'")
+    if identity_from == "folder":
+        result = identify_open_set(*_label_by_folder(probes, gallery))
+        note = "identities are the folders of the image names"
+    else:
+        result = identify_open_set(probes, gallery)
+        note = "identities are the labels"
+    return replace(result, notes=(*result.notes, note))
+
+
+def _embed(embedder: Embedder, path: Path, flip: bool) -> FeatureSet:
+    """Return the features of a face set; the image name of a row is the name of its identity as a folder."""
     faces = open_faces(path)
-    rows = embed_images(embedder, faces.read, faces.where, len(faces), flip)
-    return ArrayFeatures(rows, path, names=[f"{faces.names[label]}/" for label in faces.labels.tolist()])
+    rows = embed_images(embedder, faces, flip)
+    names = [f"{faces.class_names[label]}/" for label in faces.labels.tolist()]
+    return ArrayFeatures(rows, path, image_names=names)
 
 
-def _in_folders(features: FeatureSet) -> bool:
-    return features.names is not None and all("/" in name for name in features.names)
+def _has_folders(features: FeatureSet) -> bool:
+    return features.image_names is not None and all("/" in name for name in features.image_names)
 
 
-def _labelled(probes: FeatureSet, gallery: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
-    """Label both with the folders of their images' names, in one numbering."""
-    folders = []
-    for features in (probes, gallery):
-        if features.names is None:
-            raise DataError(f"{features.path} does not name its rows; write names beside it, or tell people by label")
-        folders.append([name.rpartition("/")[0] for name in features.names])
-    labels = np.unique(np.concatenate(folders), return_inverse=True)[1]
-    probes.labels, gallery.labels = labels[: len(probes)], labels[len(probes) :]
-    return probes, gallery
+def _label_by_folder(probes: FeatureSet, gallery: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
+    """Return both sets with the folders of their image names as labels, numbered in common."""
+    folders = [*_folders(probes), *_folders(gallery)]
+    labels = np.unique(folders, return_inverse=True)[1]
+    return _with_labels(probes, labels[: len(probes)]), _with_labels(gallery, labels[len(probes) :])
+
+
+def _folders(features: FeatureSet) -> list[str]:
+    if features.image_names is None:
+        raise DataError(f"{features.path} does not name its rows; write image names next to it, or use labels")
+    return [name.rpartition("/")[0] for name in features.image_names]
+
+
+def _with_labels(features: FeatureSet, labels: NDArray[np.int64]) -> FeatureSet:
+    labeled = copy.copy(features)  # shares the rows
+    labeled.labels = labels
+    return labeled

@@ -1,4 +1,4 @@
-"""Where the evaluation verbs keep their results, and what stands in every result file."""
+"""Result files of evaluations: their location and the fields that they share."""
 
 from __future__ import annotations
 
@@ -7,36 +7,39 @@ from pathlib import Path
 from typing import Any
 
 from facekd.models.embedder import Embedder
-from facekd.run import Run, environment
+from facekd.run import Run
 from facekd.utils import files
+from facekd.utils.environment import environment
 
 
-def keep(model: Path | str | None, embedder: Embedder | None, kind: str, name: str, content: Mapping[str, Any],
-         json: Path | str | None) -> Path | None:
-    """Write a result to where it was asked for, and to the run's results.
+def save_result(kind: str, name: str, content: Mapping[str, Any], *, model: Path | str | None,
+                embedder: Embedder | None, json: Path | str | None) -> Path | None:
+    """Write a result to the file that the user named, and to the results of the run.
 
     Args:
-        model: what was measured, as the person gave it; None for features.
-        embedder: the model itself.
-        kind: what was measured: ``verify``, ``megaface``, ``ijb``, ``search``, ``classify`` or ``all``.
-        name: what the result is called.
+        kind: kind of evaluation: ``verify``, ``megaface``, ``ijb``, ``identify``, ``classify`` or ``all``.
+        name: name of the result.
         content: the figures.
-        json: a file to write, where one was asked for.
+        model: path of the model as the user gave it; None for features.
+        embedder: the loaded model; None for features.
+        json: a file to write, or None.
 
     Returns:
-        The run's folder of results, where ``KIND-NAME.json`` is written; None where the model is no run folder.
+        The results folder of the run, where ``KIND-NAME.json`` is written; None if the model is no run folder.
 
     Raises:
         SetupError: the disk is full.
     """
     facts = environment()
-    whole = {**content, "kind": kind, "name": name, "model": str(model) if model else None,
-             "model_sha256": embedder.fingerprint if embedder else None,
-             "hardware": facts["hardware"]["label"], "command": facts["command"]}
+    record = {
+        **content, "kind": kind, "name": name, "model": str(model) if model else None,
+        "model_sha256": embedder.fingerprint if embedder else None,
+        "hardware": facts["hardware"]["label"], "command_line": facts["command_line"],
+    }
     if json:
-        files.write_json(Path(json), whole)
+        files.write_json(Path(json), record)
     if model is None or not (Path(model) / "run.json").is_file():
         return None
     folder = Run(Path(model)).results
-    files.write_json(folder / f"{kind}-{name}.json", whole)
+    files.write_json(folder / f"{kind}-{name}.json", record)
     return folder

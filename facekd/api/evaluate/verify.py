@@ -1,65 +1,70 @@
-"""``facekd eval verify``: does a model tell people apart, and how sure is that."""
+"""``facekd eval verify``: 1:1 verification on a pair list."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facekd.api.evaluate.results import keep
+from facekd.api.evaluate.results import save_result
 from facekd.data.opening import open_pairs
 from facekd.data.pairs.pair_set import PairSet
-from facekd.data.transforms import crop_of
-from facekd.evaluation.protocols import evaluate_verification
-from facekd.evaluation.verification.verify import VerificationResult, most_wrong
+from facekd.data.transforms import decode_crop
+from facekd.evaluation.verification.result import VerificationResult
+from facekd.evaluation.verification.verify import evaluate_verification, extreme_pairs
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
-from facekd.reporting.plots.pair_grid import pair_sheet
-from facekd.training.machine import find_device
+from facekd.reporting.plots.pair_grid import pair_grid
+from facekd.training.machine import resolve_device
 from facekd.utils import files
 
-SHOWN = 8
-"""Pairs on the contact sheet of each kind: most clearly right, most clearly wrong."""
+PAIRS_SHOWN = 8
+"""Number of pairs of each kind in the picture: the most clearly right and the most clearly wrong ones."""
+CROP_SIZE = 112
+"""Side of the crops in the picture, in pixels."""
 
 
-def verify(model: Path | str, pairs: Path | str, images: Path | str | None = None, json: Path | str | None = None,
-           flip: bool = True, device: str = "auto", name: str | None = None) -> VerificationResult:
-    """Measure verification on a pair list.
+def verify(model: Path | str, pairs: Path | str, *, images: Path | str | None = None, json: Path | str | None = None,
+           flip: bool = True, device: str = "auto", name: str | None = None,
+           embedder: Embedder | None = None) -> VerificationResult:
+    """Evaluate verification on a pair list.
 
     Args:
-        model: see `facekd.models.loading.load`.
+        model: path of the model, see `facekd.models.loading.load`.
         pairs: CSV ``fold,path1,path2,same``, LFW's pairs.txt, or an InsightFace ``.bin``.
-        images: the folder the paths start from (not for ``.bin``).
+        images: the root folder of the paths in the list (not for ``.bin``).
         json: a result file to write; a run folder gets one in ``results/`` in any case.
-        flip: sum image and mirror.
-        device: for torch models.
-        name: what the result is called, by default the pair list's file name.
+        flip: whether to add the embedding of the mirrored image.
+        device: device of torch models.
+        name: name of the result, by default the file name of the pair list.
+        embedder: the model of that path, if it is loaded already.
 
     Raises:
         DataError: pairs or images cannot be used.
-        ModelError: no such model.
+        ModelError: the model cannot be loaded.
     """
-    embedder = load(model, find_device(device))
+    embedder = embedder or load(model, resolve_device(device))
     pair_set = open_pairs(Path(pairs), Path(images) if images else None)
     result, scores = evaluate_verification(embedder, pair_set, flip)
-    called = name or Path(pairs).stem
+    result_name = name or Path(pairs).stem
     content = {**result.to_dict(), "roc": {"far": result.fpr.tolist(), "tar": result.tpr.tolist()}}
-    folder = keep(model, embedder, "verify", called, content, json)
+    folder = save_result("verify", result_name, content, model=model, embedder=embedder, json=json)
     if folder:
-        sheet = _sheet(embedder, pair_set, scores, result.threshold)
-        files.write_bytes(folder / f"verify-{called}.jpg", sheet)
+        files.write_bytes(folder / f"verify-{result_name}.jpg", _draw_pairs(pair_set, scores, result.threshold))
     return result
 
 
-def _sheet(embedder: Embedder, pairs: PairSet, scores: np.ndarray[Any, np.dtype[np.float64]],
-           threshold: float) -> bytes:
-    """A contact sheet of the pairs most clearly right and most clearly wrong."""
-    right, wrong = most_wrong(scores, pairs.same, threshold, SHOWN)
+def _draw_pairs(pairs: PairSet, scores: NDArray[np.float64], threshold: float) -> bytes:
+    """Return a JPEG of the pairs that are most clearly right and most clearly wrong."""
+    right, wrong = extreme_pairs(scores, pairs.same, threshold, PAIRS_SHOWN)
 
-    def crop(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return crop_of(pairs.read(index), 112, pairs.where(index))
+    def crop(image: int) -> NDArray[np.uint8]:
+        """Return the crop of one image."""
+        return decode_crop(pairs.read(image), CROP_SIZE, pairs.location(image))
 
-    rows = [(crop(int(pairs.first[p])), crop(int(pairs.second[p])), float(scores[p]), bool(pairs.same[p]))
-            for p in [*right.tolist(), *wrong.tolist()]]
-    return pair_sheet(rows, threshold=threshold)
+    rows = []
+    for pair in [*right.tolist(), *wrong.tolist()]:
+        crops = crop(int(pairs.first[pair])), crop(int(pairs.second[pair]))
+        rows.append((*crops, float(scores[pair]), bool(pairs.same[pair])))
+    return pair_grid(rows, threshold=threshold)

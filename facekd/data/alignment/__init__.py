@@ -1,1 +1,1 @@
-"""Face alignment: detection, five landmarks, the ArcFace template."""
+"""Face alignment: detection, five landmarks, and the warp to ArcFace's reference landmarks."""

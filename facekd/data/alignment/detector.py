@@ -1,9 +1,10 @@
-"""Finding faces and their five points in a photograph, with a detector file that the user brings."""
+"""Detect faces and their five landmarks in a photograph, with a detector file that the user provides."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,22 +19,24 @@ from facekd.utils import files
 
 Image = NDArray[np.uint8]
 
-LONGEST = 1280
-"""Pixels: photographs with a longer side are shrunk to it before detection."""
-SHORTEST = 192
-"""Pixels: smaller pictures are enlarged to it, as detectors miss small faces and place their points badly."""
-STRIP = 16
-"""Pixels: a picture with a side below it after this scaling is no photograph, no face is looked for."""
+DETECTOR_VARIABLE = "FACEKD_DETECTOR"
+"""Environment variable with the path of the default detector."""
+MAX_LONGER_SIDE = 1280
+"""Photographs with a longer side above this (pixels) are shrunk to it before detection."""
+MIN_LONGER_SIDE = 192
+"""Smaller photographs are enlarged to this (pixels): detectors miss small faces and place their landmarks badly."""
+MIN_SHORTER_SIDE = 16
+"""An image with a shorter side below this (pixels, after scaling) is not searched for faces."""
 
 
-class Face(NamedTuple):
-    """One face found.
+class DetectedFace(NamedTuple):
+    """One detected face.
 
     Attributes:
-        box: float32 [4], left, top, right, bottom in pixels of the photograph; it may reach beyond its border.
-        landmarks: float32 [5, 2], (x, y) of left eye, right eye, nose, left and right mouth corner, left and right as
-            seen in the picture.
-        score: the detector's confidence, 0 to 1.
+        box: float32 [4], left, top, right, bottom in pixels of the photograph; it may extend beyond the border.
+        landmarks: float32 [5, 2], (x, y) of left eye, right eye, nose, left and right mouth corner. Left and right are
+            those of the image.
+        score: the confidence of the detector, 0 to 1.
     """
 
     box: NDArray[np.float32]
@@ -42,43 +45,48 @@ class Face(NamedTuple):
 
 
 class Detector(ABC):
-    """A face detector; not for use from several threads at once.
+    """A face detector. It must not be used from several threads at once.
 
     Attributes:
-        fingerprint: hexadecimal SHA-256 of its file.
+        fingerprint: hexadecimal SHA-256 of the detector's file.
     """
 
     fingerprint: str
 
-    def __call__(self, image: Image) -> list[Face]:
-        """Find the faces of a photograph.
+    def __call__(self, image: Image) -> list[DetectedFace]:
+        """Detect the faces of a photograph.
 
         Args:
             image: uint8 [height, width, 3], RGB.
 
         Returns:
-            The faces in the photograph's own pixel coordinates, largest first (see `by_size`).
+            The faces in pixel coordinates of the photograph, largest first (see `sort_by_area`).
         """
         longer = max(image.shape[:2])
-        scale = LONGEST / longer if longer > LONGEST else SHORTEST / longer if longer < SHORTEST else 1.0
+        scale = min(max(longer, MIN_LONGER_SIDE), MAX_LONGER_SIDE) / longer
         height, width = (max(round(side * scale), 1) for side in image.shape[:2])
-        if min(height, width) < STRIP:
+        if min(height, width) < MIN_SHORTER_SIDE:
             return []
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         if scale != 1:
-            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            bgr = cv2.resize(bgr, (width, height), interpolation=how)
-        back = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
-        found = self.find(bgr.astype(np.uint8, copy=False))
-        return by_size([Face(face.box * np.tile(back, 2), face.landmarks * back, face.score) for face in found])
+            interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            bgr = cv2.resize(bgr, (width, height), interpolation=interpolation)
+        to_photograph = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
+        faces = self.detect(bgr.astype(np.uint8, copy=False))
+        return sort_by_area(
+            [
+                DetectedFace(face.box * np.tile(to_photograph, 2), face.landmarks * to_photograph, face.score)
+                for face in faces
+            ]
+        )
 
     @abstractmethod
-    def find(self, bgr: Image) -> list[Face]:
-        """Find the faces of a picture of suitable size, uint8 [height, width, 3] in OpenCV's colour order, BGR."""
+    def detect(self, bgr: Image) -> list[DetectedFace]:
+        """Detect the faces of an image of suitable size, uint8 [height, width, 3] in OpenCV's color order, BGR."""
 
 
-def by_size(faces: Sequence[Face]) -> list[Face]:
-    """Faces sorted by the area of their boxes, largest first; of equal ones the more certain first."""
+def sort_by_area(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
+    """Sort faces by the area of their boxes, largest first; faces of equal area by score, highest first."""
     return sorted(faces, key=lambda face: (float(np.prod(face.box[2:] - face.box[:2])), face.score), reverse=True)
 
 
@@ -86,36 +94,39 @@ class YuNet(Detector):
     """YuNet (Wu, Peng and Yu, Machine Intelligence Research 2023), run by OpenCV.
 
     Args:
-        path: its ONNX file of 2022 or later.
-        threshold: lowest score of a face.
+        path: the ONNX file of YuNet, version 2022 or later.
+        threshold: the lowest score of a face.
     """
 
     def __init__(self, path: Path, threshold: float = 0.6) -> None:
         self.fingerprint = files.sha256(path)
         level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(2)  # errors only: OpenCV 5 warns at every start of a target it chose itself
+        cv2.utils.logging.setLogLevel(2)  # errors only: OpenCV 5 warns about the target that it selects itself
         try:
             self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold, 0.3, 5000)
-        except cv2.error as problem:
-            raise ModelError(f"OpenCV {cv2.__version__} cannot load {path} ({problem}); download it again") from problem
+        except cv2.error as error:
+            raise ModelError(f"OpenCV {cv2.__version__} cannot load {path} ({error}); download it again") from error
         finally:
             cv2.utils.logging.setLogLevel(level)
 
-    def find(self, bgr: Image) -> list[Face]:
-        """See `Detector.find`."""
+    def detect(self, bgr: Image) -> list[DetectedFace]:
+        """See `Detector.detect`."""
         self._net.setInputSize((bgr.shape[1], bgr.shape[0]))
-        rows = self._net.detect(bgr)[1]  # left, top, width, height, five points, score
+        rows = self._net.detect(bgr)[1]  # per face: left, top, width, height, five landmarks, score
         if rows is None:
             return []
-        return [Face(np.append(r[:2], r[:2] + r[2:4]), r[4:14].reshape(5, 2).copy(), float(r[14])) for r in rows]
+        return [
+            DetectedFace(np.append(row[:2], row[:2] + row[2:4]), row[4:14].reshape(5, 2).copy(), float(row[14]))
+            for row in rows
+        ]
 
 
 class Scrfd(Detector):
     """An SCRFD detector of InsightFace (Guo et al., ICLR 2022), run by the insightface package on the CPU.
 
     Args:
-        path: its ONNX file, one that gives landmarks (``scrfd_*_kps.onnx``, or ``det_*.onnx`` of a model pack).
-        threshold: lowest score of a face.
+        path: an ONNX file that outputs landmarks (``scrfd_*_kps.onnx``, or ``det_*.onnx`` of a model pack).
+        threshold: the lowest score of a face.
 
     Raises:
         SetupError: the insightface package cannot be imported.
@@ -125,34 +136,54 @@ class Scrfd(Detector):
         self.fingerprint = files.sha256(path)
         try:
             from insightface.model_zoo import get_model
-        except ImportError as problem:
-            raise SetupError(f"SCRFD needs the insightface package ({problem}); pip install insightface") from problem
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints as it loads
+        except ImportError as error:
+            raise SetupError(f"SCRFD needs the insightface package ({error}); pip install insightface") from error
+        with contextlib.redirect_stdout(io.StringIO()):  # loading prints to stdout
             self._net = get_model(str(path), providers=["CPUExecutionProvider"])
             self._net.prepare(ctx_id=-1, det_thresh=threshold)
 
-    def find(self, bgr: Image) -> list[Face]:
-        """See `Detector.find`."""
-        boxes, points = self._net.detect(bgr)
-        return [Face(box[:4].copy(), five.copy(), float(box[4])) for box, five in zip(boxes, points, strict=True)]
+    def detect(self, bgr: Image) -> list[DetectedFace]:
+        """See `Detector.detect`."""
+        boxes, landmarks = self._net.detect(bgr)
+        return [
+            DetectedFace(box[:4].copy(), points.copy(), float(box[4]))
+            for box, points in zip(boxes, landmarks, strict=True)
+        ]
+
+
+def find_detector(path: Path | str | None) -> Path:
+    """Return the path of the detector to use: the given one, or that in ``$FACEKD_DETECTOR``.
+
+    Raises:
+        SetupError: neither is set; the message names sources of detectors.
+    """
+    chosen = path or os.environ.get(DETECTOR_VARIABLE)
+    if not chosen:
+        raise SetupError(
+            f"a face detector is needed: give --detector FILE or set {DETECTOR_VARIABLE}. "
+            "YuNet (Apache-2.0, 0.3 MB) is face_detection_yunet in OpenCV's model zoo; "
+            "InsightFace's SCRFD models (det_*.onnx) work as well"
+        )
+    return Path(chosen)
 
 
 def open_detector(path: Path) -> Detector:
-    """Open a face detector; the outputs of its graph tell which one it is.
+    """Open a face detector. The outputs of the ONNX graph decide whether it is YuNet or SCRFD.
 
     Raises:
-        DataError: no such file.
-        ModelError: no ONNX file, or none of a detector that gives five points.
+        DataError: the file does not exist.
+        ModelError: the file is not ONNX, or not a detector with five landmarks.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist; give the ONNX file of YuNet or of an InsightFace SCRFD detector")
     outputs = _outputs(path)
-    if outputs.keys() == {f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}:
+    if outputs.keys() == {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}:
         return YuNet(path)
+    # SCRFD has the scores of all strides first, then the boxes, then the landmarks; a dimension may be left open (0).
     levels, rest = divmod(len(outputs), 3)
     expected = [width for width in (1, 4, 10) for _ in range(levels)]
-    fits = all(width in (0, wanted) for width, wanted in zip(outputs.values(), expected, strict=False))
-    if levels in (3, 5) and rest == 0 and fits:
+    widths_fit = all(width in (0, wanted) for width, wanted in zip(outputs.values(), expected, strict=False))
+    if levels in (3, 5) and rest == 0 and widths_fit:
         return Scrfd(path)
     names = ", ".join(list(outputs)[:6])
     raise ModelError(
@@ -162,13 +193,13 @@ def open_detector(path: Path) -> Detector:
 
 
 def _outputs(path: Path) -> dict[str, int]:
-    """Outputs of an ONNX graph in order: name and last dimension, 0 where the graph leaves it open."""
+    """Return the outputs of an ONNX graph in order: name and last dimension, 0 if the graph leaves it open."""
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
-    except (DecodeError, OSError, ValueError) as problem:
-        raise ModelError(f"{path} cannot be read as an ONNX file ({problem}); download it again") from problem
+    except (DecodeError, OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as an ONNX file ({error}); download it again") from error
     shapes = {output.name: output.type.tensor_type.shape.dim for output in graph.output}
     return {name: shape[-1].dim_value if shape else 0 for name, shape in shapes.items()}

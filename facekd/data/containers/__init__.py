@@ -1,1 +1,1 @@
-"""Readers and writers of image containers; nothing read from disk can run code."""
+"""Readers and writers of image containers. No data that is read from disk can execute code."""

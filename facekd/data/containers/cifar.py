@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as their authors publish them: the Python archives (pickles) and the binary ones."""
+"""CIFAR-10 and CIFAR-100 as their authors publish them: the Python archives (pickles) and the binary archives."""
 
 from __future__ import annotations
 
@@ -15,159 +15,167 @@ from facekd.data.containers.safe_pickle import loads
 from facekd.data.image_set import ImageSet, Pixels
 from facekd.errors import DataError
 
-SIDE = 32
-VALUES = 3 * SIDE * SIDE
-"""Bytes an image: the planes R, G and B one after the other, each row by row."""
+IMAGE_SIZE = 32
+IMAGE_BYTES = 3 * IMAGE_SIZE * IMAGE_SIZE
+"""Bytes per image: the planes R, G and B one after the other, each in row-major order."""
 
 _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 
 
 @dataclass(frozen=True)
-class Form:
+class CifarArchive:
     """One of the four archives.
 
     Attributes:
-        folder: the name of the folder that the archive unpacks to.
+        folder: the name of the unpacked folder.
         splits: the files of ``train`` and of ``test``, in order.
-        names: the file that names the classes.
-        classes: number of classes.
-        label: Python archives: the key of the labels; the names have the key ``{label}_names``, ``label`` in singular.
-        head: binary archives: bytes before an image's pixels, the last of which is the label; 0 in Python archives.
+        names_file: the file with the names of the classes.
+        classes: the number of classes.
+        label_key: in Python archives, the key of the labels without the plural s; the names have the key
+            ``{label_key}_names``.
+        record_header_bytes: in binary archives, the number of bytes before the pixels of an image, the last of which is
+            the label; 0 in Python archives.
     """
 
     folder: str
     splits: dict[str, tuple[str, ...]]
-    names: str
+    names_file: str
     classes: int
-    label: str
-    head: int = 0
+    label_key: str
+    record_header_bytes: int = 0
 
 
-FORMS = (
-    Form("cifar-10-batches-py", {"train": _BATCHES, "test": ("test_batch",)}, "batches.meta", 10, "label"),
-    Form(
+ARCHIVES = (
+    CifarArchive("cifar-10-batches-py", {"train": _BATCHES, "test": ("test_batch",)}, "batches.meta", 10, "label"),
+    CifarArchive(
         "cifar-10-batches-bin", {"train": tuple(f"{name}.bin" for name in _BATCHES), "test": ("test_batch.bin",)},
-        "batches.meta.txt", 10, "label", head=1,
+        "batches.meta.txt", 10, "label", record_header_bytes=1,
     ),
-    Form("cifar-100-python", {"train": ("train",), "test": ("test",)}, "meta", 100, "fine_label"),
-    Form(
+    CifarArchive("cifar-100-python", {"train": ("train",), "test": ("test",)}, "meta", 100, "fine_label"),
+    CifarArchive(
         "cifar-100-binary", {"train": ("train.bin",), "test": ("test.bin",)},
-        "fine_label_names.txt", 100, "fine_label", head=2,
+        "fine_label_names.txt", 100, "fine_label", record_header_bytes=2,
     ),
 )
 
 
-def form_of(folder: Path) -> Form | None:
-    """Which archive a folder holds: by its official name, else by its files; None if it is none of them."""
-    for form in FORMS:
-        images = (name for files in form.splits.values() for name in files)
-        renamed = (folder / form.names).is_file() and any((folder / name).is_file() for name in images)
-        if folder.is_dir() and (folder.name == form.folder or renamed):
-            return form
+def identify_archive(folder: Path) -> CifarArchive | None:
+    """Return the archive in a folder, by the folder's official name or by its files; None if it is not an archive."""
+    for archive in ARCHIVES:
+        batch_files = (name for files in archive.splits.values() for name in files)
+        has_files = (folder / archive.names_file).is_file() and any((folder / name).is_file() for name in batch_files)
+        if folder.is_dir() and (folder.name == archive.folder or has_files):
+            return archive
     return None
 
 
 class CifarImages(ImageSet):
-    """One split of an unpacked archive, in memory (150 MB for 50,000 images); CIFAR-100 has its 100 fine labels.
+    """One split of an unpacked archive, in memory (150 MB for 50,000 images). CIFAR-100 has its 100 fine labels.
 
-    The Python and the binary archive of the same images share pixels, labels and fingerprint.
+    The Python and the binary archive of the same images have the same pixels, labels and fingerprint.
 
     Args:
         path: the folder, for instance ``cifar-10-batches-py``.
         split: ``train`` or ``test``.
 
     Raises:
-        DataError: no such archive; a file absent, cut short or with other content; a pickle that wants more than
-            values (nothing is run); a label without a class.
+        DataError: the folder is not an archive; a file is missing, cut short or has other content; a pickle contains
+            more than plain values (nothing is run); or a label has no class.
     """
 
     def __init__(self, path: Path, split: str) -> None:
-        form = form_of(path)
-        if form is None:
-            known = ", ".join(form.folder for form in FORMS)
+        archive = identify_archive(path)
+        if archive is None:
+            known = ", ".join(archive.folder for archive in ARCHIVES)
             raise DataError(f"{path} holds no CIFAR archive; give one of the folders {known}")
         self.path = path
-        self.names = _read_names(path / form.names, form)
-        self._files = [path / name for name in form.splits[split]]
-        read = _read_binary if form.head else _read_python
-        parts = [read(file, form) for file in self._files]
-        self._planes = np.concatenate([planes for planes, _ in parts])
-        self.labels = np.concatenate([labels for _, labels in parts])
-        self._starts = np.cumsum([0, *(len(labels) for _, labels in parts)]).tolist()
+        self.class_names = _read_names(path / archive.names_file, archive)
+        self._files = [path / name for name in archive.splits[split]]
+        read = _read_binary if archive.record_header_bytes else _read_python
+        batches = [read(file, archive) for file in self._files]
+        self._planes = np.concatenate([planes for planes, _ in batches])
+        self.labels = np.concatenate([labels for _, labels in batches])
+        self._starts = np.cumsum([0, *(len(labels) for _, labels in batches)]).tolist()
 
-    def content(self, index: int) -> bytes:
-        """The 3,072 bytes of the planes."""
+    def stored_bytes(self, index: int) -> bytes:
+        """Return the 3,072 bytes of the planes."""
         data: bytes = self._planes[index].tobytes()
         return data
 
     def pixels(self, index: int) -> Pixels:
-        """Image ``index``: uint8 [32, 32, 3], RGB."""
-        return np.ascontiguousarray(self._planes[index].reshape(3, SIDE, SIDE).transpose(1, 2, 0))
+        """Return image ``index`` as uint8 [32, 32, 3], RGB."""
+        return np.ascontiguousarray(self._planes[index].reshape(3, IMAGE_SIZE, IMAGE_SIZE).transpose(1, 2, 0))
 
-    def where(self, index: int) -> str:
-        """The batch file and the image's place in it."""
-        part = bisect_right(self._starts, index) - 1
-        return _place(self._files[part], index - self._starts[part])
+    def location(self, index: int) -> str:
+        """Return the batch file and the index of the image in it."""
+        batch = bisect_right(self._starts, index) - 1
+        return _location(self._files[batch], index - self._starts[batch])
 
 
-def _place(file: Path, row: int) -> str:
+def _location(file: Path, row: int) -> str:
     return f"{file}, image {row} (counted from 0)"
 
 
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{file} cannot be read ({problem.strerror}); unpack the CIFAR archive again") from problem
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror}); unpack the CIFAR archive again") from error
 
 
-def _read_names(file: Path, form: Form) -> list[str]:
-    """The names of the classes: a list in a pickle, or one a line."""
-    if form.head:
-        listed: Any = _read(file).split(b"\n")
+def _read_names(file: Path, archive: CifarArchive) -> list[str]:
+    """Read the names of the classes: a list in a pickle, or one name per line."""
+    if archive.record_header_bytes:
+        values: Any = _read(file).split(b"\n")
     else:
-        listed = _read_dict(file).get(f"{form.label}_names")
-    if not isinstance(listed, list) or not all(isinstance(name, (str, bytes)) for name in listed):
-        raise DataError(f"{file} holds no list '{form.label}_names'; unpack the CIFAR archive again")
-    names = [str(_text(name)).strip() for name in listed]
+        values = _read_dict(file).get(f"{archive.label_key}_names")
+    if not isinstance(values, list) or not all(isinstance(name, (str, bytes)) for name in values):
+        raise DataError(f"{file} holds no list '{archive.label_key}_names'; unpack the CIFAR archive again")
+    names = [str(_text(name)).strip() for name in values]
     names = [name for name in names if name]
-    if len(names) != form.classes:
-        raise DataError(f"{file} names {len(names)} classes instead of {form.classes}; unpack the CIFAR archive again")
+    if len(names) != archive.classes:
+        raise DataError(
+            f"{file} names {len(names)} classes instead of {archive.classes}; unpack the CIFAR archive again"
+        )
     return names
 
 
-def _read_binary(file: Path, form: Form) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Records of one label byte (CIFAR-100: coarse label, fine label) and the planes."""
+def _read_binary(file: Path, archive: CifarArchive) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read records of the label byte (CIFAR-100: coarse label, fine label) and the planes."""
     data = _read(file)
-    size = form.head + VALUES
+    size = archive.record_header_bytes + IMAGE_BYTES
     if not data or len(data) % size:
         raise DataError(
             f"{file} has {len(data)} bytes, no multiple of the {size} of an image; it is cut short or another kind of "
             "file: unpack the CIFAR archive again"
         )
     records = np.frombuffer(data, np.uint8).reshape(-1, size)
-    return records[:, form.head :], _checked(records[:, form.head - 1], file, form)
+    planes = records[:, archive.record_header_bytes :]
+    return planes, _check_labels(records[:, archive.record_header_bytes - 1], file, archive)
 
 
-def _read_python(file: Path, form: Form) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A pickled dict with the planes, uint8 [images, 3072], and a list of labels."""
+def _read_python(file: Path, archive: CifarArchive) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read a pickled dict with the planes, uint8 [images, 3072], and a list of labels."""
     content = _read_dict(file)
-    planes, labels = content.get("data"), _whole_numbers(content.get(f"{form.label}s"))
-    if not isinstance(planes, np.ndarray) or planes.dtype != np.uint8 or planes.shape[1:] != (VALUES,):
-        found = f"{planes.dtype} {list(planes.shape)}" if isinstance(planes, np.ndarray) else type(planes).__name__
+    planes = content.get("data")
+    labels = _integer_array(content.get(f"{archive.label_key}s"))
+    if not isinstance(planes, np.ndarray) or planes.dtype != np.uint8 or planes.shape[1:] != (IMAGE_BYTES,):
+        content_type = type(planes).__name__
+        if isinstance(planes, np.ndarray):
+            content_type = f"{planes.dtype} {list(planes.shape)}"
         raise DataError(
-            f"{file} has {found} under 'data', an array uint8 [images, {VALUES}] is needed; "
+            f"{file} has {content_type} under 'data', an array uint8 [images, {IMAGE_BYTES}] is needed; "
             "unpack the CIFAR archive again"
         )
     if labels is None:
-        raise DataError(f"{file} has no list of whole numbers '{form.label}s'; unpack the CIFAR archive again")
+        raise DataError(f"{file} has no list of whole numbers '{archive.label_key}s'; unpack the CIFAR archive again")
     if not len(planes) or len(labels) != len(planes):
         raise DataError(f"{file} holds {len(planes)} images and {len(labels)} labels; unpack the CIFAR archive again")
-    return planes, _checked(labels, file, form)
+    return planes, _check_labels(labels, file, archive)
 
 
 def _read_dict(file: Path) -> dict[Any, Any]:
-    """The dict in a pickle; Python 2 wrote its keys as byte strings, a copy written by Python 3 has text."""
+    """Read a pickled dict. Its keys are text in the result; Python 2 wrote byte strings, Python 3 writes text."""
     content = loads(_read(file), str(file))
     if not isinstance(content, dict):
         raise DataError(f"{file} holds a {type(content).__name__}, a dict is needed; unpack the CIFAR archive again")
@@ -178,8 +186,8 @@ def _text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _whole_numbers(values: Any) -> NDArray[np.int64] | None:
-    """A list of whole numbers (or an array of them) as an array; None if it is something else."""
+def _integer_array(values: Any) -> NDArray[np.int64] | None:
+    """Convert a list or an array of integers to int64; return None for anything else."""
     if isinstance(values, np.ndarray):
         values = values.tolist() if values.ndim == 1 else None
     if not isinstance(values, list) or not all(type(value) is int and abs(value) < 2**63 for value in values):
@@ -187,11 +195,12 @@ def _whole_numbers(values: Any) -> NDArray[np.int64] | None:
     return np.array(values, np.int64)
 
 
-def _checked(labels: NDArray[Any], file: Path, form: Form) -> NDArray[np.int64]:
-    wrong: Sequence[int] = np.flatnonzero((labels < 0) | (labels >= form.classes)).tolist()
-    if wrong:
+def _check_labels(labels: NDArray[Any], file: Path, archive: CifarArchive) -> NDArray[np.int64]:
+    invalid: Sequence[int] = np.flatnonzero((labels < 0) | (labels >= archive.classes)).tolist()
+    if invalid:
         raise DataError(
-            f"{_place(file, wrong[0])} has the label {labels[wrong[0]]}, the classes are 0 to {form.classes - 1} "
-            f"({len(wrong)} of {len(labels)} images are like this); is it {form.folder}? Unpack the archive again"
+            f"{_location(file, invalid[0])} has the label {labels[invalid[0]]}, the classes are 0 to "
+            f"{archive.classes - 1} ({len(invalid)} of {len(labels)} images are like this); is it {archive.folder}? "
+            "Unpack the archive again"
         )
     return labels.astype(np.int64)

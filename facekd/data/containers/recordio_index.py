@@ -1,4 +1,4 @@
-"""The ``.idx`` beside a ``.rec``: which record begins where."""
+"""Reader of a RecordIO index: the ``.idx`` file that lists where each record of a ``.rec`` begins."""
 
 from __future__ import annotations
 
@@ -15,22 +15,29 @@ _LINE = re.compile(r"\s*\d{1,18}\s+\d{1,18}\s*")
 
 
 def read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys, ascending, and offsets in bytes, both int64 [records], from lines ``key, tab, offset``.
+    """Read lines ``key, tab, offset``.
+
+    Args:
+        path: the ``.idx`` file.
+
+    Returns:
+        The keys in ascending order, and the offsets in bytes, both int64 [records].
 
     Raises:
-        DataError: the file is missing or empty, a line is malformed, or a key stands there twice.
+        DataError: the file is missing or empty, a line is malformed, or a key occurs twice.
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise DataError(f"{path} is missing or empty; copy it from where the .rec came from")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # numpy before 2.3 only warns that it cut 2.5 to 2
+            warnings.simplefilter("error", DeprecationWarning)  # numpy before 2.3 only warns that it truncates 2.5 to 2
             table = np.loadtxt(path, np.int64, comments=None, ndmin=2, encoding="latin-1")
     except (ValueError, OverflowError, DeprecationWarning):
         table = np.zeros((0, 0), np.int64)
     if table.shape[1:] != (2,) or table.min() < 0:
         lines = path.read_text(encoding="latin-1").splitlines()
-        number, line = next(((n, text) for n, text in enumerate(lines, 1) if not _LINE.fullmatch(text)), (1, ""))
+        malformed = ((number, line) for number, line in enumerate(lines, 1) if not _LINE.fullmatch(line))
+        number, line = next(malformed, (1, ""))
         raise DataError(f"{path}, line {number}: {line[:40]!r} is not 'key, tab, offset' in numbers; copy it again")
     keys, offsets = np.ascontiguousarray(table[table[:, 0].argsort(kind="stable")].T)
     repeated = np.flatnonzero(keys[1:] == keys[:-1])

@@ -1,4 +1,4 @@
-"""Any face set into InsightFace's RecordIO layout, byte for byte as MXNet writes it."""
+"""Pack a face set into InsightFace's RecordIO layout, byte for byte as MXNet writes it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.containers.recordio import Header, RecordWriter
-from facekd.data.containers.recordio_faces import EXACT
+from facekd.data.containers.recordio_faces import MAX_EXACT_FLOAT32
+from facekd.data.containers.recordio_format import RecordHeader, RecordWriter
 from facekd.data.face_set import FaceSet
 from facekd.data.transforms import decode
 from facekd.errors import DataError
-from facekd.utils.files import atomic
-from facekd.utils.progress import progress
+from facekd.utils.files import atomic_write
+from facekd.utils.progress import progress_bar
 
 FILES = ("train.idx", "property", "names.txt", "train.rec")
 
-NAMED = 5
-"""Images an error names before it only counts."""
+MAX_NAMED = 5
+"""Number of images that an error message names; further ones are only counted."""
 
-_AHEAD = 512
-"""Images read and decoded ahead of the writer, which bounds the memory."""
+_BLOCK = 512
+"""Number of images that are read and decoded before they are written, which bounds the memory."""
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What `pack` wrote.
+class PackSummary:
+    """The result of `pack`.
 
     Attributes:
-        folder: where the four files lie.
-        images: number of images.
-        identities: number of identities, each with at least one image.
-        size: side of the square images in pixels.
-        dropped: identities of the source that had no image; the labels after them moved up.
+        folder: the folder of the four files.
+        images: the number of images.
+        identities: the number of identities; each has at least one image.
+        size: the side of the square images in pixels.
+        dropped: the number of identities of the source without an image; the labels after them are renumbered.
     """
 
     folder: Path
@@ -48,38 +48,38 @@ class Packed:
     dropped: int
 
 
-def pack(source: FaceSet, out: Path) -> Packed:
+def pack(source: FaceSet, out: Path) -> PackSummary:
     """Write ``train.rec``, ``train.idx``, ``property`` and ``names.txt`` into a folder.
 
-    Images are copied as the encoded bytes they are, in the order of their labels; labels become contiguous. Nothing
-    appears under its name before all of it is written, the index last: without it the set does not open.
+    Images are copied in the order of their labels, as encoded bytes; labels become contiguous. Files get their final
+    names only when all are complete, the index last: without it the set does not open.
 
     Args:
         source: aligned square crops of one size.
-        out: folder, made if absent.
+        out: the folder; it is created if absent.
 
     Raises:
-        DataError: a set lies there already; images that do not decode, are not square or differ in size; a name with
-            a line break; too many records. Nothing is written then.
+        DataError: the folder already contains a set; images do not decode, are not square or differ in size; a name
+            contains a line break; or there are too many records. Nothing is written then.
         SetupError: the disk is full.
     """
-    refuse_taken(out)
+    refuse_existing_set(out)
     used, labels = np.unique(source.labels, return_inverse=True)
-    names = [source.names[label] for label in used.tolist()]
+    names = [source.class_names[label] for label in used.tolist()]
     _refuse_unwritable(source, names)
-    with ExitStack() as renamed:  # unwound backwards: train.rec gets its name first, train.idx last
-        index, properties, name_list, records = (renamed.enter_context(atomic(out / name)) for name in FILES)
+    with ExitStack() as renames:  # unwound in reverse order: train.rec is renamed first, train.idx last
+        index, properties, name_list, records = (renames.enter_context(atomic_write(out / name)) for name in FILES)
         size = _write_records(source, labels, records, index)
         name_list.write_bytes("".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"))
         properties.write_bytes(f"{len(names)},{size},{size}".encode("ascii"))
-    return Packed(out, len(source), len(names), size, source.identities - len(names))
+    return PackSummary(out, len(source), len(names), size, source.num_identities - len(names))
 
 
-def refuse_taken(out: Path) -> None:
-    """Refuse a folder that `pack` would not write to.
+def refuse_existing_set(out: Path) -> None:
+    """Refuse a folder to which `pack` would not write.
 
     Raises:
-        DataError: it is a file, or holds a packed set already.
+        DataError: the path is a file, or the folder already contains a packed set.
     """
     if out.is_file():
         raise DataError(f"{out} is a file; give the folder that the set is to be written to")
@@ -93,65 +93,73 @@ def _refuse_unwritable(source: FaceSet, names: list[str]) -> None:
     if broken:
         raise DataError(f"{source.path}: the name {broken[0]!r} holds a line break; rename it")
     records = 1 + len(source) + len(names)
-    if records > EXACT:
+    if records > MAX_EXACT_FLOAT32:
         needs = f"{source.path} needs {records} records"
-        raise DataError(f"{needs}, the format's float32 numbers at most {EXACT} exactly; pack it in several sets")
+        limit = f"the format's float32 numbers at most {MAX_EXACT_FLOAT32} exactly"
+        raise DataError(f"{needs}, {limit}; pack it in several sets")
 
 
 def _write_records(source: FaceSet, labels: NDArray[np.int64], records: Path, index: Path) -> int:
-    """Write header, images and identity records; gives the side of the images."""
+    """Write the header record, the images and the identity records; return the side of the images."""
     order = np.argsort(labels, kind="stable")
     ends = 1 + np.cumsum(np.bincount(labels))
-    images, identities = len(order), len(ends)
-    sizes, unreadable, listed = np.zeros((images, 2), np.int32), 0, list[str]()
+    images = len(order)
+    identities = len(ends)
+    sizes = np.zeros((images, 2), np.int32)
+    unreadable = 0
+    problems: list[str] = []
     with records.open("wb") as record_file, index.open("w", encoding="ascii", newline="\n") as index_file:
         writer = RecordWriter(record_file, index_file)
-        writer.write(0, Header(0.0, 0, vector=(images + 1, images + 1 + identities)))
-        with progress("pack", images) as advance:
-            for key, (place, loaded) in enumerate(zip(order, _load(source, order), strict=True), 1):
+        writer.write(0, RecordHeader(0.0, 0, vector=(images + 1, images + 1 + identities)))
+        with progress_bar("pack", images) as advance:
+            for key, (source_index, loaded) in enumerate(zip(order, _load(source, order), strict=True), 1):
                 if isinstance(loaded, DataError):
                     unreadable += 1
-                    listed += [str(loaded)] if unreadable <= NAMED else []
+                    if unreadable <= MAX_NAMED:
+                        problems.append(str(loaded))
                 else:
-                    data, sizes[place] = loaded
-                    writer.write(key, Header(float(labels[place]), key), data)
+                    data, sizes[source_index] = loaded
+                    writer.write(key, RecordHeader(float(labels[source_index]), key), data)
                 advance(1, "")
         if unreadable:
-            what = f"{unreadable} of {images} images cannot be read"
-            raise _refusal(what, listed, unreadable, "Remove or replace them")
+            message = f"{unreadable} of {images} images cannot be read"
+            raise _refusal(message, problems, unreadable, "Remove or replace them")
         for key, (first, end) in enumerate(pairwise([1, *ends.tolist()]), images + 1):
-            writer.write(key, Header(0.0, key, vector=(first, end)))
+            writer.write(key, RecordHeader(0.0, key, vector=(first, end)))
     return _common_side(source, sizes)
 
 
 def _load(source: FaceSet, order: NDArray[np.int64]) -> Iterator[tuple[bytes, tuple[int, int]] | DataError]:
-    """Encoded bytes with height and width, or what is wrong, image by image; decoded in threads."""
+    """Yield for each image its encoded bytes, height and width, or its error; images are decoded in threads."""
 
-    def load(place: int) -> tuple[bytes, tuple[int, int]] | DataError:
+    def load(index: int) -> tuple[bytes, tuple[int, int]] | DataError:
+        """Load one image."""
         try:
-            data = source.read(place)
-            height, width = decode(data, source.where(place)).shape[:2]
-        except DataError as problem:
-            return problem
+            data = source.read(index)
+            height, width = decode(data, source.location(index)).shape[:2]
+        except DataError as error:
+            return error
         return data, (height, width)
 
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(order), _AHEAD):
-            yield from pool.map(load, order[start : start + _AHEAD].tolist())
+        for start in range(0, len(order), _BLOCK):
+            yield from pool.map(load, order[start : start + _BLOCK].tolist())
 
 
 def _common_side(source: FaceSet, sizes: NDArray[np.int32]) -> int:
-    """The side all images share; the size most of them have is taken as the one that was meant."""
-    found, counts = np.unique(sizes, axis=0, return_counts=True)
-    height, width = found[counts.argmax()].tolist()
+    """Return the side that all images have; the most frequent size is taken as the intended one."""
+    distinct, counts = np.unique(sizes, axis=0, return_counts=True)
+    height, width = distinct[counts.argmax()].tolist()
     odd = np.flatnonzero((sizes != [height, width]).any(axis=1) | (sizes[:, 0] != sizes[:, 1]))
     if len(odd):
-        listed = [f"{source.where(place)} is {sizes[place, 1]}x{sizes[place, 0]}" for place in odd[:NAMED].tolist()]
-        what = f"{len(odd)} of {len(sizes)} images are not square crops of one size (the commonest is {width}x{height})"
-        raise _refusal(what, listed, len(odd), "Run 'facekd align' on the photographs first")
+        problems = [f"{source.location(i)} is {sizes[i, 1]}x{sizes[i, 0]}" for i in odd[:MAX_NAMED].tolist()]
+        common = f"the most frequent is {width}x{height}"
+        message = f"{len(odd)} of {len(sizes)} images are not square crops of one size ({common})"
+        raise _refusal(message, problems, len(odd), "Run 'facekd align' on the photographs first")
     return int(height)
 
 
-def _refusal(what: str, listed: list[str], count: int, remedy: str) -> DataError:
-    more = [f"… and {count - len(listed)} more"] if count > len(listed) else []
-    return DataError("\n  - ".join([f"{what}; nothing was written:", *listed, *more]) + f"\n{remedy}, then pack again")
+def _refusal(message: str, problems: list[str], count: int, remedy: str) -> DataError:
+    more = [f"… and {count - len(problems)} more"] if count > len(problems) else []
+    lines = [f"{message}; nothing was written:", *problems, *more]
+    return DataError("\n  - ".join(lines) + f"\n{remedy}, then pack again")

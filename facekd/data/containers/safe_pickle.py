@@ -1,7 +1,7 @@
-"""Reading a pickle without trusting it: plain values and numeric arrays come out, nothing of its choosing is called.
+"""Read pickles from untrusted sources: only plain values and numeric arrays are produced, and nothing is called.
 
-`pickletools.genops` of the standard library splits the stream into opcodes; a machine of our own carries out the
-harmless ones. No global is ever imported: the few names that numpy and Python 3 write are answered by stand-ins.
+`pickletools.genops` of the standard library splits the stream into opcodes, and a small machine executes the harmless
+ones. No global is ever imported: the few names that numpy and Python 3 write are replaced by inert stand-ins.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from facekd.data.containers.safe_pickle_names import NAMES, Name, Unfinished, answer, finish
+from facekd.data.containers.safe_pickle_names import (
+    KNOWN_GLOBALS,
+    KnownGlobal,
+    PendingObject,
+    apply_state,
+    resolve_call,
+)
 from facekd.errors import DataError
 
 _LITERALS = {
@@ -21,50 +27,55 @@ _LITERALS = {
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _KEYS = (str, bytes, int, float, type(None))
-"""What may be a key: tuples are left out, because hashing nested ones can take for ever."""
+"""Types of dict keys. Tuples are excluded: hashing nested tuples that share members takes exponential time."""
 _LEAVES = (*_KEYS, np.ndarray)
 
 
-def loads(data: bytes, where: str) -> Any:
-    """Read a pickle of plain values: InsightFace's verification sets, CIFAR's Python archives.
+def loads(data: bytes, location: str) -> Any:
+    """Read a pickle of plain values, such as InsightFace's verification sets and CIFAR's Python archives.
 
-    Understands bytes, strings, numbers, booleans, None, tuples, lists, dicts and numpy arrays and scalars of boolean,
-    integer, float or byte-string type, in protocols 0 to 4 (5 where it holds no arrays). Byte strings of Python 2
-    come as bytes, numpy scalars as Python numbers, arrays as read-only views. Memory stays proportional to ``data``.
+    Supports bytes, strings, numbers, booleans, None, tuples, lists, dicts, and numpy arrays and scalars of boolean,
+    integer, float or byte-string type, in protocols 0 to 4 (5 if there are no arrays). Byte strings of Python 2 become
+    bytes, numpy scalars become Python numbers, and arrays become read-only views. Memory is proportional to ``data``.
 
     Args:
         data: the pickle.
-        where: how a person finds it, for the errors.
+        location: a description of where the pickle is stored, for the error messages.
 
     Raises:
-        DataError: it asks for anything else (nothing was run), is cut short, or is no pickle.
+        DataError: the pickle contains anything else (nothing is run), is cut short, or is not a pickle.
     """
-    machine = _Machine(len(data), where)
+    machine = _PickleMachine(len(data), location)
     try:
         for opcode, argument, _ in pickletools.genops(data):
             machine.step(opcode.name, argument)
-        value = machine.take(1)[0]
+        value = machine.pop(1)[0]
         _check_plain(value)
-    except (ValueError, LookupError, TypeError, OverflowError) as problem:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise DataError(
-            f"{where} cannot be read as a pickle of plain values ({problem}); it is damaged, cut short or another "
+            f"{location} cannot be read as a pickle of plain values ({error}); it is damaged, cut short or another "
             "kind of file: get it again from where it came from"
-        ) from problem
+        ) from error
     return value
 
 
-class _Machine:
-    """The pickle machine without its dangerous half."""
+class _PickleMachine:
+    """Executes the opcodes of a pickle that cannot run code.
 
-    def __init__(self, budget: int, where: str) -> None:
+    Args:
+        budget: the number of bytes that encoded strings may have in total.
+        location: a description of where the pickle is stored, for the error messages.
+    """
+
+    def __init__(self, budget: int, location: str) -> None:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.budget = budget
-        self.where = where
+        self.location = location
 
     def step(self, name: str, argument: Any) -> None:
-        """Carry out one opcode."""
+        """Execute one opcode."""
         push = self.stack.append
         match name:
             case "PROTO" | "FRAME" | "STOP":
@@ -78,56 +89,57 @@ class _Machine:
             case "MARK":
                 self.marks.append(len(self.stack))
             case "POP":
-                self.take(1)
+                self.pop(1)
             case "POP_MARK":
-                self.take_marked()
+                self.pop_to_mark()
             case "PUT" | "BINPUT" | "LONG_BINPUT":
-                self.remember(argument)
+                self.store(argument)
             case "MEMOIZE":
-                self.remember(len(self.memo))
+                self.store(len(self.memo))
             case "GET" | "BINGET" | "LONG_BINGET":
                 push(self.memo[argument])
             case "EMPTY_TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3":
-                push(tuple(self.take(_TUPLES[name])))
+                push(tuple(self.pop(_TUPLES[name])))
             case "TUPLE":
-                push(tuple(self.take_marked()))
+                push(tuple(self.pop_to_mark()))
             case "EMPTY_LIST" | "LIST":
-                push(self.take_marked() if name == "LIST" else [])
+                push(self.pop_to_mark() if name == "LIST" else [])
             case "APPEND" | "APPENDS":
-                values = self.take(1) if name == "APPEND" else self.take_marked()
+                values = self.pop(1) if name == "APPEND" else self.pop_to_mark()
                 self.top(list).extend(values)
             case "EMPTY_DICT" | "DICT":
-                push(_dict(self.take_marked()) if name == "DICT" else {})
+                push(_dict(self.pop_to_mark()) if name == "DICT" else {})
             case "SETITEM" | "SETITEMS":
-                values = self.take(2) if name == "SETITEM" else self.take_marked()
+                values = self.pop(2) if name == "SETITEM" else self.pop_to_mark()
                 self.top(dict).update(_dict(values))
             case "GLOBAL":
-                push(self.name(argument))
+                push(self.find_global(argument))
             case "STACK_GLOBAL":
-                push(self.name(" ".join(self.take(2))))
+                push(self.find_global(" ".join(self.pop(2))))
             case "INST":
                 raise self.refusal(f"wants an object of {argument.replace(' ', '.')}")
             case "REDUCE":
-                push(self.reduce(*self.take(2)))
+                push(self.reduce(*self.pop(2)))
             case "BUILD":
-                self.build(self.take(1)[0])
+                self.build(self.pop(1)[0])
             case _:
                 raise self.refusal(f"uses the opcode {name}")
 
-    def refusal(self, wish: str) -> DataError:
-        """The error for a pickle that wants more than values."""
+    def refusal(self, reason: str) -> DataError:
+        """Return the error for a pickle that contains more than plain values."""
         return DataError(
-            f"{self.where} {wish}, more than plain values need; nothing was run. If you trust its maker, have it "
-            "written anew as bytes, booleans and numeric arrays (pickle protocol 2); otherwise delete it"
+            f"{self.location} {reason}, more than plain values need; nothing was run. If you trust its author, ask for "
+            "a file of bytes, booleans and numeric arrays (pickle protocol 2); otherwise delete it"
         )
 
-    def name(self, text: str) -> Name:
-        if text not in NAMES:
-            raise self.refusal(f"wants {text.replace(' ', '.')}")
-        return NAMES[text]
+    def find_global(self, name: str) -> KnownGlobal:
+        """Return the stand-in for a global, given as 'module name'."""
+        if name not in KNOWN_GLOBALS:
+            raise self.refusal(f"wants {name.replace(' ', '.')}")
+        return KNOWN_GLOBALS[name]
 
-    def take(self, count: int) -> list[Any]:
-        """Remove the last ``count`` values, never reaching below the last mark."""
+    def pop(self, count: int) -> list[Any]:
+        """Remove and return the last ``count`` values, none of them below the last mark."""
         start = len(self.stack) - count
         if start < (self.marks[-1] if self.marks else 0):
             raise ValueError("a value is missing on its stack")
@@ -135,42 +147,46 @@ class _Machine:
         del self.stack[start:]
         return values
 
-    def take_marked(self) -> list[Any]:
-        """Remove everything above the last mark, and the mark."""
+    def pop_to_mark(self) -> list[Any]:
+        """Remove the last mark, and remove and return everything above it."""
         start = self.marks.pop()
         values = self.stack[start:]
         del self.stack[start:]
         return values
 
     def top(self, kind: type) -> Any:
+        """Return the top of the stack, which must be of exactly this type."""
         if type(self.stack[-1]) is not kind:
-            raise ValueError(f"items for a {kind.__name__} that is none")
+            raise ValueError(f"items are added to a value that is not a {kind.__name__}")
         return self.stack[-1]
 
-    def remember(self, key: int) -> None:
-        value = self.memo[key] = self.stack[-1]
-        if isinstance(value, Unfinished):
+    def store(self, key: int) -> None:
+        """Store the top of the stack in the memo."""
+        value = self.stack[-1]
+        self.memo[key] = value
+        if isinstance(value, PendingObject):
             value.memo.append(key)
 
     def reduce(self, function: Any, arguments: Any) -> Any:
-        """Answer a call of one of the four functions, by its stand-in."""
-        if not isinstance(function, Name):
+        """Return the result of a call of one of the known functions."""
+        if not isinstance(function, KnownGlobal):
             raise self.refusal(f"calls a {type(function).__name__}")
-        value = answer(function, arguments) if isinstance(arguments, tuple) else None
+        value = resolve_call(function, arguments) if isinstance(arguments, tuple) else None
         if value is None:
-            raise self.refusal(f"calls {function.name.lower()} in a way its maker never does")
+            raise self.refusal(f"calls {function.name.lower()} with arguments that its writers never use")
         if isinstance(value, bytes):
             self.budget -= len(value)
-            if self.budget < 0:  # one text encoded again and again: a small file that would fill the memory
+            if self.budget < 0:  # a small file could otherwise fill the memory by encoding one text many times
                 raise ValueError("its byte strings are longer than the file")
         return value
 
     def build(self, state: Any) -> None:
-        """Finish the dtype or array on top of the stack, wherever else it is held."""
+        """Replace the pending dtype or array on top of the stack, and in the memo, by the complete object."""
         target = self.stack[-1]
-        if not isinstance(target, Unfinished):
+        if not isinstance(target, PendingObject):
             raise self.refusal(f"sets the state of a {type(target).__name__}")
-        value = self.stack[-1] = finish(target, state)
+        value = apply_state(target, state)
+        self.stack[-1] = value
         for key in target.memo:
             self.memo[key] = value
 
@@ -183,14 +199,14 @@ def _dict(items: list[Any]) -> dict[Any, Any]:
 
 
 def _check_plain(value: Any) -> None:
-    """Refuse a result that holds a mark or an unfinished array; every container is looked into once."""
+    """Refuse a result that contains a stand-in or a pending object. Every container is visited once."""
     seen: set[int] = set()
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
+    stack = [value]
+    while stack:
+        item = stack.pop()
         if isinstance(item, _LEAVES) or id(item) in seen:
             continue
         if not isinstance(item, (list, tuple, dict)):
-            raise ValueError("a dtype, a function or an unfinished array stands where a value should be")
+            raise ValueError("a dtype, a function or an unfinished array is used as a value")
         seen.add(id(item))
-        waiting.extend(item.values() if isinstance(item, dict) else item)
+        stack.extend(item.values() if isinstance(item, dict) else item)

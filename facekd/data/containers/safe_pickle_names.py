@@ -1,4 +1,4 @@
-"""Our stand-ins for the few functions that numpy and Python 3 name in a pickle: inert marks, with the meaning here."""
+"""Stand-ins for the few functions that numpy and Python 3 name in a pickle, and their effect on plain data."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Name(Enum):
-    """What a global of a pickle stands for; it holds nothing and calls nothing."""
+class KnownGlobal(Enum):
+    """A function or class that a pickle may name. The members are inert: they refer to nothing that can be called."""
 
     RECONSTRUCT = auto()
     SCALAR = auto()
@@ -22,49 +22,54 @@ class Name(Enum):
     ENCODE = auto()
 
 
-NAMES = {
-    "numpy.core.multiarray _reconstruct": Name.RECONSTRUCT,
-    "numpy._core.multiarray _reconstruct": Name.RECONSTRUCT,
-    "numpy.core.multiarray scalar": Name.SCALAR,
-    "numpy._core.multiarray scalar": Name.SCALAR,
-    "numpy ndarray": Name.NDARRAY,
-    "numpy dtype": Name.DTYPE,
-    "_codecs encode": Name.ENCODE,
+KNOWN_GLOBALS = {
+    "numpy.core.multiarray _reconstruct": KnownGlobal.RECONSTRUCT,
+    "numpy._core.multiarray _reconstruct": KnownGlobal.RECONSTRUCT,
+    "numpy.core.multiarray scalar": KnownGlobal.SCALAR,
+    "numpy._core.multiarray scalar": KnownGlobal.SCALAR,
+    "numpy ndarray": KnownGlobal.NDARRAY,
+    "numpy dtype": KnownGlobal.DTYPE,
+    "_codecs encode": KnownGlobal.ENCODE,
 }
 _DTYPES = re.compile(r"b1|[iu][1248]|f[248]|S[1-9][0-9]{0,8}")
 
 
 @dataclass(eq=False)
-class Unfinished:
-    """A dtype (with its code) or an array (without) that waits for its state; ``memo``: the keys it was kept under."""
+class PendingObject:
+    """A dtype or an array whose state has not been read yet.
+
+    Attributes:
+        code: the type code of a dtype; None for an array.
+        memo: the memo keys under which the object is stored.
+    """
 
     code: str | None
     memo: list[int] = field(default_factory=list)
 
 
-def answer(name: Name, arguments: tuple[Any, ...]) -> Any:
-    """What the function behind ``name`` would give; None where its maker never calls it like this.
+def resolve_call(function: KnownGlobal, arguments: tuple[Any, ...]) -> Any:
+    """Return the result that a call of ``function`` would have, or None for arguments that its writers never use.
 
     Raises:
         ValueError: the arguments contradict each other.
     """
-    match name, arguments:
-        case Name.ENCODE, (str(text), "latin1"):
+    match function, arguments:
+        case KnownGlobal.ENCODE, (str(text), "latin1"):
             return text.encode("latin-1")
-        case Name.RECONSTRUCT, (Name.NDARRAY, (0,), b"b" | "b"):
-            return Unfinished(None)
-        case Name.DTYPE, (str() | bytes() as code, *_):
-            return Unfinished(_text(code))
-        case Name.SCALAR, (np.dtype() as dtype, bytes(data)):
+        case KnownGlobal.RECONSTRUCT, (KnownGlobal.NDARRAY, (0,), b"b" | "b"):
+            return PendingObject(None)
+        case KnownGlobal.DTYPE, (str() | bytes() as code, *_):
+            return PendingObject(_text(code))
+        case KnownGlobal.SCALAR, (np.dtype() as dtype, bytes(data)):
             return _array(data, dtype, (), "C").item()
     return None
 
 
-def finish(target: Unfinished, state: Any) -> np.dtype[Any] | NDArray[Any]:
-    """Give a dtype its byte order, or an array its type, shape and data.
+def apply_state(target: PendingObject, state: Any) -> np.dtype[Any] | NDArray[Any]:
+    """Return a dtype with its byte order, or an array with its type, shape and data.
 
     Raises:
-        ValueError: an array of objects or records, or one whose data do not fit its shape.
+        ValueError: the array contains objects or records, or its data do not fit its shape.
     """
     match target.code, state:
         case str(code), (_, str() | bytes() as order, None, None, None, *_):
@@ -75,7 +80,7 @@ def finish(target: Unfinished, state: Any) -> np.dtype[Any] | NDArray[Any]:
 
 
 def _text(value: str | bytes) -> str:
-    """Python 2 wrote byte strings where Python 3 writes text."""
+    """Return text; Python 2 wrote byte strings where Python 3 writes text."""
     return value if isinstance(value, str) else value.decode("ascii")
 
 
@@ -86,7 +91,7 @@ def _dtype(code: str, order: str) -> np.dtype[Any]:
 
 
 def _array(data: bytes, dtype: np.dtype[Any], shape: tuple[Any, ...], order: Any) -> NDArray[Any]:
-    """A view on ``data``: no copy, so that repeating it costs no memory."""
+    """Return a view of ``data``. It is not a copy, so a pickle cannot multiply it to fill the memory."""
     if not all(type(side) is int and side >= 0 for side in shape):
         raise ValueError("an array with a shape that is not made of whole numbers")
     if math.prod(shape) * dtype.itemsize != len(data):

@@ -1,4 +1,4 @@
-"""A face set in WebDataset shards: tar files with ``KEY.jpg`` and its label in ``KEY.cls`` or ``KEY.json``."""
+"""A face set in WebDataset shards: tar files with an image ``KEY.jpg`` and its label in ``KEY.cls`` or ``KEY.json``."""
 
 from __future__ import annotations
 
@@ -17,139 +17,147 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data.containers.image_folder import EXTENSIONS
-from facekd.data.face_set import FaceSet, number_people
+from facekd.data.face_set import FaceSet, number_identities
 from facekd.errors import DataError
-from facekd.utils.progress import progress
+from facekd.utils.progress import progress_bar
 
 _BLOCK = tarfile.BLOCKSIZE
-_LONGEST_LABEL = 1 << 20
+_MAX_LABEL_BYTES = 1 << 20
 
 
 def find_shards(path: Path) -> list[Path]:
-    """The shards a path means: itself, or the ``.tar`` files of a folder, in order of their names."""
+    """Return the path itself if it is a ``.tar``, or the ``.tar`` files of a folder, sorted by name."""
     if path.suffix == ".tar" and path.is_file():
         return [path]
     return sorted(path.glob("*.tar")) if path.is_dir() else []
 
 
 class ShardFaces(FaceSet):
-    """Images from tar shards, each beside its label, as WebDataset's writers lay them out.
+    """Images in tar shards, each next to its label, as WebDataset's writers arrange them.
 
-    The members of a sample follow each other and share their path up to the first dot of the file's name; ``KEY.cls``
-    holds the label as a number, else ``KEY.json`` under ``label``. All headers are read once, on opening; an image is
-    then read where it lies, so shards must not be compressed.
+    The members of a sample are adjacent, and their paths are equal up to the first dot of the file name. ``KEY.cls``
+    contains the label as a number; without it, ``KEY.json`` contains it under ``label``. All tar headers are read once
+    on opening. Images are then read directly from their offsets, so shards must not be compressed.
 
     Args:
-        path: what a person gave: the shard, or the folder of the shards.
+        path: the path that the user gave: the shard, or the folder of the shards.
         shards: the shards, in order.
 
     Raises:
-        DataError: a shard that is no tar file, is damaged or cut short; a sample without an image or a label, or with
-            several of one.
+        DataError: a shard is not a tar file, is damaged or cut short; or a sample has no image or label, or several
+            images.
     """
 
     def __init__(self, path: Path, shards: Sequence[Path]) -> None:
-        self.path, self._shards = path, list(shards)
-        parts = []
-        with progress("index", len(shards), "shard") as advance:
+        self.path = path
+        self._shards = list(shards)
+        tables = []
+        with progress_bar("index", len(shards), "shard") as advance:
             for shard in shards:
-                parts.append(_index(shard))
+                tables.append(_index(shard))
                 advance(1, shard.name)
-        self._starts = np.cumsum([0, *map(len, parts)]).tolist()
-        self._header, self._data, self._size, self.labels = np.ascontiguousarray(np.concatenate(parts).T)
+        self._starts = np.cumsum([0, *map(len, tables)]).tolist()
+        columns = np.ascontiguousarray(np.concatenate(tables).T)
+        self._header_offsets, self._data_offsets, self._sizes, self.labels = columns
         if not len(self.labels):
             raise DataError(f"{path} holds no image (in {len(shards)} tar files); get it again")
-        self.names = number_people(self)
+        self.class_names = number_identities(self)
 
     def read(self, index: int) -> bytes:
-        """The encoded bytes of image ``index``.
+        """Return the encoded bytes of image ``index``.
 
         Raises:
-            DataError: the shard cannot be read, or is shorter than it was.
+            DataError: the shard cannot be read, or has become shorter.
         """
-        size = int(self._size[index])
+        size = int(self._sizes[index])
         try:
-            with self._shard(index).open("rb", buffering=0) as handle:
-                data = os.pread(handle.fileno(), size, int(self._data[index]))
-        except OSError as problem:
-            raise DataError(f"{self._shard(index)} cannot be read ({problem.strerror}); restore it") from problem
+            with self._shard(index).open("rb", buffering=0) as file:
+                data = os.pread(file.fileno(), size, int(self._data_offsets[index]))
+        except OSError as error:
+            raise DataError(f"{self._shard(index)} cannot be read ({error.strerror}); restore it") from error
         if len(data) < size:
             raise DataError(f"{self._shard(index)} has become shorter since it was opened; restore it")
         return data
 
-    def where(self, index: int) -> str:
-        """The shard and the member's name in it."""
-        with self._shard(index).open("rb") as handle:
-            handle.seek(int(self._header[index]))
-            with tarfile.TarFile(fileobj=handle) as tar:
+    def location(self, index: int) -> str:
+        """Return the shard, and the name of the member in it."""
+        with self._shard(index).open("rb") as file:
+            file.seek(int(self._header_offsets[index]))
+            with tarfile.TarFile(fileobj=file) as tar:
                 member = tar.next()
-        return f"{self._shard(index)} member {member.name if member else self._header[index]}"
+        return f"{self._shard(index)} member {member.name if member else self._header_offsets[index]}"
 
     def _shard(self, index: int) -> Path:
         return self._shards[bisect_right(self._starts, index) - 1]
 
 
 def _index(shard: Path) -> NDArray[np.int64]:
-    """Where each image of a shard lies, and its label: int64 [images, 4], header, data, size, label."""
+    """Return the header offset, data offset, size and label of each image of a shard: int64 [images, 4]."""
     try:
         with tarfile.open(shard, "r:") as tar:
             rows = array("q")
-            for key, members in groupby(_members(tar), _key):
-                rows.extend(_sample(tar, shard, key, list(members)))
+            for key, members in groupby(_members(tar), _sample_key):
+                rows.extend(_index_sample(tar, shard, key, list(members)))
             _check_end(tar, shard)
-    except (tarfile.TarError, OSError) as problem:
+    except (tarfile.TarError, OSError) as error:
         raise DataError(
-            f"{shard} cannot be read as a tar file ({problem}); it is damaged, cut short or compressed: get it again, "
+            f"{shard} cannot be read as a tar file ({error}); it is damaged, cut short or compressed: get it again, "
             "or unpack it with gunzip"
-        ) from problem
+        ) from error
     return np.frombuffer(rows, np.int64).reshape(-1, 4)
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+        tar.members.clear()  # type: ignore[attr-defined]  # TarFile would otherwise keep all members in memory
         if member.isfile():
             yield member
 
 
-def _key(member: tarfile.TarInfo) -> str:
+def _sample_key(member: tarfile.TarInfo) -> str:
     folder, slash, file = member.name.rpartition("/")
     return f"{folder}{slash}{file.partition('.')[0]}"
 
 
-def _sample(tar: tarfile.TarFile, shard: Path, key: str, members: list[tarfile.TarInfo]) -> tuple[int, int, int, int]:
-    """An image and its label."""
-    by_ending = {member.name[len(key) :].lower(): member for member in members}
-    images = [by_ending[ending] for ending in by_ending if ending in EXTENSIONS]
-    if len(images) != 1 or len(by_ending) < len(members):
+def _index_sample(
+    tar: tarfile.TarFile, shard: Path, key: str, members: list[tarfile.TarInfo]
+) -> tuple[int, int, int, int]:
+    """Return the header offset, data offset, size and label of one image."""
+    by_extension = {member.name[len(key) :].lower(): member for member in members}
+    images = [member for extension, member in by_extension.items() if extension in EXTENSIONS]
+    if len(images) != 1 or len(by_extension) < len(members):
         names = ", ".join(member.name for member in members[:5])
         raise DataError(
-            f"{shard} holds {len(images)} images under the key {key!r} (members: {names}); one is needed, ending in "
-            f"{', '.join(sorted(EXTENSIONS))}: write the shard anew, its keys each once"
+            f"{shard} holds {len(images)} images under the key {key!r} (members: {names}); one is needed, with the "
+            f"extension {', '.join(sorted(EXTENSIONS))}: write the shard again, its keys each once"
         )
-    return images[0].offset, images[0].offset_data, images[0].size, _label(tar, shard, key, by_ending)
+    return images[0].offset, images[0].offset_data, images[0].size, _read_label(tar, shard, key, by_extension)
 
 
-def _label(tar: tarfile.TarFile, shard: Path, key: str, members: dict[str, tarfile.TarInfo]) -> int:
+def _read_label(tar: tarfile.TarFile, shard: Path, key: str, members: dict[str, tarfile.TarInfo]) -> int:
     member = members.get(".cls") or members.get(".json")
     if member is None:
-        raise DataError(f"{shard}: {key!r} has no label ({key}.cls or {key}.json); write the shard anew with labels")
-    handle = tar.extractfile(member)
-    text = handle.read(_LONGEST_LABEL) if handle else b""
+        raise DataError(f"{shard}: {key!r} has no label ({key}.cls or {key}.json); write the shard again with labels")
+    file = tar.extractfile(member)
+    text = file.read(_MAX_LABEL_BYTES) if file else b""
     value: Any = None
     with suppress(ValueError, LookupError, TypeError, RecursionError):
         value = int(text) if member.name.endswith(".cls") else json.loads(text)["label"]
     if type(value) is not int or not 0 <= value < 2**62:
         needed = "a number" if member.name.endswith(".cls") else 'an object {"label": number}'
-        raise DataError(f"{shard}: {member.name} holds {text[:40]!r}, {needed} is needed (0, 1, 2, ...); write it anew")
+        raise DataError(
+            f"{shard}: {member.name} holds {text[:40]!r}, {needed} is needed (0, 1, 2, ...); write it again"
+        )
     return value
 
 
 def _check_end(tar: tarfile.TarFile, shard: Path) -> None:
-    """Python's reader takes a damaged header for the end; a whole archive ends with a block of zeros."""
+    """Check that the archive is complete: it ends with a block of zeros, but tarfile also stops at a damaged header."""
     if tar.fileobj is None:
         return
     end = tar.offset
     tar.fileobj.seek(end)
     if tar.fileobj.read(_BLOCK) != bytes(_BLOCK):
-        raise DataError(f"{shard} is damaged or cut short at byte {end}: no member and no end is there; get it again")
+        raise DataError(
+            f"{shard} is damaged or cut short at byte {end}: there is neither a member nor an end mark; get it again"
+        )

@@ -1,1 +1,1 @@
-"""Diagnosis of image sets: unreadable images, duplicates, label gaps, train-test leakage."""
+"""Diagnosis of image sets: unreadable images, duplicates, gaps in the labels, and leakage from train to test."""

@@ -1,4 +1,4 @@
-"""The doctor's checks of one face set, and of two beside each other; each gives the findings it has."""
+"""The checks of ``facekd doctor`` on one face set, and on two face sets together; each yields its findings."""
 
 from __future__ import annotations
 
@@ -9,169 +9,179 @@ from numpy.typing import NDArray
 
 from facekd.data.containers.image_folder import FolderFaces
 from facekd.data.containers.recordio_faces import RecordFaces
-from facekd.data.diagnosis.digests import repeated, shared
-from facekd.data.diagnosis.finding import EXAMPLES, Finding, Level, examples
-from facekd.data.diagnosis.scan import Survey
+from facekd.data.diagnosis.digests import find_repeated, find_shared
+from facekd.data.diagnosis.finding import MAX_EXAMPLES, Finding, Level, format_examples
+from facekd.data.diagnosis.scan import ImageScan
 from facekd.errors import DataError
 
 Findings = Iterator[Finding]
 SKIN_MARGIN = 3.0
-"""Grey levels by which blue must exceed red: skin is redder than blue by about 60, grey pictures by 0."""
+"""Gray levels by which blue must exceed red: skin is redder than blue by about 60, gray images by 0."""
 
 
-def unreadable(seen: Survey) -> Findings:
-    """Images that do not decode or are cut short."""
-    if bad := seen.unreadable:
-        what = f"{bad} of {len(seen.faces)} images in {seen.faces.path} cannot be read"
+def check_unreadable(scan: ImageScan) -> Findings:
+    """Report images that do not decode or are cut short."""
+    if count := scan.unreadable:
+        message = f"{count} of {len(scan.face_set)} images in {scan.face_set.path} cannot be read"
         advice = "restore these images or remove them, then pack again"
-        yield Finding("error", what, examples(seen.reasons, bad), advice, bad)
+        yield Finding("error", message, format_examples(scan.reasons, count), advice, count)
 
 
-def labels(seen: Survey) -> Findings:
-    """Identities without an image: gaps in the labels, empty subfolders."""
-    faces = seen.faces
-    gaps = np.flatnonzero(_images_each(seen) == 0)
+def check_labels(scan: ImageScan) -> Findings:
+    """Report identities without an image: gaps in the labels, empty subfolders."""
+    faces = scan.face_set
+    gaps = np.flatnonzero(scan.images_per_identity() == 0)
     if len(gaps):
-        span = f"{len(gaps)} of 0 to {faces.identities - 1}"
-        what = f"the labels of {faces.path} are not contiguous: {span} have no image"
-        advice = "each costs the head a class that never trains; 'facekd pack' of this set numbers them anew"
-        places = examples([f"label {gap}" for gap in gaps[:EXAMPLES].tolist()], len(gaps))
-        yield Finding("warning", what, places, advice, len(gaps))
+        span = f"{len(gaps)} of 0 to {faces.num_identities - 1}"
+        message = f"the labels of {faces.path} are not contiguous: {span} have no image"
+        advice = "each adds a class to the head that is never trained; 'facekd pack' of this set renumbers the labels"
+        examples = format_examples([f"label {gap}" for gap in gaps[:MAX_EXAMPLES].tolist()], len(gaps))
+        yield Finding("warning", message, examples, advice, len(gaps))
     if isinstance(faces, FolderFaces) and faces.empty:
-        what = f"{len(faces.empty)} subfolders of {faces.path} hold no image; they get no label"
+        message = f"{len(faces.empty)} subfolders of {faces.path} hold no image; they get no label"
         advice = "remove them, or restore their images"
-        yield Finding("warning", what, examples(faces.empty), advice, len(faces.empty))
+        yield Finding("warning", message, format_examples(faces.empty), advice, len(faces.empty))
 
 
-def near_empty(seen: Survey, few: int) -> Findings:
-    """Identities with at least one image, but fewer than ``few``."""
-    faces, counts = seen.faces, _images_each(seen)
-    small = np.flatnonzero((counts > 0) & (counts < few))
+def check_near_empty(scan: ImageScan, min_images: int) -> Findings:
+    """Report identities with at least one image, but fewer than ``min_images``."""
+    faces = scan.face_set
+    counts = scan.images_per_identity()
+    small = np.flatnonzero((counts > 0) & (counts < min_images))
     if not len(small):
         return
-    what = f"{len(small)} of {faces.identities} identities in {faces.path} have fewer than {few} images"
-    places = examples([f"{faces.names[label]} ({counts[label]})" for label in small[:EXAMPLES].tolist()], len(small))
-    if len(small) == faces.identities:
-        yield Finding("note", what, places, "right for distractors; a set to train on needs more a person", len(small))
+    message = f"{len(small)} of {faces.num_identities} identities in {faces.path} have fewer than {min_images} images"
+    named = [f"{faces.class_names[label]} ({counts[label]})" for label in small[:MAX_EXAMPLES].tolist()]
+    examples = format_examples(named, len(small))
+    if len(small) == faces.num_identities:
+        advice = "normal for distractors; a training set needs more images per person"
+        yield Finding("note", message, examples, advice, len(small))
     else:
-        advice = "fine in a test set; to train on, find more images of them or remove them: they teach little"
-        yield Finding("warning", what, places, advice, len(small))
+        advice = "fine in a test set; for training, find more images of these people or remove them: they teach little"
+        yield Finding("warning", message, examples, advice, len(small))
 
 
-def duplicates(seen: Survey) -> Findings:
-    """The same encoded bytes more than once: under one identity, and under several."""
-    faces = seen.faces
-    pairs, several = repeated(seen.digests, faces.labels)
-    crossing, within = pairs[several], pairs[~several]
-    if len(crossing):
-        what = f"{len(crossing)} images of {faces.path} stand under more than one identity"
+def check_duplicates(scan: ImageScan) -> Findings:
+    """Report encoded bytes that occur more than once, under one identity or under several."""
+    faces = scan.face_set
+    pairs, has_several_labels = find_repeated(scan.digests, faces.labels)
+    across = pairs[has_several_labels]
+    within = pairs[~has_several_labels]
+    if len(across):
+        message = f"{len(across)} images of {faces.path} are listed under more than one identity"
         advice = "at most one of the labels is right: merge the identities if they are one person, or remove the images"
-        yield Finding("error", what, _alike(seen, seen, crossing), advice, len(crossing))
+        yield Finding("error", message, _format_pairs(scan, scan, across), advice, len(across))
     if len(within):
-        what = f"{len(within)} images of {faces.path} stand there more than once under the same identity"
-        advice = "remove all but one of each; in a published test set leave them, and say so beside the figures"
-        yield Finding("warning", what, _alike(seen, seen, within), advice, len(within))
+        message = f"{len(within)} images of {faces.path} occur more than once under the same identity"
+        advice = "remove all but one of each; in a published test set leave them, and state it with the results"
+        yield Finding("warning", message, _format_pairs(scan, scan, within), advice, len(within))
 
 
-def sizes(seen: Survey, size: int | None) -> Findings:
-    """Images that are not square, of mixed sizes, or not as large as the property file or the user says."""
-    faces = seen.faces
-    readable = np.flatnonzero(seen.sizes[:, 0])
-    shapes = seen.sizes[readable]
+def check_sizes(scan: ImageScan, size: int | None) -> Findings:
+    """Report images that are not square, of mixed sizes, or of another size than the property file or ``size``."""
+    faces = scan.face_set
+    readable = np.flatnonzero(scan.sizes[:, 0])
+    shapes = scan.sizes[readable]
 
-    def found(wrong: NDArray[np.bool_], what: str, advice: str, level: Level = "warning") -> Findings:
+    def report(wrong: NDArray[np.bool_], problem: str, advice: str, level: Level = "warning") -> Findings:
+        """Report the readable images for which ``wrong`` is true, bool [readable]."""
         if wrong.any():
             odd = np.flatnonzero(wrong)
-            places = [f"{faces.where(readable[i])} ({shapes[i, 1]}x{shapes[i, 0]})" for i in odd[:EXAMPLES]]
-            said = f"{len(odd)} of {len(faces)} images in {faces.path} {what}"
-            yield Finding(level, said, examples(places, len(odd)), advice, len(odd))
+            named = [f"{faces.location(readable[i])} ({shapes[i, 1]}x{shapes[i, 0]})" for i in odd[:MAX_EXAMPLES]]
+            message = f"{len(odd)} of {len(faces)} images in {faces.path} {problem}"
+            yield Finding(level, message, format_examples(named, len(odd)), advice, len(odd))
 
-    align = "they are no aligned crops; run 'facekd align' on the photographs they come from"
-    yield from found(shapes[:, 0] != shapes[:, 1], "are not square", align, "error")
-    kinds, counts = np.unique(shapes, axis=0, return_counts=True)
-    if len(kinds) > 1:
-        common = kinds[counts.argmax()]
-        what = f"are not {common[1]}x{common[0]} like most"
-        yield from found((shapes != common).any(1), what, "bring all to one size with 'facekd align', then pack again")
+    align = "they are not aligned crops; run 'facekd align' on the photographs they come from"
+    yield from report(shapes[:, 0] != shapes[:, 1], "are not square", align, "error")
+    sizes, counts = np.unique(shapes, axis=0, return_counts=True)
+    if len(sizes) > 1:
+        height, width = sizes[counts.argmax()]
+        advice = "bring all to one size with 'facekd align', then pack again"
+        yield from report((shapes != (height, width)).any(1), f"are not {width}x{height} like most", advice)
     claimed = faces.property_size if isinstance(faces, RecordFaces) else None
     if claimed is not None:
-        what = f"are not {claimed[1]}x{claimed[0]} as 'property' says"
-        yield from found((shapes != claimed).any(1), what, "correct 'property' or pack the images again")
+        problem = f"are not {claimed[1]}x{claimed[0]} as 'property' says"
+        yield from report((shapes != claimed).any(1), problem, "correct 'property' or pack the images again")
     if size is not None:
         advice = "they will be resized; a set aligned at the size of the network gives a better model"
-        yield from found((shapes != size).any(1), f"are not {size}x{size} as asked for", advice)
+        yield from report((shapes != size).any(1), f"are not {size}x{size} as requested", advice)
 
 
-def colours(seen: Survey) -> Findings:
-    """Blue above red where skin should be: the channels were swapped when the images were written."""
-    redness = seen.tones[:, 0] - seen.tones[:, 2]
+def check_color_order(scan: ImageScan) -> Findings:
+    """Report more blue than red in skin regions: red and blue were swapped when the images were written."""
+    redness = scan.tones[:, 0] - scan.tones[:, 2]
     redness = redness[np.isfinite(redness)]
     if len(redness) and redness.mean() < -SKIN_MARGIN:
         blue = int((redness < 0).sum())
-        what = f"the colour order of {seen.faces.path} looks swapped: blue is {-redness.mean():.0f} levels above red"
-        advice = "look at some images; if faces are blue, red and blue were swapped on saving: swap them and write anew"
-        yield Finding("warning", what, f"{blue} of {len(redness)} images", advice, blue)
+        difference = f"blue is {-redness.mean():.0f} levels above red"
+        message = f"the color order of {scan.face_set.path} looks swapped: {difference}"
+        advice = "look at some images; if faces are blue, swap red and blue and write the images again"
+        yield Finding("warning", message, f"{blue} of {len(redness)} images", advice, blue)
 
 
-def container(seen: Survey) -> Findings:
-    """What the container says of itself against what it holds, and files that were passed over."""
-    faces = seen.faces
+def check_container(scan: ImageScan) -> Findings:
+    """Report metadata of the container that contradict its content, and files that were ignored."""
+    faces = scan.face_set
     if isinstance(faces, FolderFaces) and faces.ignored:
-        what = f"{faces.ignored} files in {faces.path} were ignored: hidden, of another kind, or outside the subfolders"
-        yield Finding("note", what, "", "nothing to do unless images are among them", faces.ignored)
+        kinds = "hidden, of another kind, or outside the subfolders"
+        message = f"{faces.ignored} files in {faces.path} were ignored: {kinds}"
+        yield Finding("note", message, "", "nothing to do unless images are among them", faces.ignored)
     if not isinstance(faces, RecordFaces):
         return
-    repack = "evaluators that trust it go wrong; pack the set again"
-    if faces.property_identities not in (None, faces.identities):
-        claim = f"{faces.property_identities} identities, its labels {faces.identities}"
-        what = f"'property' beside {faces.path} says {claim}"
-        yield Finding("warning", what, str(faces.path.parent / "property"), repack, 1)
+    advice = "programs that rely on it give wrong results; pack the set again"
+    if faces.property_identities not in (None, faces.num_identities):
+        claim = f"{faces.property_identities} identities, its labels {faces.num_identities}"
+        message = f"the 'property' file of {faces.path} says {claim}"
+        yield Finding("warning", message, str(faces.path.parent / "property"), advice, 1)
     try:
         ranges = faces.identity_ranges
-    except DataError as problem:
-        yield Finding("error", f"the identity records of {faces.path} are damaged", str(problem), repack, 1)
+    except DataError as error:
+        yield Finding("error", f"the identity records of {faces.path} are damaged", str(error), advice, 1)
         return
-    held = _images_each(seen)
-    said = ranges[:, 1] - ranges[:, 0]
-    if len(said) and not np.array_equal(said, held) and not np.array_equal(said, held[held > 0]):
-        what = f"the {len(said)} identity records of {faces.path} do not say what its labels say"
-        yield Finding("warning", what, "", repack, len(said))
+    by_label = scan.images_per_identity()
+    by_record = ranges[:, 1] - ranges[:, 0]
+    matches = np.array_equal(by_record, by_label) or np.array_equal(by_record, by_label[by_label > 0])
+    if len(by_record) and not matches:
+        message = f"the {len(by_record)} identity records of {faces.path} contradict its labels"
+        yield Finding("warning", message, "", advice, len(by_record))
 
 
-def between(one: Survey, other: Survey) -> Findings:
-    """Names and images that two sets share, or the statement that they share none."""
-    pair = f"{one.faces.path} and {other.faces.path}"
-    unnamed = [str(seen.faces.path) for seen in (one, other) if not _names(seen)]
-    names = sorted(_names(one) & _names(other))
-    images = shared(one.digests, other.digests)
+def compare_sets(first: ImageScan, second: ImageScan) -> Findings:
+    """Report the names and images that two sets share, or that they share none."""
+    pair = f"{first.face_set.path} and {second.face_set.path}"
+    unnamed = [str(scan.face_set.path) for scan in (first, second) if not _person_names(scan)]
+    names = sorted(_person_names(first) & _person_names(second))
+    images = find_shared(first.digests, second.digests)
     if names:
         advice = "if one set trains and the other tests, remove these people from the training set"
-        yield Finding("warning", f"{len(names)} names stand in both {pair}", examples(names), advice, len(names))
+        message = f"{len(names)} names occur in both {pair}"
+        yield Finding("warning", message, format_examples(names), advice, len(names))
     if len(images):
         advice = "if one set trains and the other tests, remove these images, and their people, from the training set"
-        what = f"{len(images)} images stand in both {pair}"
-        yield Finding("error", what, _alike(one, other, images), advice, len(images))
+        message = f"{len(images)} images occur in both {pair}"
+        yield Finding("error", message, _format_pairs(first, second, images), advice, len(images))
     if not names and not len(images):
         advice = "nothing to do"
         if unnamed:
-            advice += f"; the names of {' and '.join(unnamed)} are numbers, so the same person would not show by name"
-        none = "no image" if len(unnamed) == 2 else "no name and no image"
-        yield Finding("note", f"{none} is shared between {pair}", "", advice, 0)
+            advice += f"; the names of {' and '.join(unnamed)} are numbers, so people in both sets cannot be detected"
+        shared = "no image" if len(unnamed) == 2 else "no name and no image"
+        yield Finding("note", f"{shared} is shared between {pair}", "", advice, 0)
 
 
-SINGLE: tuple[Callable[[Survey], Findings], ...] = (unreadable, labels, duplicates, colours, container)
-"""The checks that need nothing but the survey."""
+SINGLE_SET_CHECKS: tuple[Callable[[ImageScan], Findings], ...] = (
+    check_unreadable, check_labels, check_duplicates, check_color_order, check_container,
+)
+"""The checks of one set that have no options."""
 
 
-def _images_each(seen: Survey) -> NDArray[np.int64]:
-    return np.bincount(seen.faces.labels, minlength=seen.faces.identities)
+def _person_names(scan: ImageScan) -> set[str]:
+    """Return the names that identify people; numbers do not, because every set counts from 0."""
+    return {name for name in scan.face_set.class_names if not name.strip().isdecimal()}
 
 
-def _names(seen: Survey) -> set[str]:
-    """The names that mean a person: numbers are counted anew in every set."""
-    return {name for name in seen.faces.names if not name.strip().isdecimal()}
-
-
-def _alike(one: Survey, other: Survey, pairs: NDArray[np.int64]) -> str:
-    first = [f"{one.faces.where(i)} = {other.faces.where(j)}" for i, j in pairs[:EXAMPLES].tolist()]
-    return examples(first, len(pairs))
+def _format_pairs(first: ImageScan, second: ImageScan, pairs: NDArray[np.int64]) -> str:
+    """Format pairs of equal images, int64 [n, 2], as examples."""
+    locations = [
+        f"{first.face_set.location(i)} = {second.face_set.location(j)}" for i, j in pairs[:MAX_EXAMPLES].tolist()
+    ]
+    return format_examples(locations, len(pairs))

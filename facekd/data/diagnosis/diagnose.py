@@ -1,4 +1,4 @@
-"""The doctor: what is wrong with face sets, where, and what to do about it."""
+"""Diagnose face sets: run all checks and summarize each set."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 
 from facekd.data.diagnosis import checks
 from facekd.data.diagnosis.finding import Finding
-from facekd.data.diagnosis.scan import Survey, survey
+from facekd.data.diagnosis.scan import ImageScan, scan_images
 from facekd.data.face_set import FaceSet
 
-_ORDER = {"error": 0, "warning": 1, "note": 2}
+_SEVERITY = {"error": 0, "warning": 1, "note": 2}
 
 
 @dataclass(frozen=True)
 class SetSummary:
-    """What a face set holds, in numbers.
+    """The content of a face set in numbers.
 
     Attributes:
         path: the folder or file.
-        images: number of images, unreadable ones included.
-        identities: number of labels, those without an image included.
-        fewest: images of the identity with the fewest.
-        median: images of the middle identity.
-        most: images of the identity with the most.
-        sizes: number of images of each size, keyed by ``"<width>x<height>"``, most frequent first.
-        unreadable: number of images that do not decode.
-        redness: mean red minus mean blue in the middle of the images, in grey levels; None if none can be read.
+        images: the number of images, including unreadable images.
+        identities: the number of identities, including identities without an image.
+        fewest: the smallest number of images of an identity.
+        median: the median number of images of an identity.
+        most: the largest number of images of an identity.
+        sizes: the number of images of each size, by ``"<width>x<height>"``, most frequent first.
+        unreadable: the number of images that do not decode.
+        redness: mean red minus mean blue in the center of the images, in gray levels; None if no image can be read.
     """
 
     path: str
@@ -46,10 +46,10 @@ class SetSummary:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The doctor's answer.
+    """The result of `diagnose`.
 
     Attributes:
-        sets: one summary a face set, in the order given.
+        sets: one summary per face set, in the given order.
         findings: errors first, then warnings, then notes.
     """
 
@@ -62,63 +62,65 @@ class Diagnosis:
         return all(finding.level != "error" for finding in self.findings)
 
     def describe(self) -> str:
-        """The diagnosis as lines to read: numbers first, then what was found and what to do about it."""
+        """Return the diagnosis as text: numbers first, then the findings with advice."""
         lines = [
-            f"{one.path}: {one.images:,} images of {one.identities:,} people, {one.fewest} to {one.most} each "
-            f"(median {one.median:g}), {', '.join(one.sizes)}" for one in self.sets
+            f"{summary.path}: {summary.images:,} images of {summary.identities:,} people, "
+            f"{summary.fewest} to {summary.most} each (median {summary.median:g}), {', '.join(summary.sizes)}"
+            for summary in self.sets
         ]
-        for found in self.findings:
-            places = f"\n    where: {found.where}" if found.where else ""
-            lines.append(f"{found.level}: {found.what}{places}\n    {found.advice}")
+        for finding in self.findings:
+            examples = f"\n    examples: {finding.examples}" if finding.examples else ""
+            lines.append(f"{finding.level}: {finding.message}{examples}\n    {finding.advice}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The diagnosis in JSON's types."""
+        """Return the diagnosis in JSON types."""
         return {"ok": self.ok, **asdict(self)}
 
 
-def examine(sets: Sequence[FaceSet], size: int | None = None, few: int = 2) -> Diagnosis:
-    """Read every image of some face sets and say what is wrong with them, alone and side by side.
+def diagnose(sets: Sequence[FaceSet], size: int | None = None, min_images: int = 2) -> Diagnosis:
+    """Read every image of some face sets and report their problems, for each set and for each pair of sets.
 
-    Duplicates are images with the same encoded bytes; the same picture encoded twice is not found. Names made of
-    digits only are numbers, not names, and are never compared.
+    Duplicates are images with the same encoded bytes; an image that was encoded twice is not detected. Names that
+    consist of digits are numbers and are never compared.
 
     Args:
-        sets: the face sets; give training and test sets together to learn what they share.
-        size: the side in pixels the crops should have; None accepts any.
-        few: an identity with fewer images than this is reported as near-empty.
+        sets: the face sets; training and test sets given together are checked for shared people and images.
+        size: the required side of the crops in pixels; None accepts any size.
+        min_images: identities with fewer images than this are reported as near-empty.
     """
-    seen = [survey(faces) for faces in sets]
-    findings = [finding for one in seen for finding in _alone(one, size, few)]
-    findings += [finding for one, other in combinations(seen, 2) for finding in checks.between(one, other)]
-    return Diagnosis([_summary(one) for one in seen], ranked(findings))
+    scans = [scan_images(faces) for faces in sets]
+    findings: list[Finding] = []
+    for scan in scans:
+        for check in checks.SINGLE_SET_CHECKS:
+            findings += check(scan)
+        findings += checks.check_near_empty(scan, min_images)
+        findings += checks.check_sizes(scan, size)
+    for first, second in combinations(scans, 2):
+        findings += checks.compare_sets(first, second)
+    return Diagnosis([_summarize(scan) for scan in scans], sort_by_severity(findings))
 
 
-def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors first, then warnings, then notes; otherwise in the order given."""
-    return sorted(findings, key=lambda finding: _ORDER[finding.level])
+def sort_by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort errors first, then warnings, then notes; the order is otherwise preserved."""
+    return sorted(findings, key=lambda finding: _SEVERITY[finding.level])
 
 
-def _alone(seen: Survey, size: int | None, few: int) -> list[Finding]:
-    found = [finding for check in checks.SINGLE for finding in check(seen)]
-    return [*found, *checks.near_empty(seen, few), *checks.sizes(seen, size)]
-
-
-def _summary(seen: Survey) -> SetSummary:
-    faces = seen.faces
-    each = np.bincount(faces.labels, minlength=faces.identities)
-    readable = np.flatnonzero(seen.sizes[:, 0])
-    kinds, counts = np.unique(seen.sizes[readable], axis=0, return_counts=True)
-    frequent = np.argsort(-counts, kind="stable").tolist()
-    tones = seen.tones[readable].mean(0, np.float64) if len(readable) else None
+def _summarize(scan: ImageScan) -> SetSummary:
+    faces = scan.face_set
+    per_identity = scan.images_per_identity()
+    readable = np.flatnonzero(scan.sizes[:, 0])
+    sizes, counts = np.unique(scan.sizes[readable], axis=0, return_counts=True)
+    by_frequency = np.argsort(-counts, kind="stable").tolist()
+    tones = scan.tones[readable].mean(0, np.float64) if len(readable) else None
     return SetSummary(
         path=str(faces.path),
         images=len(faces),
-        identities=faces.identities,
-        fewest=int(each.min()),
-        median=float(np.median(each)),
-        most=int(each.max()),
-        sizes={f"{kinds[i][1]}x{kinds[i][0]}": int(counts[i]) for i in frequent},
-        unreadable=seen.unreadable,
+        identities=faces.num_identities,
+        fewest=int(per_identity.min()),
+        median=float(np.median(per_identity)),
+        most=int(per_identity.max()),
+        sizes={f"{sizes[i][1]}x{sizes[i][0]}": int(counts[i]) for i in by_frequency},
+        unreadable=scan.unreadable,
         redness=None if tones is None else float(tones[0] - tones[2]),
     )

@@ -1,4 +1,4 @@
-"""Equal images by their digests, found by sorting: a few dozen bytes an image, however many there are."""
+"""Find identical images by sorting their digests; this takes a few dozen bytes of memory per image."""
 
 from __future__ import annotations
 
@@ -8,53 +8,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 Digests = NDArray[np.bytes_]
-"""BLAKE2b of encoded images in 16 bytes each, ``b""`` where there is none: equal bytes, equal image."""
+"""BLAKE2b digests of encoded images, 16 bytes each; ``b""`` for images without one. Equal digests: equal bytes."""
 
 
-def empty(count: int) -> Digests:
-    """Digests [count], none yet."""
+def empty_digests(count: int) -> Digests:
+    """Return an array of ``count`` empty digests."""
     return np.zeros(count, "S16")
 
 
-def digest(data: bytes) -> bytes:
-    """The 16 bytes that stand for these."""
+def digest_bytes(data: bytes) -> bytes:
+    """Return the digest of some bytes, 16 bytes long."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def repeated(digests: Digests, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """What stands in one set more than once.
+def find_repeated(digests: Digests, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Find the images that occur more than once in a set.
 
     Args:
-        digests: [images].
-        labels: int64 [images].
+        digests: the digests of the images, [images].
+        labels: the labels of the images, int64 [images].
 
     Returns:
-        int64 [n, 2], the first two images of each such digest, in the order in which the second is met; and bool [n],
-        whether not all images of this digest have the same label.
+        int64 [n, 2], the indices of the first two images of each repeated digest, sorted by the second index; and bool
+        [n], whether the images of the digest have more than one label.
     """
     order = digests.argsort(kind="stable")
     ordered = digests[order]
-    same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != b"")
-    again, ahead = np.append(False, same), np.append(same, False)
-    images, begins = order[again | ahead], np.flatnonzero(~again[again | ahead])
-    people = labels[images]
-    several = np.minimum.reduceat(people, begins) < np.maximum.reduceat(people, begins)
-    pairs = np.stack([images[begins], images[begins + 1]], axis=1)
-    met = pairs[:, 1].argsort()
-    return pairs[met], several[met]
+    equals_next = (ordered[1:] == ordered[:-1]) & (ordered[1:] != b"")
+    # After sorting, a group of equal images is a run: all but its first image equal their predecessor.
+    equals_previous = np.append(False, equals_next)
+    in_group = equals_previous | np.append(equals_next, False)
+    images = order[in_group]
+    group_starts = np.flatnonzero(~equals_previous[in_group])
+    group_labels = labels[images]
+    lowest = np.minimum.reduceat(group_labels, group_starts)
+    highest = np.maximum.reduceat(group_labels, group_starts)
+    pairs = np.stack([images[group_starts], images[group_starts + 1]], axis=1)
+    by_second = pairs[:, 1].argsort()
+    return pairs[by_second], (lowest < highest)[by_second]
 
 
-def shared(one: Digests, other: Digests) -> NDArray[np.int64]:
-    """What stands in two sets.
+def find_shared(first: Digests, second: Digests) -> NDArray[np.int64]:
+    """Find the images that occur in two sets.
 
     Args:
-        one: digests of one set.
-        other: those of another.
+        first: the digests of the first set.
+        second: the digests of the second set.
 
     Returns:
-        int64 [n, 2]: images of ``other``, in its order, behind the last equal one of ``one``.
+        int64 [n, 2]: for each image of ``second`` that ``first`` contains, in the order of ``second``, the index of the
+        last equal image in ``first`` and its own index.
     """
-    order = one.argsort(kind="stable")
-    place = np.searchsorted(one, other, side="right", sorter=order) - 1  # -1: the last one, which is not equal
-    found = np.flatnonzero((one[order[place]] == other) & (other != b""))
-    return np.stack([order[place[found]], found], axis=1)
+    order = first.argsort(kind="stable")
+    # searchsorted gives -1 where all of ``first`` is larger; -1 then indexes the largest digest, which is not equal.
+    positions = np.searchsorted(first, second, side="right", sorter=order) - 1
+    matches = np.flatnonzero((first[order[positions]] == second) & (second != b""))
+    return np.stack([order[positions[matches]], matches], axis=1)

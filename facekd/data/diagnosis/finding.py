@@ -1,4 +1,4 @@
-"""What the doctor says: one finding a problem, with examples and advice."""
+"""The findings of ``facekd doctor``: one per problem, with examples and advice."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["error", "warning", "note"]
-EXAMPLES = 3
-"""Places a finding names; it counts the rest."""
+MAX_EXAMPLES = 3
+"""Number of examples in a finding; further ones are only counted."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a person should know about a face set.
+    """One fact about a face set that the user should know.
 
     Attributes:
-        level: ``error``: training or testing on it fails or misleads; ``warning``: look at it; ``note``: good to know.
-        what: what was found, and in which set.
-        where: the first few places; empty where it concerns the set as a whole.
+        level: ``error`` if training or testing on the set fails or misleads; ``warning`` if a person should check it;
+            ``note`` for information.
+        message: the problem, and the set that has it.
+        examples: the first few examples; empty if the finding is about the set as a whole.
         advice: what to do about it.
-        count: how many images, identities, groups or names it concerns.
+        count: the number of images, identities, groups or names that are affected.
     """
 
     level: Level
-    what: str
-    where: str
+    message: str
+    examples: str
     advice: str
     count: int
 
 
-def examples(places: Sequence[str], count: int | None = None) -> str:
-    """The first few of many places, and how many more there are.
+def format_examples(examples: Sequence[str], count: int | None = None) -> str:
+    """Join the first few examples, and append how many more there are.
 
     Args:
-        places: all of them, or at least the first few.
-        count: of all; by default as many as are given.
+        examples: all examples, or at least the first `MAX_EXAMPLES`.
+        count: the number of all examples; default: the number of ``examples``.
     """
-    count = len(places) if count is None else count
-    more = f" and {count - EXAMPLES} more" if count > EXAMPLES else ""
-    return "; ".join(places[:EXAMPLES]) + more
+    count = len(examples) if count is None else count
+    more = f" and {count - MAX_EXAMPLES} more" if count > MAX_EXAMPLES else ""
+    return "; ".join(examples[:MAX_EXAMPLES]) + more

@@ -1,4 +1,4 @@
-"""Whether faces that set a model's ranges stand in the pairs that test it."""
+"""Refuse calibration faces that are also in the test pairs."""
 
 from __future__ import annotations
 
@@ -6,53 +6,54 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from facekd.data.diagnosis.finding import examples
+from facekd.data.diagnosis.finding import format_examples
 from facekd.data.face_set import FaceSet
-from facekd.data.pairs.pair_set import PairSet, people_of
-from facekd.data.transforms import crop_of
+from facekd.data.pairs.pair_set import PairSet, identities_from_folders
+from facekd.data.transforms import decode_crop
 from facekd.errors import DataError
 
 
-def refuse_overlap(faces: FaceSet, chosen: Sequence[int], pairs: PairSet, size: int) -> None:
+def refuse_overlap(faces: FaceSet, indices: Sequence[int], pairs: PairSet, size: int) -> None:
     """Refuse calibration faces that share an image or a person with the test pairs.
 
-    Images are one where their pixels are, decoded and brought to ``size``; so a face is recognised in another
-    container, but not after it was compressed anew. People are one by name, where the pairs' paths tell names (see
-    `people_of`); names that are numbers are counted anew in every set, and mean a person only in the same folder.
+    Images are equal if their pixels are equal after decoding and resizing to ``size``; so an image is recognized in
+    another container, but not after it was compressed again. People are equal if their names are equal, provided that
+    the paths of the pairs contain names (see `identities_from_folders`). Names that are numbers identify people only
+    within one folder, because every set counts from 0.
 
     Args:
         faces: the calibration set.
-        chosen: which of its images are used.
+        indices: the images of the calibration set that are used.
         pairs: the test pairs.
-        size: side of the crops in pixels.
+        size: the side of the crops in pixels.
 
     Raises:
-        DataError: they share an image or a person, or an image cannot be used.
+        DataError: the two share an image or a person, or an image cannot be used.
     """
-    sums = {_digest(faces.read(i), size, faces.where(i)): i for i in chosen}
+    calibration = {_pixel_digest(faces.read(i), size, faces.location(i)): i for i in indices}
     for index in range(len(pairs.images)):
-        found = sums.get(_digest(pairs.read(index), size, pairs.where(index)))
-        if found is not None:
+        match = calibration.get(_pixel_digest(pairs.read(index), size, pairs.location(index)))
+        if match is not None:
             raise DataError(
-                f"the calibration image {faces.where(found)} also stands in the test pairs {pairs.source} "
-                f"({pairs.where(index)}); calibrate on other faces, the training set's"
+                f"the calibration image {faces.location(match)} is also in the test pairs {pairs.source} "
+                f"({pairs.location(index)}); calibrate on other faces, such as those of the training set"
             )
-    calibrated = {faces.names[label] for label in faces.labels[list(chosen)].tolist()}
-    tested = set(people_of(pairs) or ())
-    if not _same_folder(faces, pairs):
-        tested = {name for name in tested if not name.strip().isdecimal()}
-    both = sorted(calibrated & tested)
-    if both:
+    calibration_people = {faces.class_names[label] for label in faces.labels[list(indices)].tolist()}
+    test_people = set(identities_from_folders(pairs) or ())
+    if not _is_same_folder(faces, pairs):
+        test_people = {name for name in test_people if not name.strip().isdecimal()}
+    shared = sorted(calibration_people & test_people)
+    if shared:
         raise DataError(
-            f"{examples(both)} of the calibration faces {faces.path} also stand in the test pairs {pairs.source}; "
-            "calibrate on faces of other people, the training set's"
+            f"{format_examples(shared)} of the calibration faces {faces.path} are also in the test pairs "
+            f"{pairs.source}; calibrate on faces of other people, such as those of the training set"
         )
 
 
-def _digest(data: bytes, size: int, where: str) -> bytes:
-    return hashlib.sha256(crop_of(data, size, where).tobytes()).digest()
+def _pixel_digest(data: bytes, size: int, location: str) -> bytes:
+    return hashlib.sha256(decode_crop(data, size, location).tobytes()).digest()
 
 
-def _same_folder(faces: FaceSet, pairs: PairSet) -> bool:
+def _is_same_folder(faces: FaceSet, pairs: PairSet) -> bool:
     root = faces.path.resolve()
     return any(root in image.resolve().parents for image in pairs.images[:1] if isinstance(image, Path))

@@ -1,4 +1,4 @@
-"""Read every image of a face set once and note what the doctor needs to know about it."""
+"""Read every image of a face set once and record the facts that the checks need."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.diagnosis.digests import Digests, digest, empty
-from facekd.data.diagnosis.finding import EXAMPLES
+from facekd.data.diagnosis.digests import Digests, digest_bytes, empty_digests
+from facekd.data.diagnosis.finding import MAX_EXAMPLES
 from facekd.data.face_set import FaceSet
 from facekd.data.transforms import decode
 from facekd.errors import DataError
-from facekd.utils.progress import progress
+from facekd.utils.progress import progress_bar
 
 BLOCK = 512
-"""Images a thread takes at once; what waits for a thread takes about 1.5 kB a block."""
+"""Number of images per task of a thread; a queued task takes about 1.5 kB."""
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
-    """What was seen of each image of a face set.
+class ImageScan:
+    """Facts about each image of a face set.
 
     Attributes:
-        faces: the set.
-        digests: of the encoded bytes [images], empty where the image cannot be read.
-        sizes: int32 [images, 2], height and width in pixels, 0 where the image cannot be read.
-        tones: float32 [images, 3], mean red, green and blue of the middle quarter (mostly skin), 0 to 255; else NaN.
-        reasons: why the first few images that cannot be read cannot.
+        face_set: the face set.
+        digests: the digests of the encoded bytes [images], empty for unreadable images.
+        sizes: int32 [images, 2], height and width in pixels, 0 for unreadable images.
+        tones: float32 [images, 3], mean red, green and blue (0 to 255) of the central quarter, which is mostly skin;
+            NaN for unreadable images.
+        reasons: the error messages of the first few unreadable images.
     """
 
-    faces: FaceSet
+    face_set: FaceSet
     digests: Digests
     sizes: NDArray[np.int32]
     tones: NDArray[np.float32]
@@ -40,45 +41,51 @@ class Survey:
 
     @property
     def unreadable(self) -> int:
-        """Number of images that cannot be read."""
+        """Number of unreadable images."""
         return len(self.sizes) - int(np.count_nonzero(self.sizes[:, 0]))
 
+    def images_per_identity(self) -> NDArray[np.int64]:
+        """Return the number of images of each identity, int64 [identities]."""
+        return np.bincount(self.face_set.labels, minlength=self.face_set.num_identities)
 
-def survey(faces: FaceSet) -> Survey:
-    """Decode every image (about 2,000 aligned crops a second and core) and note its content hash, size and tones."""
+
+def scan_images(faces: FaceSet) -> ImageScan:
+    """Decode every image (about 2,000 aligned crops per second and core) and record its digest, size and tones."""
     count = len(faces)
-    seen = Survey(faces, empty(count), np.zeros((count, 2), np.int32), np.full((count, 3), np.nan, np.float32))
+    tones = np.full((count, 3), np.nan, np.float32)
+    scan = ImageScan(faces, empty_digests(count), np.zeros((count, 2), np.int32), tones)
 
-    def look(start: int) -> tuple[int, list[str]]:
+    def scan_block(start: int) -> tuple[int, list[str]]:
+        """Scan one block; return its length and the reasons why images of it are unreadable."""
         block = range(start, min(start + BLOCK, count))
-        return len(block), [reason for index in block if (reason := _note(seen, index))]
+        return len(block), [reason for index in block if (reason := _scan_image(scan, index))]
 
     threads = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
-        with progress(f"examine {faces.path}", count) as advance:
+        with progress_bar(f"examine {faces.path}", count) as advance:
             unreadable = 0
-            for done, reasons in threads.map(look, range(0, count, BLOCK)):
+            for scanned, reasons in threads.map(scan_block, range(0, count, BLOCK)):
                 unreadable += len(reasons)
-                seen.reasons.extend(reasons[: EXAMPLES - len(seen.reasons)])
-                advance(done, f"{unreadable} unreadable" if unreadable else "")
+                scan.reasons.extend(reasons[: MAX_EXAMPLES - len(scan.reasons)])
+                advance(scanned, f"{unreadable} unreadable" if unreadable else "")
     finally:
         threads.shutdown(cancel_futures=True)
-    return seen
+    return scan
 
 
-def _note(seen: Survey, index: int) -> str | None:
-    """Look at one image; gives the reason if it cannot be read."""
-    where = seen.faces.where(index)
+def _scan_image(scan: ImageScan, index: int) -> str | None:
+    """Record the facts about one image; return the reason if it cannot be read."""
+    location = scan.face_set.location(index)
     try:
-        data = seen.faces.read(index)
-        image = decode(data, where)
-    except DataError as problem:
-        return str(problem)
-    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:  # OpenCV 4 fills what is missing with grey
-        return f"{where} is a JPEG that is cut short; restore it or remove it"
+        data = scan.face_set.read(index)
+        image = decode(data, location)
+    except DataError as error:
+        return str(error)
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:  # OpenCV 4 fills the missing rows with gray
+        return f"{location} is a JPEG that is cut short; restore it or remove it"
     height, width = image.shape[:2]
-    middle = image[height // 4 : height - height // 4, width // 4 : width - width // 4]
-    seen.digests[index] = digest(data)
-    seen.sizes[index] = height, width
-    seen.tones[index] = middle.mean((0, 1))
+    center = image[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    scan.digests[index] = digest_bytes(data)
+    scan.sizes[index] = height, width
+    scan.tones[index] = center.mean((0, 1))
     return None

@@ -1,1 +1,1 @@
-"""Feature files: embeddings computed elsewhere."""
+"""Feature files: embeddings that facekd or another program computed."""

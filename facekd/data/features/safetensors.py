@@ -1,4 +1,4 @@
-"""Features in safetensors, memory-mapped."""
+"""Features in a safetensors file, memory-mapped."""
 
 from __future__ import annotations
 
@@ -11,66 +11,88 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from facekd.data.containers.path_list import some
+from facekd.data.containers.path_list import abbreviate
 from facekd.data.feature_set import Features, FeatureSet
 from facekd.errors import DataError
 
 
 class TensorFeatures(FeatureSet):
-    """Features in a memory-mapped tensor, for the types that NumPy lacks (bfloat16) as well.
+    """Features in a memory-mapped tensor; unlike NumPy, torch also reads bfloat16.
 
     Args:
         tensor: float or int8 [rows, dimension].
-        path: as `FeatureSet`.
+        path: the name of the rows in error messages.
     """
 
     def __init__(self, tensor: Tensor, path: Path) -> None:
-        self.path, self.dimension, self._tensor = path, tensor.shape[1], tensor
+        self.path = path
+        self.dimension = tensor.shape[1]
+        self._tensor = tensor
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self._tensor)
 
-    def block(self, start: int, stop: int) -> Features:
-        """See `FeatureSet.block`."""
+    def read_rows(self, start: int, stop: int) -> Features:
+        """See `FeatureSet.read_rows`."""
         return np.asarray(self._tensor[start:stop].float().numpy(), np.float32)
 
 
-def open_tensors(path: Path) -> TensorFeatures:
-    """Open ``NAME.safetensors`` without reading it.
+def open_safetensors(path: Path) -> TensorFeatures:
+    """Open ``NAME.safetensors`` without reading its rows.
+
+    The features are the tensor ``features``; or, if there is no such tensor, the only one that could be features.
 
     Raises:
-        DataError: damaged, no tensor ``features`` nor one that can be meant, or labels of another length.
+        DataError: the file is damaged, the features cannot be identified, or the labels have another length.
     """
     try:
         with safe_open(path, "pt") as handle:
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError) as problem:
-        raise DataError(f"{path} is no readable safetensors file ({problem}); write it again") from problem
-    fit = [name for name, tensor in tensors.items()
-           if tensor.ndim == 2 and (tensor.is_floating_point() or tensor.dtype == torch.int8) and tensor.numel()]
-    chosen = ["features"] if "features" in fit else fit
-    if len(chosen) != 1:
-        needs = f"{path} needs one float or int8 tensor 'features' [rows, dimension]"
-        raise DataError(f"{needs}; it holds {_described(tensors)}")
-    found = TensorFeatures(tensors[chosen[0]], path)
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is no readable safetensors file ({error}); write it again") from error
+    candidates = [name for name, tensor in tensors.items() if _can_be_features(tensor)]
+    if "features" in candidates:
+        candidates = ["features"]
+    if len(candidates) != 1:
+        raise DataError(
+            f"{path} needs one float or int8 tensor 'features' [rows, dimension]; it holds {_describe(tensors)}"
+        )
+    features = TensorFeatures(tensors[candidates[0]], path)
     if "labels" in tensors:
         labels = tensors["labels"]
-        numbers = (labels.float() if labels.is_floating_point() else labels).numpy()  # NumPy has no bfloat16
-        found.labels = whole_numbers(numbers, f"{path}, tensor 'labels',", found)
-    return found
+        if labels.is_floating_point():  # to be refused below; NumPy has no bfloat16
+            labels = labels.float()
+        features.labels = integer_labels(labels.numpy(), f"{path}, tensor 'labels',", features)
+    return features
 
 
-def _described(tensors: dict[str, Tensor]) -> str:
-    shown = [f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-             for name, tensor in tensors.items()]
-    return some(shown) or "none"
+def _can_be_features(tensor: Tensor) -> bool:
+    has_type = tensor.is_floating_point() or tensor.dtype == torch.int8
+    return has_type and tensor.ndim == 2 and tensor.numel() > 0
 
 
-def whole_numbers(labels: NDArray[Any], where: str, found: FeatureSet) -> NDArray[np.int64]:
-    """Labels as int64 [rows]; where they are no such numbers, ``where`` is said to hold something else."""
-    if labels.shape != (len(found),) or labels.dtype.kind not in "iu":
+def _describe(tensors: dict[str, Tensor]) -> str:
+    """Return the name, type and shape of the first few tensors."""
+    descriptions = [f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+                    for name, tensor in tensors.items()]
+    return abbreviate(descriptions) or "none"
+
+
+def integer_labels(labels: NDArray[Any], description: str, features: FeatureSet) -> NDArray[np.int64]:
+    """Convert labels to int64 [rows].
+
+    Args:
+        labels: the array from a file.
+        description: the name of the array in the error message.
+        features: the rows to which the labels belong.
+
+    Raises:
+        DataError: the labels are not integers, or there is not one per row.
+    """
+    if labels.shape != (len(features),) or labels.dtype.kind not in "iu":
         raise DataError(
-            f"{where} holds {labels.dtype} {labels.shape}; {found.path.name} needs whole numbers ({len(found)},)"
+            f"{description} holds {labels.dtype} {labels.shape}; {features.path.name} needs whole numbers "
+            f"({len(features)},)"
         )
     return np.array(labels, np.int64)

@@ -1,1 +1,1 @@
-"""The IJB protocol files, in NIST's and InsightFace's layouts."""
+"""The protocols IJB-B and IJB-C, in the file formats of NIST and of InsightFace."""

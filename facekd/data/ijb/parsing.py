@@ -1,4 +1,4 @@
-"""How the lines of the files of IJB-B and IJB-C are read, and what is said where they are wrong."""
+"""Parsers for the lines of the files of IJB-B and IJB-C."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.containers.path_list import some
-from facekd.data.ijb.protocol import UNKNOWN, Indices, Ints
+from facekd.data.containers.path_list import abbreviate
+from facekd.data.ijb.protocol import UNKNOWN_SUBJECT, Int32Array, Int64Array
+from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
 
 AS_PUBLISHED = "use the file as it was published"
@@ -25,25 +26,32 @@ ALIASES = {
     "name": ("FILENAME", "FILE"),
     "sighting": ("SIGHTING_ID",),
 }
-"""The columns that are read, and what releases of the protocols call them."""
+"""The columns to read, and their names in the releases of the protocols."""
 
 
 @dataclass(frozen=True)
 class TemplateRows:
-    """The rows of a CSV file of templates, columns of one length; ``name`` and ``sighting`` are empty if not there."""
+    """The rows of a CSV file of templates, one list per column.
 
-    template: list[int] = field(default_factory=list)
-    subject: list[int] = field(default_factory=list)
-    name: list[str] = field(default_factory=list)
-    sighting: list[str] = field(default_factory=list)
+    Attributes:
+        templates: the template number of each row.
+        subjects: the subject number of each row.
+        names: the image of each row; empty if the file has no such column.
+        sightings: the sighting of each row; empty if the file has no such column.
+    """
+
+    templates: list[int] = field(default_factory=list)
+    subjects: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    sightings: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
-    """Open a text file; bytes that are no UTF-8 come out as marks that no number contains.
+def open_text(path: Path) -> Iterator[TextIO]:
+    """Open a text file; bytes that are not UTF-8 become U+FFFD, which no number contains.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
@@ -52,135 +60,145 @@ def opened(path: Path) -> Iterator[TextIO]:
         raise DataError(f"{path} cannot be read ({error.strerror}); check the path") from error
 
 
-def whole(word: str) -> bool:
-    """Whether a word is a whole number that int32 holds."""
+def is_int32(word: str) -> bool:
+    """Return whether a word is a non-negative whole number that fits into int32."""
     return word.strip().isdecimal() and int(word) < 2**31
 
 
 def read_template_csv(path: Path, needed: Sequence[str]) -> TemplateRows:
-    """Read a CSV file with a row an image, its template and its subject; columns of other names are not looked at.
+    """Read a CSV file with one row per image: its template and its subject; other columns are ignored.
 
     Args:
         path: UTF-8, with a header.
-        needed: keys of `ALIASES` that must be there, ``template`` and ``subject`` among them.
+        needed: the required columns, keys of `ALIASES`; ``template`` and ``subject`` must be among them.
 
     Raises:
-        DataError: a column of ``needed`` is missing, or a line is wrong; the first problems are named by line.
+        DataError: a required column is missing, or lines are malformed; the message names the first of them.
     """
-    rows, problems = TemplateRows(), []
-    with opened(path) as handle:
+    rows = TemplateRows()
+    problems: list[str] = []
+    with open_text(path) as handle:
         reader = csv.reader(handle)
         header = [word.strip().upper() for word in next(reader, [])]
-        place = {key: header.index(word) for key, words in ALIASES.items() for word in words if word in header}
-        missing = [ALIASES[key][0] for key in needed if key not in place]
+        column_of = {key: header.index(word) for key, words in ALIASES.items() for word in words if word in header}
+        missing = [ALIASES[key][0] for key in needed if key not in column_of]
         if missing:
             raise DataError(f"{path}, line 1: the header lacks {', '.join(missing)}; {AS_PUBLISHED}")
-        last = max(place.values())
         try:
             for words in filter(None, reader):
-                if len(words) <= last or not (whole(words[place["template"]]) and whole(words[place["subject"]])):
-                    problems.append(f"line {reader.line_num}: {last + 1} columns or more are needed, and whole numbers "
-                                    "for template and subject")
-                    continue
-                rows.template.append(int(words[place["template"]]))
-                rows.subject.append(int(words[place["subject"]]))
-                for key, column in (("name", rows.name), ("sighting", rows.sighting)):
-                    if key in place:
-                        column.append(words[place[key]].strip())
+                if not _append_row(rows, words, column_of):
+                    problems.append(f"line {reader.line_num}: {max(column_of.values()) + 1} columns or more are "
+                                    "needed, and whole numbers for template and subject")
         except csv.Error as error:
             raise DataError(f"{path}, after line {reader.line_num}: {error}; {AS_PUBLISHED}") from error
-    refuse(path, problems)
-    if not rows.subject:
+    raise_if_any(path, problems, AS_PUBLISHED)
+    if not rows.subjects:
         raise DataError(f"{path} holds no rows; {AS_PUBLISHED}")
     return rows
 
 
-def read_numbers(path: Path, columns: int, delimiter: str | None) -> Indices:
-    """Read the first columns of a file of whole numbers; a first line without any is passed over as a header.
+def _append_row(rows: TemplateRows, words: Sequence[str], column_of: dict[str, int]) -> bool:
+    """Append a row of a CSV file; return False if it is malformed."""
+    if len(words) <= max(column_of.values()):
+        return False
+    template = words[column_of["template"]]
+    subject = words[column_of["subject"]]
+    if not (is_int32(template) and is_int32(subject)):
+        return False
+    rows.templates.append(int(template))
+    rows.subjects.append(int(subject))
+    for key, column in (("name", rows.names), ("sighting", rows.sightings)):
+        if key in column_of:
+            column.append(words[column_of[key]].strip())
+    return True
+
+
+def read_integers(path: Path, columns: int, delimiter: str | None) -> Int32Array:
+    """Read the first columns of a file of whole numbers; a first line without any number is skipped as a header.
+
+    About ten million lines are read per second.
 
     Args:
-        path: some ten million lines a second are read.
-        columns: how many; further ones are not looked at.
-        delimiter: between columns; None for blanks.
+        path: the file.
+        columns: the number of columns to read; further columns are ignored.
+        delimiter: the text between columns; None for whitespace.
 
     Returns:
         int32 [lines, columns].
 
     Raises:
-        DataError: lines are wrong (the first are named), or there are none.
+        DataError: lines are malformed (the message names the first of them), or there are none.
     """
-    with opened(path) as handle:
-        skip = 0 if any(whole(word) for word in handle.readline().split(delimiter)) else 1
+    with open_text(path) as handle:
+        header_lines = 0 if any(is_int32(word) for word in handle.readline().split(delimiter)) else 1
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that it is empty is said below
-            numbers: Indices = np.loadtxt(path, np.int32, comments=None, delimiter=delimiter, skiprows=skip,
-                                          usecols=range(columns), ndmin=2, encoding="utf-8-sig")
+            warnings.simplefilter("ignore", UserWarning)  # NumPy warns about an empty file, which is refused below
+            numbers: Int32Array = np.loadtxt(path, np.int32, comments=None, delimiter=delimiter, skiprows=header_lines,
+                                             usecols=range(columns), ndmin=2, encoding="utf-8-sig")
     except ValueError as error:
-        with opened(path) as handle:
-            refuse(path, [f"line {number}: {columns} whole numbers below 2^31 are needed"
-                          for number, line in enumerate(handle, 1)
-                          if number > skip and line.strip() and not _fits(line.split(delimiter), columns)])
+        raise_if_any(path, _malformed_lines(path, columns, delimiter, header_lines), AS_PUBLISHED)
         raise DataError(f"{path} cannot be read ({error}); {AS_PUBLISHED}") from error
     if not len(numbers):
         raise DataError(f"{path} holds no lines of {columns} numbers; {AS_PUBLISHED}")
     return numbers
 
 
-def indices_of(ids: Ints, wanted: NDArray[np.signedinteger], path: Path, where: Path) -> Indices:
-    """The places of template ids among ``ids``.
+def _malformed_lines(path: Path, columns: int, delimiter: str | None, header_lines: int) -> list[str]:
+    """Return a description of every line that does not begin with ``columns`` whole numbers."""
+    problems = []
+    with open_text(path) as handle:
+        for number, line in enumerate(handle, 1):
+            words = line.split(delimiter)[:columns]
+            is_valid = len(words) == columns and all(is_int32(word) for word in words)
+            if number > header_lines and line.strip() and not is_valid:
+                problems.append(f"line {number}: {columns} whole numbers below 2^31 are needed")
+    return problems
+
+
+def template_indices(ids: Int64Array, wanted: NDArray[np.signedinteger], path: Path, source: Path) -> Int32Array:
+    """Convert template numbers to indices into ``ids``.
 
     Args:
-        ids: rising.
-        wanted: int [any], ids that a file names.
-        path: that file.
-        where: the file that should hold them.
+        ids: int64 [templates], ascending.
+        wanted: int [any], the template numbers in a file.
+        path: the file that contains ``wanted``.
+        source: the file or folder that should contain all templates, for the error message.
 
     Returns:
         int32 [any].
 
     Raises:
-        DataError: some are not there; the first are named.
+        DataError: ``ids`` lacks some of them; the message names the first.
     """
-    found = np.searchsorted(ids, wanted).astype(np.int32)
-    absent = ids[np.minimum(found, len(ids) - 1)] != wanted
-    if absent.any():
-        names = [str(name) for name in np.unique(wanted[absent]).tolist()]
-        raise DataError(
-            f"{path} names {len(names)} templates that {where} does not hold: {some(names)}; "
-            + ONE_RELEASE
-        )
-    return found
+    indices = np.searchsorted(ids, wanted).astype(np.int32)
+    missing = ids[np.minimum(indices, len(ids) - 1)] != wanted
+    if missing.any():
+        names = [str(name) for name in np.unique(wanted[missing]).tolist()]
+        raise DataError(f"{path} names {len(names)} templates that {source} does not hold: {abbreviate(names)}; "
+                        f"{ONE_RELEASE}")
+    return indices
 
 
-def _fits(words: Sequence[str], columns: int) -> bool:
-    return len(words) >= columns and all(whole(word) for word in words[:columns])
-
-
-def set_subjects(ids: Ints, subjects: Ints, template: NDArray[np.signedinteger], subject: Sequence[int],
-                 path: Path) -> None:
-    """Note whom templates show.
+def assign_subjects(ids: Int64Array, subjects: Int64Array, templates: NDArray[np.signedinteger],
+                    row_subjects: Sequence[int], path: Path) -> None:
+    """Set the subjects of templates from the rows of a file.
 
     Args:
-        ids: int64 [templates], what the files call the templates.
-        subjects: int64 [templates], written to; `UNKNOWN` where nothing was known.
-        template: int [rows], which template.
-        subject: [rows], who it is.
-        path: the file that says so.
+        ids: int64 [templates], the template numbers in the files.
+        subjects: int64 [templates], modified in place; `UNKNOWN_SUBJECT` where no earlier file had the subject.
+        templates: int [rows], the template of each row, an index into ``ids``.
+        row_subjects: [rows], the subject of each row.
+        path: the file or folder that contains the rows, for the error message.
 
     Raises:
-        DataError: a template is given to two subjects.
+        DataError: a template has several subjects.
     """
-    said = np.array(subject, np.int64)
-    known = subjects[template]
-    subjects[template] = said
-    clash = np.flatnonzero(((known != UNKNOWN) & (known != said)) | (subjects[template] != said))
-    if len(clash):
-        names = [str(name) for name in np.unique(ids[template[clash]]).tolist()]
-        raise DataError(f"{path} gives {len(names)} templates to several subjects: {some(names)}; {ONE_RELEASE}")
-
-
-def refuse(path: Path, problems: Sequence[str]) -> None:
-    """Raise a `DataError` where there are problems with a file."""
-    if problems:
-        raise DataError(f"{path} has {len(problems)} wrong lines: {some(problems)}; {AS_PUBLISHED}")
+    assigned = np.array(row_subjects, np.int64)
+    previous = subjects[templates]
+    subjects[templates] = assigned
+    # The second comparison finds templates with several subjects among the rows: only the last one was kept.
+    conflicts = ((previous != UNKNOWN_SUBJECT) & (previous != assigned)) | (subjects[templates] != assigned)
+    if conflicts.any():
+        names = [str(name) for name in np.unique(ids[templates[conflicts]]).tolist()]
+        raise DataError(f"{path} gives {len(names)} templates to several subjects: {abbreviate(names)}; {ONE_RELEASE}")

@@ -1,1 +1,1 @@
-"""Batches for training: order, augmentation, decoding, unreadable images."""
+"""Training batches: order, augmentation, decoding and unreadable images."""

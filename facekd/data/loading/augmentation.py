@@ -1,11 +1,13 @@
-"""Which version of an image a training step sees: drawn from (seed, epoch, index) alone, so that it can be replayed.
+"""Deterministic augmentation: the random parameters of an image follow from (seed, epoch, index) alone.
 
-A version belongs to a slot of the teacher cache: a mirrored face is always the same picture, so two slots hold all
-versions; random crops are as many as epochs, and slot k holds what epoch k shows.
+The teacher cache stores one output per image and cache slot, so each augmented version of an image belongs to a slot. A
+flip has two versions, and thus two slots contain all of them. Random crops differ in every epoch; their slot k contains
+the versions of epoch k.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,104 +19,136 @@ from torch.nn import functional as F
 
 from facekd.data import cv2
 from facekd.data.image_set import Pixels
-from facekd.data.transforms import centre, resize, stretch
+from facekd.data.transforms import center_crop, resize, stretch
 from facekd.errors import DataError
 
-COLUMNS = 5
-"""Uniform numbers an image and epoch: top, left, mirror, area, shape."""
+NUM_PARAMS = 5
+"""Number of random parameters per image and epoch; the constants below are their columns."""
+_TOP = 0
+_LEFT = 1
+_MIRROR = 2
+_AREA = 3
+_ASPECT_RATIO = 4
 
 
 @dataclass(frozen=True)
-class Versions:
-    """One version of every image of a set.
+class AugmentationParams:
+    """The parameters of one augmented version of every image of a set.
 
     Attributes:
-        numbers: float64 [images, 5] in [0, 1): what the version is made of.
-        slot: int64 [images], where a teacher cache keeps it.
+        params: float64 [images, 5], uniform in [0, 1).
+        cache_slot: int64 [images], the slot of the teacher cache to which the version belongs.
     """
 
-    numbers: NDArray[np.float64]
-    slot: NDArray[np.int64]
+    params: NDArray[np.float64]
+    cache_slot: NDArray[np.int64]
 
 
-class Augmentation:
-    """Images as they are; the base of the others.
+class Augmentation(ABC):
+    """A random transform that can be replayed: it is split into drawing the parameters and applying them.
 
     Args:
-        seed: of the versions; apart from the run's seed, so that runs of several seeds can share a teacher's answers.
+        seed: the seed of the parameters. It is separate from the seed of the run, so that runs with different seeds can
+            share one teacher cache.
 
     Attributes:
-        key: names the versions in the file names of a teacher cache.
-        fixed: whether an image is brought to the network's size in one way whatever its version; then it can be kept.
-        scales: whether a version shows the same part of the image at every size.
+        key: identifies the versions in the file names of the teacher cache.
+        is_cacheable: whether `prepare_image` ignores the parameters, so that its result can be kept for all epochs.
+        is_scale_invariant: whether a version shows the same region of the image at every input size.
     """
 
-    key = "plain"
-    fixed = True
-    scales = True
+    key: str
+    is_cacheable = True
+    is_scale_invariant = True
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def epoch(self, epoch: int, images: int) -> Versions:
-        """The versions that an epoch shows."""
-        return self.slot(0, images)
+    @abstractmethod
+    def epoch_params(self, epoch: int, num_images: int) -> AugmentationParams:
+        """Return the parameters of the versions that an epoch shows."""
 
-    def slot(self, slot: int, images: int) -> Versions:
-        """The versions that a slot of a teacher cache holds."""
-        return Versions(np.full((images, COLUMNS), 0.5), np.full(images, slot, np.int64))
+    @abstractmethod
+    def slot_params(self, slot: int, num_images: int) -> AugmentationParams:
+        """Return the parameters of the versions that a slot of the teacher cache contains."""
 
-    def beside(self, slot: int) -> Sequence[int]:
-        """The slots that are shown in the epochs which show this one, itself among them."""
-        return (slot,)
+    @abstractmethod
+    def sibling_slots(self, slot: int) -> Sequence[int]:
+        """Return the slots that occur in the same epochs as this one, including this one."""
 
-    def load(self, image: Pixels, size: int, numbers: NDArray[np.float64], where: object) -> Pixels:
-        """One image at the network's size: uint8 [size, size, 3].
+    def prepare_image(self, image: Pixels, size: int, params: NDArray[np.float64], location: object) -> Pixels:
+        """Bring one image to the input size of the network.
 
         Args:
             image: uint8 [height, width, 3].
-            size: side in pixels.
-            numbers: float64 [5], of the version.
-            where: its text says how a person finds the image, for the error.
+            size: the side of the result in pixels.
+            params: float64 [5], the parameters of the version.
+            location: an object whose text describes where the image is stored, for the error message.
+
+        Returns:
+            uint8 [size, size, 3].
 
         Raises:
             DataError: the image is not square.
         """
         if image.shape[0] != image.shape[1]:
             raise DataError(
-                f"{where} is {image.shape[1]}x{image.shape[0]}, square images are needed: run 'facekd align' on "
-                "photographs of faces first; for a class set of other shapes set data.views.kind=resized-crop"
+                f"{location} is {image.shape[1]}x{image.shape[0]}, square images are needed: run 'facekd align' on "
+                "photographs of faces first; for a class set of other shapes set data.augmentation.kind=resized-crop"
             )
         return resize(image, size)
 
-    def render(self, images: Tensor, numbers: NDArray[np.float64]) -> Tensor:
-        """What is left to do to a batch, on the device it lies on.
+    @abstractmethod
+    def augment_batch(self, images: Tensor, params: NDArray[np.float64]) -> Tensor:
+        """Apply the rest of the transform to a batch of prepared images, on their device.
 
         Args:
-            images: uint8 [N, size, size, 3]; they may be written over.
-            numbers: float64 [N, 5], of their versions.
+            images: uint8 [N, size, size, 3]; may be modified in place.
+            params: float64 [N, 5], the parameters of their versions.
 
         Returns:
             uint8 [N, size, size, 3].
         """
+
+    def _draw(self, epoch: int, num_images: int) -> NDArray[np.float64]:
+        """Draw the parameters of an epoch: float64 [num_images, 5]. A longer set begins with the same rows."""
+        return np.random.default_rng([self.seed, epoch, 1]).random((num_images, NUM_PARAMS))
+
+
+class NoAugmentation(Augmentation):
+    """Shows every image unchanged; all epochs share slot 0."""
+
+    key = "plain"
+
+    def epoch_params(self, epoch: int, num_images: int) -> AugmentationParams:
+        """See `Augmentation.epoch_params`."""
+        return self.slot_params(0, num_images)
+
+    def slot_params(self, slot: int, num_images: int) -> AugmentationParams:
+        """See `Augmentation.slot_params`."""
+        return _constant_params(0.5, slot, num_images)
+
+    def sibling_slots(self, slot: int) -> Sequence[int]:
+        """See `Augmentation.sibling_slots`."""
+        return (slot,)
+
+    def augment_batch(self, images: Tensor, params: NDArray[np.float64]) -> Tensor:
+        """Return ``images`` unchanged."""
         return images
 
-    def _draw(self, epoch: int, images: int) -> NDArray[np.float64]:
-        return np.random.default_rng([self.seed, epoch, 1]).random((images, COLUMNS))
 
+class CenterCrop(NoAugmentation):
+    """The evaluation transform of classifiers, for images of any shape; see `facekd.data.transforms.center_crop`."""
 
-class Centre(Augmentation):
-    """The view classifiers are measured on, see `facekd.data.transforms.centre`; images of any shape."""
+    key = "center"
 
-    key = "centre"
-
-    def load(self, image: Pixels, size: int, numbers: NDArray[np.float64], where: object) -> Pixels:
-        """See `Augmentation.load`."""
-        return centre(image, size)
+    def prepare_image(self, image: Pixels, size: int, params: NDArray[np.float64], location: object) -> Pixels:
+        """See `Augmentation.prepare_image`."""
+        return center_crop(image, size)
 
 
 class Flip(Augmentation):
-    """Mirrors half of the images: what face networks are trained with.
+    """Mirrors half of the images, the standard augmentation of face recognition.
 
     Stronger augmentations hurt small face networks (RandAugment costs a MobileFaceNet four points of MegaFace rank-1,
     cavaface's model zoo).
@@ -122,23 +156,22 @@ class Flip(Augmentation):
 
     key = "flip"
 
-    def epoch(self, epoch: int, images: int) -> Versions:
-        """See `Augmentation.epoch`; slot 1 holds the mirrored images."""
-        numbers = self._draw(epoch, images)
-        return Versions(numbers, (numbers[:, 2] < 0.5).astype(np.int64))
+    def epoch_params(self, epoch: int, num_images: int) -> AugmentationParams:
+        """See `Augmentation.epoch_params`; slot 1 contains the mirrored images."""
+        params = self._draw(epoch, num_images)
+        return AugmentationParams(params, _is_mirrored(params).astype(np.int64))
 
-    def beside(self, slot: int) -> Sequence[int]:
-        """See `Augmentation.beside`."""
+    def slot_params(self, slot: int, num_images: int) -> AugmentationParams:
+        """See `Augmentation.slot_params`."""
+        return _constant_params(0.5 if slot == 0 else 0.0, slot, num_images)
+
+    def sibling_slots(self, slot: int) -> Sequence[int]:
+        """See `Augmentation.sibling_slots`."""
         return (0, 1)
 
-    def slot(self, slot: int, images: int) -> Versions:
-        """See `Augmentation.slot`."""
-        numbers = np.full((images, COLUMNS), 0.5 if slot == 0 else 0.0)
-        return Versions(numbers, np.full(images, slot, np.int64))
-
-    def render(self, images: Tensor, numbers: NDArray[np.float64]) -> Tensor:
-        """See `Augmentation.render`."""
-        mirrored = numbers[:, 2] < 0.5
+    def augment_batch(self, images: Tensor, params: NDArray[np.float64]) -> Tensor:
+        """See `Augmentation.augment_batch`."""
+        mirrored = _is_mirrored(params)
         if images.device.type == "cpu":  # OpenCV mirrors bytes twenty times faster than torch
             pixels = images.numpy()
             for row in np.flatnonzero(mirrored).tolist():
@@ -147,59 +180,82 @@ class Flip(Augmentation):
         return torch.where(torch.from_numpy(mirrored).to(images.device).view(-1, 1, 1, 1), images.flip(2), images)
 
 
-class Crop(Flip):
-    """Pads with black, cuts a random square of the old size, mirrors half: the protocol of CIFAR (He et al., 2016)."""
+class Crop(Augmentation):
+    """Pads with black, crops a random square of the original size and mirrors half of the images.
 
-    scales = False
+    This is the protocol of CIFAR (He et al., 2016).
+
+    Args:
+        seed: see `Augmentation`.
+        padding: the number of black pixels on each side.
+    """
+
+    is_scale_invariant = False
 
     def __init__(self, seed: int = 0, padding: int = 4) -> None:
         super().__init__(seed)
-        self.padding, self.key = padding, f"crop{padding}-seed{seed}"
+        self.padding = padding
+        self.key = f"crop{padding}-seed{seed}"
 
-    def epoch(self, epoch: int, images: int) -> Versions:
-        """See `Augmentation.epoch`."""
-        return self.slot(epoch, images)
+    def epoch_params(self, epoch: int, num_images: int) -> AugmentationParams:
+        """See `Augmentation.epoch_params`."""
+        return self.slot_params(epoch, num_images)
 
-    def beside(self, slot: int) -> Sequence[int]:
-        """See `Augmentation.beside`."""
+    def slot_params(self, slot: int, num_images: int) -> AugmentationParams:
+        """See `Augmentation.slot_params`; slot k is epoch k."""
+        return AugmentationParams(self._draw(slot, num_images), np.full(num_images, slot, np.int64))
+
+    def sibling_slots(self, slot: int) -> Sequence[int]:
+        """See `Augmentation.sibling_slots`."""
         return (slot,)
 
-    def slot(self, slot: int, images: int) -> Versions:
-        """See `Augmentation.slot`; slot k is epoch k."""
-        return Versions(self._draw(slot, images), np.full(images, slot, np.int64))
-
-    def render(self, images: Tensor, numbers: NDArray[np.float64]) -> Tensor:
-        """See `Augmentation.render`; shift and mirror are one look-up of pixels."""
-        along = np.arange(images.shape[1])
-        shift = (numbers[:, :2] * (2 * self.padding + 1)).astype(np.int64)
-        rows, columns = shift[:, :1] + along, shift[:, 1:] + along
-        columns = np.where(numbers[:, 2:3] < 0.5, columns[:, ::-1], columns)
-        first, rows_, columns_ = (
-            torch.from_numpy(i).to(images.device)
-            for i in (np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :])
-        )
-        return F.pad(images, (0, 0, *(self.padding,) * 4))[first, rows_, columns_]
+    def augment_batch(self, images: Tensor, params: NDArray[np.float64]) -> Tensor:
+        """See `Augmentation.augment_batch`. Crop and mirror are one gather of pixels from the padded batch."""
+        offsets = np.arange(images.shape[1])
+        shifts = (params[:, [_TOP, _LEFT]] * (2 * self.padding + 1)).astype(np.int64)
+        rows = shifts[:, :1] + offsets
+        columns = shifts[:, 1:] + offsets
+        columns = np.where(_is_mirrored(params)[:, None], columns[:, ::-1], columns)
+        # The three indices broadcast to [N, size, size].
+        indices = (np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :])
+        padded = F.pad(images, (0, 0, *(self.padding,) * 4))
+        return padded[tuple(torch.from_numpy(index).to(images.device) for index in indices)]
 
 
 class ResizedCrop(Crop):
-    """Cuts a rectangle of 8 to 100 % of the area and 3:4 to 4:3, resizes it, mirrors half: ImageNet's training view.
+    """Crops a rectangle of 8 to 100 % of the area and aspect ratio 3:4 to 4:3, resizes it, mirrors half of the images.
 
-    Szegedy et al., CVPR 2015; the first rectangle drawn is taken, shrunk where it does not fit.
+    This is the training augmentation of ImageNet (Szegedy et al., CVPR 2015). The first rectangle drawn is used; it is
+    shrunk if it does not fit into the image.
+
+    Args:
+        seed: see `Augmentation`.
     """
 
-    fixed = False
-    scales = True
+    is_cacheable = False
+    is_scale_invariant = True
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed, 0)
         self.key = f"resized-crop-seed{seed}"
 
-    def load(self, image: Pixels, size: int, numbers: NDArray[np.float64], where: object) -> Pixels:
-        """See `Augmentation.load`; images of any shape."""
-        tall, wide = image.shape[:2]
-        area = tall * wide * (0.08 + 0.92 * numbers[3])
-        ratio = (4 / 3) ** (2 * numbers[4] - 1)
-        height = min(tall, max(1, round((area / ratio) ** 0.5)))
-        width = min(wide, max(1, round((area * ratio) ** 0.5)))
-        top, left = int(numbers[0] * (tall - height + 1)), int(numbers[1] * (wide - width + 1))
+    def prepare_image(self, image: Pixels, size: int, params: NDArray[np.float64], location: object) -> Pixels:
+        """See `Augmentation.prepare_image`; accepts images of any shape."""
+        image_height, image_width = image.shape[:2]
+        area = image_height * image_width * (0.08 + 0.92 * params[_AREA])
+        ratio = (4 / 3) ** (2 * params[_ASPECT_RATIO] - 1)
+        height = min(image_height, max(1, round((area / ratio) ** 0.5)))
+        width = min(image_width, max(1, round((area * ratio) ** 0.5)))
+        top = int(params[_TOP] * (image_height - height + 1))
+        left = int(params[_LEFT] * (image_width - width + 1))
         return stretch(image[top : top + height, left : left + width], size, size)
+
+
+def _is_mirrored(params: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which versions are mirrored: bool [N]."""
+    return np.asarray(params[:, _MIRROR] < 0.5, np.bool_)
+
+
+def _constant_params(value: float, slot: int, num_images: int) -> AugmentationParams:
+    """Return parameters that are equal for all images, all of them in one slot."""
+    return AugmentationParams(np.full((num_images, NUM_PARAMS), value), np.full(num_images, slot, np.int64))

@@ -1,4 +1,4 @@
-"""Batches of an image set in an order that depends on the seed and the epoch alone."""
+"""Training batches of an image set, in an order that depends on the seed and the epoch alone."""
 
 from __future__ import annotations
 
@@ -11,171 +11,215 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.data.image_set import ImageSet, Place
-from facekd.data.loading.augmentation import COLUMNS, Augmentation, Versions
-from facekd.data.loading.sampler import balanced, check_balance
-from facekd.data.loading.unreadable import BadRecords, stand_ins
-from facekd.data.prefetch import ahead
-from facekd.distributed import part
+from facekd.data.image_set import ImageLocation, ImageSet
+from facekd.data.loading.augmentation import NUM_PARAMS, Augmentation, AugmentationParams
+from facekd.data.loading.sampler import balanced_order, check_balanced_batch
+from facekd.data.loading.unreadable import UnreadableImages, replacement_rows
+from facekd.data.prefetch import prefetch
+from facekd.distributed import shard_range
 from facekd.errors import DataError
-from facekd.utils.progress import progress
+from facekd.utils.progress import progress_bar
 
-_TOGETHER = 256
-"""Images of a kept set that a thread decodes at once."""
+_DECODE_CHUNK = 256
+"""Number of images that a thread decodes at once while the decoded cache is filled."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's data.
+    """The images of one training step, or one process's shard of them.
 
     Attributes:
-        images: uint8 [batch, size, size, 3], RGB, in the version of this epoch.
+        images: uint8 [batch, size, size, 3], RGB, augmented.
         labels: int64 [batch].
-        index: int64 [batch], position in the image set; with ``slot`` it is the key into a teacher cache.
-        slot: int64 [batch]; both stay on the CPU, where caches lie.
+        index: int64 [batch], the indices in the image set. ``(index, cache_slot)`` is the key into a teacher cache.
+        cache_slot: int64 [batch]. ``index`` and ``cache_slot`` stay on the CPU, where the caches are.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
-    slot: Tensor
+    cache_slot: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch with images and labels on ``device``."""
+        """Return the same batch with images and labels on ``device``."""
         return replace(self, images=self.images.to(device, non_blocking=True),
                        labels=self.labels.to(device, non_blocking=True))
 
-    def parts(self, count: int) -> list[Batch]:
-        """The batch in ``count`` parts of the same length, in order."""
-        tensors = (self.images, self.labels, self.index, self.slot)
-        return [Batch(*part) for part in zip(*(tensor.chunk(count) for tensor in tensors), strict=True)]
+    def chunks(self, count: int) -> list[Batch]:
+        """Split the batch into ``count`` batches of equal length, in order."""
+        tensors = (self.images, self.labels, self.index, self.cache_slot)
+        return [Batch(*chunk) for chunk in zip(*(tensor.chunk(count) for tensor in tensors), strict=True)]
 
 
 class Loader:
-    """Shuffled batches of one image set, the incomplete last one dropped.
+    """Shuffled batches of one image set; the incomplete last batch of an epoch is dropped.
 
     Args:
-        images: the set.
-        size: side of the network's input in pixels.
-        batch: images a step; a multiple of the number of processes.
-        seed: the order follows from (seed, epoch).
-        augmentation: which versions of the images are shown; by its own seed.
-        memory: GiB of decoded images to keep on ``device``; a larger set is decoded anew every epoch.
-        device: where kept images lie and are cropped.
-        place: rank and number of the processes that share every batch; each has an equal, contiguous part of it.
-        each: images of a person in a batch; 0: images are drawn whoever they show. See `balanced`.
-        bad: takes up images that cannot be read, and in their place the next of the (part of the) batch comes twice,
-            with its label, index and slot. None: the first one is an error.
+        images: the image set.
+        size: the side of the network's input in pixels.
+        batch_size: the number of images per step over all processes; a multiple of ``world_size``.
+        seed: the seed of the order.
+        augmentation: the augmentation; its parameters depend on its own seed, not on ``seed``.
+        decoded_cache_gib: the memory for decoded images in GiB. A larger set is decoded again in every epoch, as is any
+            set under an augmentation that is not cacheable.
+        device: the device that stores the decoded images and augments them.
+        rank: the rank of the process. Each process has a contiguous shard of every batch, all of the same length.
+        world_size: the number of processes.
+        samples_per_class: the number of images per class in a batch, see `balanced_order`; 0 for a plain shuffle.
+        unreadable: the log of unreadable images. Each of them is replaced by the next readable image of the same batch
+            (of the shard of this process), with its label, index and cache slot. If None, the first one raises.
+
+    Attributes:
+        steps_per_epoch: the number of batches of an epoch.
 
     Raises:
-        DataError: the set is smaller than a batch, or a batch cannot be shared out among people.
+        DataError: the set is smaller than a batch, or a batch cannot be divided among classes.
     """
 
-    def __init__(self, images: ImageSet, size: int, batch: int, seed: int, augmentation: Augmentation,
-                 memory: float = 2.0, device: torch.device | str = "cpu", place: tuple[int, int] = (0, 1),
-                 each: int = 0, bad: BadRecords | None = None) -> None:
-        if len(images) < batch:
+    def __init__(
+        self,
+        images: ImageSet,
+        size: int,
+        *,
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation,
+        decoded_cache_gib: float = 2.0,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+        samples_per_class: int = 0,
+        unreadable: UnreadableImages | None = None,
+    ) -> None:
+        if len(images) < batch_size:
             raise DataError(
-                f"{images.path} holds {len(images)} images, fewer than one batch of {batch}; set schedule.batch or "
-                ".accumulate lower"
+                f"{images.path} holds {len(images)} images, fewer than one batch of {batch_size}; lower "
+                "training.batch_size or training.gradient_accumulation_steps"
             )
-        self.images, self.size, self.batch, self.seed, self.augmentation = images, size, batch, seed, augmentation
-        if each:
-            check_balance(images.labels, batch, each)
-        self.memory, self.place, self.each, self.bad = memory, place, each, bad
-        self.steps = len(images) // batch
-        self._kept: Tensor | None = None
-        self._bad = np.zeros(len(images), np.bool_)
-        if augmentation.fixed and len(images) * size * size * 3 <= memory * 2**30:
-            self._kept = self._decode().to(device)
+        if samples_per_class:
+            check_balanced_batch(images.labels, batch_size, samples_per_class)
+        self.images = images
+        self.size = size
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augmentation = augmentation
+        self.decoded_cache_gib = decoded_cache_gib
+        self.rank = rank
+        self.world_size = world_size
+        self.samples_per_class = samples_per_class
+        self.unreadable = unreadable
+        self.steps_per_epoch = len(images) // batch_size
+        self._is_unreadable = np.zeros(len(images), np.bool_)
+        self._decoded: Tensor | None = None
+        if augmentation.is_cacheable and len(images) * size * size * 3 <= decoded_cache_gib * 2**30:
+            self._decoded = self._decode_all().to(device)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from ``first_step`` on (a resumed run begins in the middle)."""
-        random, versions = np.random.default_rng([self.seed, epoch]), self.augmentation.epoch(epoch, len(self.images))
-        if self.each:
-            order = balanced(self.images.labels, self.steps, self.batch, self.each, random)
+    def iter_epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch, beginning at ``first_step`` (a resumed run begins in the middle)."""
+        generator = np.random.default_rng([self.seed, epoch])
+        params = self.augmentation.epoch_params(epoch, len(self.images))
+        if self.samples_per_class:
+            order = balanced_order(self.images.labels, self.steps_per_epoch, self.batch_size, self.samples_per_class,
+                                   generator)
         else:
-            order = random.permutation(len(self.images))
-        rank, world = self.place
-        batches = order[first_step * self.batch : self.steps * self.batch].reshape(-1, world, self.batch // world)
-        return self._batches(batches[:, rank].ravel(), versions)
+            order = generator.permutation(len(self.images))
+        order = order[first_step * self.batch_size : self.steps_per_epoch * self.batch_size]
+        shards = order.reshape(-1, self.world_size, self.batch_size // self.world_size)
+        return self._batches(shards[:, self.rank].ravel(), params)
 
-    def run(self, step: int, count: int) -> Iterator[Batch]:
-        """``count`` batches from step number ``step`` of a training on, through as many epochs as they take."""
-        while count > 0:
-            epoch, first = divmod(step, self.steps)
-            for batch in self.epoch(epoch, first):
+    def iter_steps(self, first: int, count: int) -> Iterator[Batch]:
+        """Yield ``count`` batches of a run, beginning at step ``first`` (from 0), over as many epochs as necessary."""
+        step = first
+        while step < first + count:
+            epoch, first_step = divmod(step, self.steps_per_epoch)
+            for batch in self.iter_epoch(epoch, first_step):
                 yield batch
-                step, count = step + 1, count - 1
-                if count == 0:
+                step += 1
+                if step == first + count:
                     return
 
-    def whole(self) -> Loader:
-        """The same loader, of whole batches and slots whatever other processes there are."""
+    def iter_slot(self, slot: int) -> Iterator[Batch]:
+        """Yield all images in the order of the set, in the versions that ``slot`` of a teacher cache contains.
+
+        With several processes these are the images of this rank's `shard_range`. The last batch may be incomplete.
+        """
+        shard = shard_range(len(self.images), self.rank, self.world_size)
+        return self._batches(np.arange(shard.start, shard.stop), self.augmentation.slot_params(slot, len(self.images)))
+
+    def for_rank(self, rank: int, world_size: int) -> Loader:
+        """Return the loader of another rank; it shares the decoded images with this one.
+
+        ``for_rank(0, 1)`` yields complete batches in a distributed run.
+        """
         loader = copy.copy(self)
-        loader.place = (0, 1)
+        loader.rank = rank
+        loader.world_size = world_size
         return loader
 
-    def slot(self, slot: int) -> Iterator[Batch]:
-        """The images in the set's order, none dropped, in the version that ``slot`` of a teacher cache holds.
-
-        Where processes share the work, those of `part` for this one.
-        """
-        own = part(len(self.images), *self.place)
-        return self._batches(np.arange(own.start, own.stop), self.augmentation.slot(slot, len(self.images)))
-
-    def _batches(self, order: NDArray[np.int64], versions: Versions) -> Iterator[Batch]:
-        size = self.batch // self.place[1]
-        chunks = [order[first : first + size] for first in range(0, len(order), size)]
-        if self._kept is None:
-            for chunk, images in zip(chunks, self._read(chunks, versions.numbers), strict=True):
-                yield self._batch(images, chunk, versions)
+    def _batches(self, order: NDArray[np.int64], params: AugmentationParams) -> Iterator[Batch]:
+        """Yield batches of the images at the indices ``order``."""
+        shard_size = self.batch_size // self.world_size
+        chunks = [order[first : first + shard_size] for first in range(0, len(order), shard_size)]
+        if self._decoded is None:
+            for chunk, images in zip(chunks, self._read(chunks, params.params), strict=True):
+                yield self._batch(images, chunk, params)
             return
         for chunk in chunks:
-            images = self._kept[torch.from_numpy(chunk).to(self._kept.device)]
-            yield self._batch(self.augmentation.render(images, versions.numbers[chunk]), chunk, versions)
+            images = self._decoded[torch.from_numpy(chunk).to(self._decoded.device)]
+            yield self._batch(self.augmentation.augment_batch(images, params.params[chunk]), chunk, params)
 
-    def _batch(self, images: Tensor, index: NDArray[np.int64], versions: Versions) -> Batch:
-        if self._bad[index].any():
-            taken = stand_ins(self._bad[index])
-            images, index = images[torch.from_numpy(taken).to(images.device)], index[taken]
-        labels, slot = torch.from_numpy(self.images.labels[index]), torch.from_numpy(versions.slot[index])
-        return Batch(images, labels, torch.from_numpy(index), slot)
+    def _batch(self, images: Tensor, index: NDArray[np.int64], params: AugmentationParams) -> Batch:
+        """Build a batch; rows of unreadable images are replaced."""
+        is_unreadable = self._is_unreadable[index]
+        if is_unreadable.any():
+            rows = replacement_rows(is_unreadable)
+            images = images[torch.from_numpy(rows).to(images.device)]
+            index = index[rows]
+        labels = torch.from_numpy(self.images.labels[index])
+        return Batch(images, labels, torch.from_numpy(index), torch.from_numpy(params.cache_slot[index]))
 
-    def _decode(self) -> Tensor:
-        """The whole set as it is: uint8 [images, size, size, 3]."""
-        count, done = len(self.images), 0
+    def _decode_all(self) -> Tensor:
+        """Decode the set without augmentation: uint8 [images, size, size, 3]."""
+        count = len(self.images)
         decoded = torch.empty((count, self.size, self.size, 3), dtype=torch.uint8)
-        chunks = np.split(np.arange(count), range(_TOGETHER, count, _TOGETHER))
-        with progress("decode", count) as advance:
-            for images in self._read(chunks, np.full((count, COLUMNS), 0.5)):
-                decoded[done : done + len(images)] = images
-                done += len(images)
+        chunks = np.split(np.arange(count), range(_DECODE_CHUNK, count, _DECODE_CHUNK))
+        start = 0
+        with progress_bar("decode", count) as advance:
+            for images in self._read(chunks, np.full((count, NUM_PARAMS), 0.5)):  # 0.5 mirrors and shifts nothing
+                decoded[start : start + len(images)] = images
+                start += len(images)
                 advance(len(images), "")
         return decoded
 
-    def _read(self, chunks: Sequence[NDArray[np.int64]], numbers: NDArray[np.float64]) -> Iterator[Tensor]:
-        """Each chunk's images in the versions of ``numbers``, uint8 [n, size, size, 3]; bad ones hold anything."""
+    def _read(self, chunks: Sequence[NDArray[np.int64]], params: NDArray[np.float64]) -> Iterator[Tensor]:
+        """Decode and augment each chunk of indices in threads, and log unreadable images.
 
-        def load(place: int) -> tuple[Tensor, list[tuple[int, DataError]]]:
-            chunk, adapt, keeps = chunks[place].tolist(), self.augmentation.load, self.augmentation.fixed
-            pixels, problems = np.empty((len(chunk), self.size, self.size, 3), np.uint8), []
-            shape = pixels.shape[1:]
-            for row, (index, image) in enumerate(zip(chunk, self.images.several(chunk), strict=True)):
+        Yields:
+            uint8 [n, size, size, 3] per chunk; the rows of unreadable images have no defined content.
+        """
+
+        def load_chunk(number: int) -> tuple[Tensor, list[tuple[int, DataError]]]:
+            """Return the images of a chunk, and the index and the error of each unreadable one."""
+            chunk = chunks[number].tolist()
+            pixels = np.empty((len(chunk), self.size, self.size, 3), np.uint8)
+            errors = []
+            for row, (index, image) in enumerate(zip(chunk, self.images.iter_pixels(chunk), strict=True)):
                 try:
                     if isinstance(image, DataError):
                         raise image
-                    if not keeps or image.shape != shape:
-                        image = adapt(image, self.size, numbers[index], Place(self.images, index))
+                    # An image of the network's size needs no preparation, unless its crop is random.
+                    if not self.augmentation.is_cacheable or image.shape != pixels.shape[1:]:
+                        location = ImageLocation(self.images, index)
+                        image = self.augmentation.prepare_image(image, self.size, params[index], location)
                     pixels[row] = image
-                except DataError as problem:
-                    problems.append((index, problem))
-            return self.augmentation.render(torch.from_numpy(pixels), numbers[chunk]), problems
+                except DataError as error:
+                    errors.append((index, error))
+            return self.augmentation.augment_batch(torch.from_numpy(pixels), params[chunk]), errors
 
-        for [(images, problems)] in ahead(load, len(chunks), 1):
-            for index, problem in problems:
-                if self.bad is None:
-                    raise problem
-                self.bad.add(self.images.where(index), problem)
-                self._bad[index] = True
+        for [(images, errors)] in prefetch(load_chunk, len(chunks), 1):
+            for index, error in errors:
+                if self.unreadable is None:
+                    raise error
+                self.unreadable.add(self.images.location(index), error)
+                self._is_unreadable[index] = True
             yield images

@@ -1,4 +1,4 @@
-"""Images of a training set that cannot be used: listed in a file, and put up with as far as a recipe says."""
+"""A log of unreadable training images, and their replacement within a batch."""
 
 from __future__ import annotations
 
@@ -10,65 +10,68 @@ from numpy.typing import NDArray
 from facekd.errors import DataError
 
 
-class BadRecords:
-    """A list of unusable images, a line ``where: why`` each; an image that comes again counts once.
+class UnreadableImages:
+    """A text file with one line ``location: reason`` per unreadable image; repeated images count once.
 
-    All processes of a training append to one list, and a resumed training goes on with what stands there.
+    All processes of a run append to the same file, and a resumed run continues it.
 
     Args:
-        file: the list; it is made when the first image needs it.
-        limit: images that are put up with.
+        file: the path of the log; it is created when the first image is added.
+        limit: the number of unreadable images that are tolerated.
     """
 
     def __init__(self, file: Path, limit: int) -> None:
-        self.file, self.limit, self._known = file, limit, set[str]()
+        self.file = file
+        self.limit = limit
+        self._lines: set[str] = set()
 
-    def add(self, where: str, problem: DataError) -> None:
-        """List an image.
+    def add(self, location: str, error: DataError) -> None:
+        """Add an image to the log.
 
         Args:
-            where: how a person finds it.
-            problem: what is wrong with it.
+            location: where the image is stored.
+            error: the reason why it cannot be used.
 
         Raises:
-            DataError: these are more than the limit.
+            DataError: the log contains more images than the limit.
         """
-        why = " ".join(str(problem).removeprefix(where).lstrip(" :").split())
-        line = f"{where}: {why}"
-        if line in self._known:
+        reason = " ".join(str(error).removeprefix(location).lstrip(" :").split())
+        line = f"{location}: {reason}"
+        if line in self._lines:
             return
-        self._known = set(self._read())
-        if line not in self._known:
-            self._known.add(line)
+        self._lines = set(self._read_lines())  # other processes may have added images
+        if line not in self._lines:
+            self._lines.add(line)
             with self.file.open("a", encoding="utf-8", errors="surrogateescape") as handle:
                 handle.write(f"{line}\n")
-        if len(self._known) > self.limit:
+        if len(self._lines) > self.limit:
             raise DataError(
-                f"{len(self._known)} images of the training set cannot be used and data.bad_records={self.limit}; "
-                f"{self.file} lists them: mend or remove them ('facekd doctor' finds all there are), or allow more"
-            ) from problem
+                f"{len(self._lines)} images of the training set cannot be used and "
+                f"data.max_unreadable_images={self.limit}; {self.file} lists them: repair or remove them "
+                "('facekd doctor' finds all of them), or set data.max_unreadable_images higher"
+            ) from error
 
-    def _read(self) -> list[str]:
+    def _read_lines(self) -> list[str]:
         if not self.file.exists():
             return []
         return self.file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
 
 
-def stand_ins(bad: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Which row of a batch to take for each: itself, or for a bad one the next good one, in a circle.
+def replacement_rows(is_unreadable: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the row to use for each row of a batch: the row itself, or the next readable one, cyclically.
 
     Args:
-        bad: bool [batch].
+        is_unreadable: bool [batch].
 
     Returns:
         int64 [batch].
 
     Raises:
-        DataError: all rows are bad.
+        DataError: no row is readable.
     """
-    good = np.flatnonzero(~bad)
-    if not len(good):
+    readable = np.flatnonzero(~is_unreadable)
+    if not len(readable):
         raise DataError(
-            f"not one of the {len(bad)} images of a batch can be used; run 'facekd doctor' on the training set"
+            f"none of the {len(is_unreadable)} images of a batch can be used; run 'facekd doctor' on the training set"
         )
-    return good[np.searchsorted(good, np.arange(len(bad))) % len(good)]
+    return readable[np.searchsorted(readable, np.arange(len(is_unreadable))) % len(readable)]

@@ -1,7 +1,7 @@
-"""The feature file of MegaFace's kit: an OpenCV matrix with one number a row, one file an image.
+"""A feature file of the MegaFace development kit: an OpenCV matrix with one column, one file per image.
 
-It holds four int32 (rows = dimension, columns = 1, bytes from row to row = 4, type = 5, which is OpenCV's CV_32F) and
-then ``rows`` float32, all little-endian.
+The file contains four int32 (rows = dimension, columns = 1, bytes per row = 4, type = 5, which is OpenCV's CV_32F) and
+then ``rows`` float32, all of them little-endian.
 """
 
 from __future__ import annotations
@@ -17,10 +17,19 @@ from facekd.data.feature_set import Features
 from facekd.errors import DataError, SetupError
 
 HEADER = struct.Struct("<4i")
+_COLUMNS = 1
+_ROW_BYTES = 4
+_CV_32F = 5
+_ADVICE = "compute this feature again"
 
 
-def size_of(dimension: int) -> int:
-    """Bytes of a file that holds a feature of that length."""
+def feature_header(dimension: int) -> bytes:
+    """Return the header of a feature of this length."""
+    return HEADER.pack(dimension, _COLUMNS, _ROW_BYTES, _CV_32F)
+
+
+def feature_file_size(dimension: int) -> int:
+    """Return the size in bytes of a file that contains a feature of this length."""
     return HEADER.size + 4 * dimension
 
 
@@ -28,54 +37,55 @@ def read_bin_feature(path: Path) -> Features:
     """Read one feature: float32 [dimension].
 
     Raises:
-        DataError: absent, truncated, too long, or no such matrix.
+        DataError: the file does not exist, is truncated, too long, or contains another kind of matrix.
     """
-    again = "compute this feature again"
     try:
         data = path.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read ({problem.strerror}); {again}") from problem
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); {_ADVICE}") from error
     if len(data) < HEADER.size:
-        raise DataError(f"{path} is cut short at {len(data)} bytes, its header alone has {HEADER.size}; {again}")
-    rows, *rest = HEADER.unpack_from(data)
-    if rows < 1 or rest != [1, 4, 5]:
-        raise DataError(f"{path} begins with {(rows, *rest)}; a feature file begins with (dimension, 1, 4, 5); {again}")
-    if len(data) != size_of(rows):
-        fault = "is cut short" if len(data) < size_of(rows) else "is too long"
-        raise DataError(f"{path} {fault}: {len(data)} bytes, {rows} numbers need {size_of(rows)}; {again}")
+        raise DataError(f"{path} is cut short at {len(data)} bytes, its header alone has {HEADER.size}; {_ADVICE}")
+    dimension, *matrix_type = HEADER.unpack_from(data)
+    if dimension < 1 or matrix_type != [_COLUMNS, _ROW_BYTES, _CV_32F]:
+        raise DataError(f"{path} begins with {(dimension, *matrix_type)}; a feature file begins with "
+                        f"(dimension, 1, 4, 5); {_ADVICE}")
+    expected = feature_file_size(dimension)
+    if len(data) != expected:
+        fault = "is cut short" if len(data) < expected else "is too long"
+        raise DataError(f"{path} {fault}: {len(data)} bytes, {dimension} numbers need {expected}; {_ADVICE}")
     return np.frombuffer(data, "<f4", offset=HEADER.size).astype(np.float32)
 
 
 def write_bin_feature(path: Path, row: Features) -> bool:
-    """Write one feature, whole or not at all; in a folder that is made if absent.
+    """Write one feature atomically; create its folder if necessary.
 
     Args:
         path: the file.
-        row: float [dimension], written as float32.
+        row: float [dimension]; stored as float32.
 
     Returns:
-        Whether it was written; a file that holds just this already is left as it is.
+        Whether the file was written; False if it already had this content.
 
     Raises:
-        SetupError: it cannot be written, e.g. the disk is full.
+        SetupError: the file cannot be written, for example because the disk is full.
     """
-    data = HEADER.pack(len(row), 1, 4, 5) + row.astype("<f4").tobytes()
+    data = feature_header(len(row)) + row.astype("<f4").tobytes()
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         if path.exists() and path.read_bytes() == data:
             return False
-        # Unlike `files.atomic` this flushes nothing to the disk, which costs milliseconds a file and hours for a
-        # million. A power failure may then leave files empty or missing; their size and header show that to whoever
-        # opens the tree, and writing it again writes just these, because the content is compared.
+        # Unlike `files.atomic_write` this does not flush to the disk, which would cost milliseconds per file and hours
+        # per million. After a power failure files may be empty or missing. Readers of the tree detect that by size and
+        # header, and a second run writes only these files, because it compares the content.
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb", buffering=0) as handle:
             handle.write(data)
         os.replace(temporary, path)
-    except OSError as problem:
+    except OSError as error:
         with suppress(OSError):
             temporary.unlink()
         raise SetupError(
-            f"{path} cannot be written ({problem.strerror}); free some space or choose another folder, "
+            f"{path} cannot be written ({error.strerror}); free some space or choose another folder, "
             "and run the same command again, it continues"
-        ) from problem
+        ) from error
     return True

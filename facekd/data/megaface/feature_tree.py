@@ -1,6 +1,7 @@
-"""A tree of MegaFace's feature files: each image's feature under the image's own path, with an ending put behind.
+"""A tree of MegaFace feature files: the feature of an image has the image's relative path plus a suffix.
 
-In the kit's words ``facescrub/NAME/NAME_1.png_algo.bin``; the root is then ``facescrub`` and the ending ``_algo.bin``.
+In the development kit's words ``facescrub/NAME/NAME_1.png_algo.bin``: the root is ``facescrub``, the suffix
+``_algo.bin``.
 """
 
 from __future__ import annotations
@@ -15,172 +16,188 @@ from typing import NamedTuple, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.containers.path_list import check_paths, some
-from facekd.data.feature_set import ROWS, Features, FeatureSet
-from facekd.data.megaface.feature_bin import HEADER, read_bin_feature, size_of, write_bin_feature
+from facekd.data.containers.path_list import abbreviate, check_relative_paths
+from facekd.data.feature_set import BLOCK_ROWS, Features, FeatureSet
+from facekd.data.megaface.feature_bin import (
+    HEADER,
+    feature_file_size,
+    feature_header,
+    read_bin_feature,
+    write_bin_feature,
+)
 from facekd.errors import DataError
-from facekd.utils.progress import progress
+from facekd.utils.progress import progress_bar
 
-ENDING = "_facekd.bin"
-"""What stands behind an image's path unless another ending is given."""
+DEFAULT_SUFFIX = "_facekd.bin"
+"""The text that follows the path of an image in the name of its feature file."""
 THREADS = 8
-"""Threads that open files: they hide a disk's delay; files in memory are read as fast by one."""
+"""Number of threads that open files. They hide the latency of a disk; cached files are read as fast by one thread."""
 T = TypeVar("T")
 
 
-class Written(NamedTuple):
-    """What `write_tree` did.
+class WriteCounts(NamedTuple):
+    """The result of `write_feature_tree`.
 
     Attributes:
-        written: files.
-        kept: files that were there already and held the same.
+        written: number of files that were written.
+        unchanged: number of files that already existed with the same content.
     """
 
     written: int
-    kept: int
+    unchanged: int
 
 
-def write_tree(features: FeatureSet, root: Path, ending: str = ENDING) -> Written:
-    """Write features as a tree, each row at unit length under its name; run again, it continues.
+def write_feature_tree(features: FeatureSet, root: Path, suffix: str = DEFAULT_SUFFIX) -> WriteCounts:
+    """Write features as a tree, each row at unit length; a second run after an interruption continues.
 
-    The kit's metric is Euclidean, so that other lengths would give other ranks.
+    The development kit compares features by their Euclidean distance, so other lengths would change the ranks.
 
     Args:
-        features: with the names of their images.
-        root: the folder the names start from, made if absent.
-        ending: what stands behind a name.
+        features: the features; they must have image names.
+        root: the root of the tree; created if necessary.
+        suffix: the text that follows the path of an image.
 
     Raises:
-        DataError: no names, names that lead out of the folder or come twice, or a row that is zero or not finite.
+        DataError: the features have no names, a name leads out of the folder or occurs twice, or a row is zero or not
+            finite.
         SetupError: a file cannot be written.
     """
-    names = features.names
+    names = features.image_names
     if names is None:
-        raise DataError(f"{features.path} does not say which image a row belongs to; a tree needs the images' paths")
-    check_paths(names, str(features.path))
+        raise DataError(f"{features.path} has no image names; a tree needs the images' paths")
+    check_relative_paths(names, str(features.path))
 
-    def write(rows: Features, start: int, first: int, last: int) -> int:
-        files = [root / f"{names[row]}{ending}" for row in range(first, last)]
-        return sum(write_bin_feature(file, rows[row - start]) for row, file in enumerate(files, first))
+    def write(block: Features, block_start: int, first: int, last: int) -> int:
+        """Write rows ``first`` to ``last`` of the features, which are in ``block``; return how many were new."""
+        return sum(write_bin_feature(root / f"{names[row]}{suffix}", block[row - block_start])
+                   for row in range(first, last))
 
     written = 0
-    with progress("write features", len(features), "file") as advance:
-        for start in range(0, len(features), ROWS):
-            stop = min(start + ROWS, len(features))
-            written += sum(_in_threads(partial(write, features.unit(start, stop), start), start, stop))
-            advance(stop - start, f"{stop - written} there already" if written < stop else "")
-    return Written(written, len(features) - written)
+    with progress_bar("write features", len(features), "file") as advance:
+        for start in range(0, len(features), BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, len(features))
+            block = features.l2_normalized_rows(start, stop)
+            written += sum(_in_threads(partial(write, block, start), start, stop))
+            advance(stop - start, f"{stop - written} unchanged" if written < stop else "")
+    return WriteCounts(written, len(features) - written)
 
 
-def tree_names(root: Path, ending: str = ENDING) -> list[str]:
-    """What a tree holds: the images' paths below ``root``, in the order of their text.
+def list_image_names(root: Path, suffix: str = DEFAULT_SUFFIX) -> list[str]:
+    """Return the relative paths of the images that have a feature file in a tree, sorted.
 
     Raises:
-        DataError: there is no file with that ending, or a folder cannot be read.
+        DataError: no file has the suffix, or a folder cannot be read.
     """
-    found = [
-        Path(folder, file).relative_to(root).as_posix().removesuffix(ending)
-        for folder, _, files in os.walk(root, onerror=_unreadable) for file in files if file.endswith(ending)
+    names = [
+        Path(folder, file).relative_to(root).as_posix().removesuffix(suffix)
+        for folder, _, files in os.walk(root, onerror=_raise_unreadable) for file in files if file.endswith(suffix)
     ]
-    if not found:
-        raise DataError(f"no file below {root} ends in {ending!r}; check the folder and the ending")
-    return sorted(found)
+    if not names:
+        raise DataError(f"no file below {root} ends in {suffix!r}; check the folder and the ending")
+    return sorted(names)
 
 
 class TreeFeatures(FeatureSet):
-    """A tree of such files, in the order of a list; the size of every file is looked at when it is opened.
+    """The features of a tree, in the order of a list. The size of every file is checked when the tree is opened.
 
     Args:
-        root: the folder the paths start from.
-        names: the images' relative paths; an image's feature is the file ``root/NAME`` + ``ending``.
-        ending: what stands behind the path of the image.
+        root: the root of the tree.
+        names: the relative paths of the images.
+        suffix: the text that follows the path of an image.
 
     Raises:
-        DataError: no names, names that lead out of the folder or come twice, and files that are missing, truncated, of
-            another kind or of another dimension than the first.
+        DataError: there are no names, a name leads out of the folder or occurs twice, or a file is missing, truncated,
+            of another kind or of another dimension than the first file.
     """
 
-    names: Sequence[str]
+    image_names: Sequence[str]
 
-    def __init__(self, root: Path, names: Sequence[str], ending: str = ENDING) -> None:
-        self.path, self.names, self._ending = root, names, ending
+    def __init__(self, root: Path, names: Sequence[str], suffix: str = DEFAULT_SUFFIX) -> None:
+        self.path = root
+        self.image_names = names
+        self._suffix = suffix
         if not names:
-            raise DataError(f"no feature is asked of {root}; give a list with one path or more")
-        check_paths(names, f"the list of features below {root}")
-        sizes = self._sizes()
+            raise DataError(f"the list of features below {root} is empty; give a list with one path or more")
+        check_relative_paths(names, f"the list of features below {root}")
+        sizes = self._file_sizes()
         missing = [self._file(row) for row in np.flatnonzero(sizes < 0).tolist()]
         if missing:
             raise DataError(
-                f"{len(missing)} of {len(names)} feature files are not there: {some(missing)}; "
-                f"compute them, or check the folder and the ending (now {ending!r})"
+                f"{len(missing)} of {len(names)} feature files do not exist: {abbreviate(missing)}; "
+                f"compute them, or check the folder and the ending (now {suffix!r})"
             )
         self.dimension = len(read_bin_feature(Path(self._file(0))))
-        odd = np.flatnonzero(sizes != size_of(self.dimension))
-        if len(odd):
-            self._refuse(int(odd[0]), f"; {len(odd)} of {len(names)} files are not like the first" * (len(odd) > 1))
+        differing = np.flatnonzero(sizes != feature_file_size(self.dimension))
+        if len(differing):
+            count = f"; {len(differing)} of {len(names)} files are not like the first" if len(differing) > 1 else ""
+            self._raise_for_file(int(differing[0]), count)
 
     def __len__(self) -> int:
-        """Number of rows."""
-        return len(self.names)
+        """Return the number of rows."""
+        return len(self.image_names)
+
+    def read_rows(self, start: int, stop: int) -> Features:
+        """See `FeatureSet.read_rows`."""
+        rows = np.empty((stop - start, self.dimension), "<f4")
+        expected_header = feature_header(self.dimension)
+        expected_size = feature_file_size(self.dimension)
+
+        def read(first: int, last: int) -> None:
+            """Read rows ``first`` to ``last`` into ``rows``."""
+            header = bytearray(HEADER.size)
+            for row in range(first, last):
+                try:
+                    descriptor = os.open(self._file(row), os.O_RDONLY)
+                    try:
+                        # One system call per file; the last buffer receives a byte only if the file is too long.
+                        size = os.readv(descriptor, [header, rows[row - start], bytearray(1)])
+                    finally:
+                        os.close(descriptor)
+                except OSError as error:
+                    raise DataError(f"{self._file(row)} cannot be read ({error.strerror}); restore it") from error
+                if size != expected_size or header != expected_header:
+                    self._raise_for_file(row)
+
+        _in_threads(read, start, stop)
+        return np.asarray(rows, np.float32)
+
+    def location(self, row: int) -> str:
+        """Return the path of the feature file."""
+        return self._file(row)
 
     def _file(self, row: int) -> str:
-        return f"{self.path}/{self.names[row]}{self._ending}"
+        return f"{self.path}/{self.image_names[row]}{self._suffix}"
 
-    def _sizes(self) -> NDArray[np.int64]:
-        """Size of every file in bytes, -1 where there is none."""
+    def _file_sizes(self) -> NDArray[np.int64]:
+        """Return the size of every file in bytes, -1 for missing files."""
         sizes = np.full(len(self), -1, np.int64)
 
-        def look(start: int, stop: int) -> None:
+        def look_up(start: int, stop: int) -> None:
+            """Fill in the sizes of rows ``start`` to ``stop``."""
             for row in range(start, stop):
                 try:
                     sizes[row] = os.stat(self._file(row)).st_size
                 except (OSError, ValueError):  # a path with a NUL byte is a ValueError
                     continue
 
-        with progress("look for features", len(self), "file") as advance:
-            for start in range(0, len(self), ROWS):
-                stop = min(start + ROWS, len(self))
-                _in_threads(look, start, stop)
+        with progress_bar("check features", len(self), "file") as advance:
+            for start in range(0, len(self), BLOCK_ROWS):
+                stop = min(start + BLOCK_ROWS, len(self))
+                _in_threads(look_up, start, stop)
                 advance(stop - start, "")
         return sizes
 
-    def _refuse(self, row: int, more: str = "") -> NoReturn:
-        """Say what is wrong with a file that is not like the first."""
-        found = len(read_bin_feature(Path(self._file(row))))  # raises where the file is no feature at all
+    def _raise_for_file(self, row: int, count: str = "") -> NoReturn:
+        """Raise the error for a file that differs from the first; ``count`` is added to the message."""
+        dimension = len(read_bin_feature(Path(self._file(row))))  # raises if the file is not a feature file at all
         raise DataError(
-            f"{self._file(row)} holds {found} numbers, {self._file(0)} {self.dimension}{more}; "
+            f"{self._file(row)} holds {dimension} numbers, {self._file(0)} {self.dimension}{count}; "
             "they come from different models: compute them by one"
         )
 
-    def block(self, start: int, stop: int) -> Features:
-        """See `FeatureSet.block`."""
-        rows = np.empty((stop - start, self.dimension), "<f4")
-        right, size = HEADER.pack(self.dimension, 1, 4, 5), size_of(self.dimension)
-
-        def read(first: int, last: int) -> None:
-            header = bytearray(HEADER.size)
-            for row in range(first, last):
-                try:
-                    descriptor = os.open(self._file(row), os.O_RDONLY)
-                    try:
-                        got = os.readv(descriptor, [header, rows[row - start], bytearray(1)])
-                    finally:
-                        os.close(descriptor)
-                except OSError as problem:
-                    raise DataError(f"{self._file(row)} cannot be read ({problem.strerror}); restore it") from problem
-                if got != size or header != right:
-                    self._refuse(row)
-
-        _in_threads(read, start, stop)
-        return np.asarray(rows, np.float32)
-
-    def where(self, row: int) -> str:
-        """The feature file."""
-        return self._file(row)
-
 
 def _in_threads(work: Callable[[int, int], T], start: int, stop: int) -> list[T]:
-    """Call ``work(first, last)`` on equal parts of a range in threads; what it raises is raised."""
+    """Call ``work(first, last)`` on equal shares of a range in threads; exceptions are passed on."""
     if stop - start < 16 * THREADS:  # starting the threads would take longer
         return [work(start, stop)]
     bounds = np.linspace(start, stop, THREADS + 1).astype(int).tolist()
@@ -188,5 +205,5 @@ def _in_threads(work: Callable[[int, int], T], start: int, stop: int) -> list[T]
         return list(pool.map(work, bounds[:-1], bounds[1:]))
 
 
-def _unreadable(problem: OSError) -> NoReturn:
-    raise DataError(f"{problem.filename} cannot be read ({problem.strerror}); allow it or move it elsewhere")
+def _raise_unreadable(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename} cannot be read ({error.strerror}); allow it or move it elsewhere")

@@ -1,6 +1,6 @@
-"""InsightFace's noise lists: FaceScrub images of another person, MegaFace distractors that show a FaceScrub person.
+"""InsightFace's noise lists: FaceScrub images of a wrong person, and MegaFace distractors that show a FaceScrub person.
 
-The lists come with a rule of use: who reports figures cleaned with them names InsightFace's noise lists
+The lists come with a condition: publications that use them name InsightFace's noise lists
 (https://github.com/deepinsight/insightface) as their source.
 """
 
@@ -24,73 +24,79 @@ class NoiseList:
     """The images of one list.
 
     Attributes:
-        file: the file it was read from.
-        names: one a line, in the file's order; some stand there twice.
-        parts: of how many parts a name is: 1 for a file name, 3 for ``d1/id/file``.
+        file: the file from which the list was read.
+        names: the image names in the order of the file, one per line; names may be repeated.
+        num_components: the number of path components of a name: 1 for a file name, 3 for ``d1/id/file``.
     """
 
     file: Path
     names: tuple[str, ...]
-    parts: int
+    num_components: int
 
-    def matching(self, paths: Sequence[str]) -> NDArray[np.bool_]:
-        """Which of the images are on the list, bool [paths]: those whose last ``parts`` parts are one of its names."""
-        wanted = frozenset(self.names)
-        return np.array([tail in wanted for tail in self._tails(paths)], np.bool_)
+    def match(self, paths: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which images are on the list, bool [paths]: the last ``num_components`` components are compared."""
+        listed = frozenset(self.names)
+        return np.array([tail in listed for tail in self._tails(paths)], np.bool_)
 
-    def lines_naming(self, paths: Sequence[str]) -> int:
-        """How many lines of the list name one of the images."""
-        there = frozenset(self._tails(paths))
-        return sum(name in there for name in self.names)
+    def count_lines_naming(self, paths: Sequence[str]) -> int:
+        """Return how many lines of the list name one of the images."""
+        tails = frozenset(self._tails(paths))
+        return sum(name in tails for name in self.names)
 
     def _tails(self, paths: Sequence[str]) -> list[str]:
-        return ["/".join(path.rsplit("/", self.parts)[-self.parts :]) for path in paths]
+        count = self.num_components
+        return ["/".join(path.rsplit("/", count)[-count:]) for path in paths]
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Both lists of InsightFace."""
+class NoiseLists:
+    """InsightFace's two lists.
+
+    Attributes:
+        probes: FaceScrub images of a wrong person.
+        distractors: MegaFace images that show a FaceScrub person.
+    """
 
     probes: NoiseList
     distractors: NoiseList
 
 
-def read_noise(folder: Path) -> Noise:
-    """Read ``facescrub_noises.txt`` and ``megaface_noises.txt`` of a folder.
+def read_noise_lists(folder: Path) -> NoiseLists:
+    """Read ``facescrub_noises.txt`` and ``megaface_noises.txt`` from a folder.
 
     Raises:
-        DataError: as `read_noise_list`.
+        DataError: see `read_noise_list`.
     """
-    return Noise(read_noise_list(folder / PROBES, 1), read_noise_list(folder / DISTRACTORS, 3))
+    return NoiseLists(read_noise_list(folder / PROBES, 1), read_noise_list(folder / DISTRACTORS, 3))
 
 
-def read_noise_list(path: Path, parts: int) -> NoiseList:
-    """Read a noise list: a name a line, or in the second column of a line with tabs; '#' begins a line of comment.
+def read_noise_list(path: Path, num_components: int) -> NoiseList:
+    """Read a noise list: one name per line, or the second column of a line with tabs; '#' begins a comment line.
 
     Args:
         path: UTF-8 text.
-        parts: of how many parts, separated by '/', each name is.
+        num_components: the number of components, separated by '/', of every name.
 
     Raises:
-        DataError: the file cannot be read, holds no name, or a name has another number of parts; the first such line
-            is named.
+        DataError: the file cannot be read, contains no name, or a name has another number of components; the message
+            names the first such line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; give the folder that holds {PROBES} and {DISTRACTORS}") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path} cannot be read as text ({problem}); restore it") from problem
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text ({error}); restore it") from error
     names = []
     for number, line in enumerate(lines, 1):
         columns = line.strip().split("\t")
         name = columns[min(1, len(columns) - 1)]
         if not name or line.startswith("#"):
             continue
-        if name.count("/") != parts - 1:
-            form = "a file name" if parts == 1 else f"a path of {parts} parts"
+        if name.count("/") != num_components - 1:
+            form = "a file name" if num_components == 1 else f"a path of {num_components} components"
             raise DataError(f"{path}, line {number}: {name!r} is not {form}; correct the line")
         names.append(name)
     if not names:
         raise DataError(f"{path} names no image; restore it")
-    return NoiseList(path, tuple(names), parts)
+    return NoiseList(path, tuple(names), num_components)

@@ -1,10 +1,9 @@
-"""The MegaFace kit's template lists: which images are probes, and which are the distractors of a size and set."""
+"""The template lists of the MegaFace development kit: the probes, and the distractors of each size and set."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,121 +11,129 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
 from facekd.utils.files import read_json
 
-DISTRACTORS = re.compile(r"megaface_features_list\.json_(\d+)_(\d+)")
-"""Names of the distractor lists; the groups are the size and the set."""
-UNSAFE = re.compile(r"[/\\]|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)|.*\0|$", re.DOTALL)
-"""Matches a path that is empty, absolute, holds a zero byte or climbs out of the folder it starts from."""
-SHOWN = 5
-"""Problems an error names; it counts the rest."""
+DISTRACTOR_LIST = re.compile(r"megaface_features_list\.json_(\d+)_(\d+)")
+"""The file name of a distractor list; the groups are the size and the set."""
+UNSAFE_PATH = re.compile(r"[/\\]|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)|.*\0|$", re.DOTALL)
+"""Matches a path that is empty, absolute, contains a NUL byte or leads out of the folder it is relative to."""
 
 
 @dataclass(frozen=True, eq=False)
 class TemplateList:
-    """One list of the kit, in its order.
+    """One template list, in its order.
 
     Attributes:
-        file: the file it was read from.
-        paths: the images, with '/', below the folder of the images or of their features.
-        labels: int64 [paths], the person in each image, an index into ``people``; None in a list of distractors.
-        people: the people's names, in the order of their first image.
+        file: the file from which the list was read.
+        paths: the images, with '/', relative to the folder of the images or of their features.
+        labels: int64 [paths], the identity in each image, an index into ``identities``; None in a distractor list.
+        identities: the names of the identities, in the order of their first image.
     """
 
     file: Path
     paths: list[str]
     labels: NDArray[np.int64] | None = None
-    people: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.paths)
 
 
 def read_probe_list(path: Path) -> TemplateList:
     """Read a list of probes, ``{"path": [...], "id": [...]}``, such as ``facescrub_features_list.json``.
 
-    Ids are names (FaceScrub) or whole numbers.
+    An id is a name (FaceScrub) or a whole number.
 
     Raises:
-        DataError: no such file, not JSON of that form, or as `read_distractor_list`.
+        DataError: the file does not exist, is not JSON of that form, or see `read_distractor_list`.
     """
     content = read_json(path)
-    paths, ids = _paths(path, content), _entries(path, content, "id")
+    paths = _read_paths(path, content)
+    ids = _read_list(path, content, "id")
     if len(ids) != len(paths):
         raise DataError(f"{path}: 'path' has {len(paths)} entries and 'id' {len(ids)}; restore the file")
-    wrong = (row for row, name in enumerate(ids) if not isinstance(name, (str, int)) or isinstance(name, bool))
-    _refuse(path, (f"id[{row}] is {ids[row]!r}" for row in wrong), "an id is a name or a whole number")
-    people = {name: label for label, name in enumerate(dict.fromkeys(map(str, ids)))}
-    labels = np.array([people[str(name)] for name in ids], np.int64)
-    return TemplateList(path, paths, labels, tuple(people))
+    problems = [f"id[{row}] is {name!r}" for row, name in enumerate(ids)
+                if not isinstance(name, (str, int)) or isinstance(name, bool)]
+    raise_if_any(path, problems, "an id is a name or a whole number, correct the file")
+    label_of = {name: label for label, name in enumerate(dict.fromkeys(map(str, ids)))}
+    labels = np.array([label_of[str(name)] for name in ids], np.int64)
+    return TemplateList(path, paths, labels, tuple(label_of))
 
 
 def read_distractor_list(path: Path) -> TemplateList:
     """Read a list of distractors, ``{"path": [...]}``, such as ``megaface_features_list.json_1000000_1``.
 
     Raises:
-        DataError: no such file, not JSON of that form, no path, a path that is not text, is absolute, holds '..' or
-            stands there twice, or another number of paths than the file's name says; the first ones are named.
+        DataError: the file does not exist, is not JSON of that form, contains no path, a path that is not text, is
+            absolute, contains '..' or is repeated, or another number of paths than its name says; the message names
+            the first of them.
     """
-    paths = _paths(path, read_json(path))
-    named = DISTRACTORS.fullmatch(path.name)
+    paths = _read_paths(path, read_json(path))
+    named = DISTRACTOR_LIST.fullmatch(path.name)
     if named and int(named[1]) != len(paths):
         raise DataError(f"{path} holds {len(paths)} paths, its name says {named[1]}; restore the file")
     return TemplateList(path, paths)
 
 
-def sizes_in(folder: Path, set_index: int = 1) -> list[int]:
-    """The sizes a folder has a distractor list of, rising.
+def list_distractor_sizes(folder: Path, set_index: int = 1) -> list[int]:
+    """Return the sizes of the distractor lists in a folder, ascending.
 
     Args:
-        folder: the kit's ``templatelists``.
+        folder: the folder ``templatelists`` of the development kit.
         set_index: the kit's number of the set, 1 to 10.
 
     Raises:
-        DataError: no such folder.
+        DataError: the folder does not exist.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the kit's folder of template lists")
-    names = [DISTRACTORS.fullmatch(file.name) for file in folder.iterdir()]
-    return sorted(int(name[1]) for name in names if name and int(name[2]) == set_index)
+    matches = [DISTRACTOR_LIST.fullmatch(file.name) for file in folder.iterdir()]
+    return sorted(int(match[1]) for match in matches if match and int(match[2]) == set_index)
 
 
-def distractor_list(folder: Path, size: int, set_index: int = 1) -> Path:
-    """The list of a size and set.
+def distractor_list_path(folder: Path, size: int, set_index: int = 1) -> Path:
+    """Return the path of the distractor list of a size and set.
+
+    Args:
+        folder: the folder ``templatelists`` of the development kit.
+        size: the number of distractors.
+        set_index: the kit's number of the set, 1 to 10.
 
     Raises:
-        DataError: no such folder, or no list of that size and set in it; the message says which sizes there are.
+        DataError: the folder does not exist or has no list of that size and set; the message names the sizes it has.
     """
-    sizes = sizes_in(folder, set_index)
+    sizes = list_distractor_sizes(folder, set_index)
     if size not in sizes:
-        there = f"the sizes {', '.join(map(str, sizes))}" if sizes else "no distractor list"
+        available = f"the sizes {', '.join(map(str, sizes))}" if sizes else "no distractor list"
         raise DataError(f"{folder} has no distractor list of size {size}, set {set_index}; of set {set_index} it has "
-                        f"{there}. Give one of these, or add megaface_features_list.json_{size}_{set_index}")
+                        f"{available}. Give one of these, or add megaface_features_list.json_{size}_{set_index}")
     return folder / f"megaface_features_list.json_{size}_{set_index}"
 
 
-def _entries(path: Path, content: dict[str, Any], key: str) -> list[Any]:
+def _read_list(path: Path, content: dict[str, Any], key: str) -> list[Any]:
+    """Return the list ``content[key]``, which must not be empty."""
     entries = content.get(key)
-    if not isinstance(entries, list) or not entries:
-        state = "is missing" if key not in content else "is empty" if entries == [] else "is not a list"
-        raise DataError(f"{path}: '{key}' {state}; a template list names its images in the lists 'path' and 'id'")
-    return entries
+    if isinstance(entries, list) and entries:
+        return entries
+    if key not in content:
+        fault = "is missing"
+    elif entries == []:
+        fault = "is empty"
+    else:
+        fault = "is not a list"
+    raise DataError(f"{path}: '{key}' {fault}; a template list names its images in the lists 'path' and 'id'")
 
 
-def _paths(path: Path, content: dict[str, Any]) -> list[str]:
-    paths = _entries(path, content, "path")
-    wrong = (row for row, name in enumerate(paths) if not isinstance(name, str) or UNSAFE.match(name))
-    _refuse(path, (f"path[{row}] is {paths[row]!r}" for row in wrong), "a path is text, relative and without '..'")
+def _read_paths(path: Path, content: dict[str, Any]) -> list[str]:
+    """Return the list ``path``, after a check of its entries."""
+    paths = _read_list(path, content, "path")
+    problems = [f"path[{row}] is {name!r}" for row, name in enumerate(paths)
+                if not isinstance(name, str) or UNSAFE_PATH.match(name)]
+    raise_if_any(path, problems, "a path is text, relative and without '..', correct the file")
     if len(set(paths)) != len(paths):
-        twice = (f"{name} ({count} times)" for name, count in Counter(paths).items() if count > 1)
-        _refuse(path, twice, "an image stands in a list once")
+        duplicates = [f"{name} ({count} times)" for name, count in Counter(paths).items() if count > 1]
+        raise_if_any(path, duplicates, "an image occurs once in a list, correct the file")
     return paths
-
-
-def _refuse(path: Path, problems: Iterable[str], rule: str) -> None:
-    found = list(problems)
-    if found:
-        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise DataError(f"{path}: {'; '.join(found[:SHOWN])}{more}: {rule}; correct the file")

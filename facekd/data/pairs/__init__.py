@@ -1,1 +1,1 @@
-"""Verification pairs and the formats they are published in."""
+"""Verification pairs, and the file formats in which they are published."""

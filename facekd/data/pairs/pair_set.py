@@ -1,4 +1,4 @@
-"""Verification pairs in one form that names each distinct image once, whatever file they come from."""
+"""Verification pairs, independent of their file format; each distinct image is stored once."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from facekd.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class PairSet:
-    """Pairs of images to be told apart, each distinct image held (and so embedded) once.
+    """Pairs of images, each labeled as the same person or different persons.
 
     Attributes:
-        source: the file the pairs were read from.
-        images: one entry a distinct image: its path, or its encoded bytes.
+        source: the file from which the pairs were read.
+        images: the distinct images, each as a path or as its encoded bytes, so that each is embedded once.
         first: int64 [pairs], index into ``images``.
         second: int64 [pairs], index into ``images``.
-        same: bool [pairs], whether both show one person.
-        fold: int64 [pairs], the cross-validation fold, as the file numbers it (from 1 where it does not).
+        same: bool [pairs], whether both images show the same person.
+        fold: int64 [pairs], the cross-validation fold as numbered in the file; from 1 if the file has no folds.
     """
 
     source: Path
@@ -34,11 +34,11 @@ class PairSet:
     fold: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Return the number of pairs."""
         return len(self.same)
 
     def read(self, index: int) -> bytes:
-        """The encoded bytes of distinct image ``index``.
+        """Return the encoded bytes of the distinct image ``index``.
 
         Raises:
             DataError: the file cannot be read.
@@ -51,8 +51,8 @@ class PairSet:
         except OSError as error:
             raise DataError(f"{image} cannot be read ({error.strerror}); restore it or remove its pairs") from error
 
-    def where(self, index: int) -> str:
-        """Where a person finds distinct image ``index``: its path, or the file and the pair that uses it first."""
+    def location(self, index: int) -> str:
+        """Describe for a person the distinct image ``index``: its path, or the file and the first pair that has it."""
         image = self.images[index]
         if isinstance(image, Path):
             return str(image)
@@ -60,25 +60,36 @@ class PairSet:
         return f"{self.source}, pair {pair + 1}, {'first' if self.first[pair] == index else 'second'} image"
 
 
-def paired(
+def build_pair_set(
     source: Path,
     first: Sequence[Path | bytes],
     second: Sequence[Path | bytes],
     same: Sequence[bool],
     fold: Sequence[int],
 ) -> PairSet:
-    """Build a `PairSet` from the two images of every pair, numbering the distinct ones in order of appearance."""
-    numbers: dict[Path | bytes, int] = {}
-    both = [numbers.setdefault(image, len(numbers)) for pair in zip(first, second, strict=True) for image in pair]
-    index = np.array(both, np.int64)
-    return PairSet(source, list(numbers), index[::2], index[1::2], np.array(same, bool), np.array(fold, np.int64))
+    """Build a `PairSet` from the two images of every pair.
+
+    The distinct images are numbered in order of appearance.
+
+    Args:
+        source: the file from which the pairs were read.
+        first: the first image of each pair.
+        second: the second image of each pair.
+        same: whether both images show the same person.
+        fold: the fold of each pair.
+    """
+    indices: dict[Path | bytes, int] = {}
+    interleaved = [indices.setdefault(image, len(indices))
+                   for pair in zip(first, second, strict=True) for image in pair]
+    index = np.array(interleaved, np.int64)
+    return PairSet(source, list(indices), index[::2], index[1::2], np.array(same, bool), np.array(fold, np.int64))
 
 
-def content_of(path: Path) -> bytes:
-    """The bytes of a pair list.
+def read_pair_file(path: Path) -> bytes:
+    """Return the content of a pair list.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -86,24 +97,24 @@ def content_of(path: Path) -> bytes:
         raise DataError(f"the pair list {path} cannot be read ({error.strerror}); check the path") from error
 
 
-def people_of(pairs: PairSet) -> list[str] | None:
-    """The person in each distinct image, by the folder level that agrees with every pair of the list.
+def identities_from_folders(pairs: PairSet) -> list[str] | None:
+    """Infer the identity in each distinct image from its path.
 
-    ``PERSON/0001.jpg`` as well as ``PERSON/frontal/01.jpg`` and ``frontal/PERSON/01.jpg`` are understood: the level is
-    taken at which the two images of a pair share the folder's name if and only if the list calls them one person.
+    ``PERSON/0001.jpg``, ``PERSON/frontal/01.jpg`` and ``frontal/PERSON/01.jpg`` are all supported: the identity is the
+    name at the folder level where the names of two paired images are equal if and only if the pair has the same person.
 
     Returns:
-        One name an entry of ``pairs.images``; None where the images are no files, the list holds pairs of one kind
-        only, or no level agrees.
+        One name per entry of ``pairs.images``; None if the images are not files, all pairs have the same label, or no
+        folder level agrees with the labels.
     """
     paths = [image for image in pairs.images if isinstance(image, Path)]
     if len(paths) < len(pairs.images) or pairs.same.all() or not pairs.same.any():
         return None
     folders = [path.absolute().parent.parts for path in paths]
-    common = len(Path(os.path.commonpath([path.absolute().parent for path in paths])).parts)
-    both = list(zip(pairs.first.tolist(), pairs.second.tolist(), pairs.same.tolist(), strict=True))
-    for level in range(common, min(len(parts) for parts in folders)):
+    first_level = len(Path(os.path.commonpath([path.absolute().parent for path in paths])).parts)
+    labeled_pairs = list(zip(pairs.first.tolist(), pairs.second.tolist(), pairs.same.tolist(), strict=True))
+    for level in range(first_level, min(len(parts) for parts in folders)):
         names = [parts[level] for parts in folders]
-        if all((names[one] == names[other]) == same for one, other, same in both):
+        if all((names[first] == names[second]) == same for first, second, same in labeled_pairs):
             return names
     return None

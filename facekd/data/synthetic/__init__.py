@@ -1,1 +1,1 @@
-"""Synthetic faces, drawn from a seed: the data of the demo and of the tests."""
+"""Synthetic faces, drawn from seeds: the data of the demo and of the tests."""

@@ -1,1 +1,1 @@
-"""Latency and memory of exported files, measured here or read from a phone's log."""
+"""Latency and memory of exported files, measured on this machine or read from the log of a phone."""

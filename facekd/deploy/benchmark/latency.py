@@ -1,4 +1,4 @@
-"""How long one face takes: calls of one model, or of several in turns, and what is told of them."""
+"""Latency of one face: calls of one model, or of several models in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from facekd.models.embedder import Embedder
 from facekd.models.onnx_embedder import OnnxEmbedder
 
 PAUSE = 0.03
-"""Seconds before a turn where runtimes have several threads: those that wait for work spin for up to 20 ms (ncnn's
-``openmp_blocktime``) and would take the cores from the next model."""
+"""Seconds to wait before each measurement if runtimes have several threads: threads without work spin for up to 20 ms
+(``openmp_blocktime`` of ncnn) and would occupy the cores that the next model needs."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds one image takes, scaling of the pixels included, batch 1.
+    """Milliseconds for one image at batch 1, scaling of the pixels included.
 
     Attributes:
         median_ms: the median.
-        quartiles_ms: first and third quartile, the spread.
+        quartiles_ms: first and third quartile.
         p95_ms: the 95th percentile.
-        repeats: timed runs.
+        repeats: number of timed runs.
     """
 
     median_ms: float
@@ -38,47 +38,51 @@ class Latency:
     repeats: int
 
     @staticmethod
-    def of(times: NDArray[np.float64]) -> Latency:
-        """From the milliseconds of each run, float64 [repeats]."""
-        first, median, third, late = (float(v) for v in np.percentile(times, [25, 50, 75, 95]))
-        return Latency(median, (first, third), late, len(times))
+    def from_times(times: NDArray[np.float64]) -> Latency:
+        """Summarize the milliseconds of all runs, float64 [repeats]."""
+        first, median, third, p95 = (float(v) for v in np.percentile(times, [25, 50, 75, 95]))
+        return Latency(median, (first, third), p95, len(times))
 
 
-def latency(model: Embedder | Path, repeats: int = 100, warmup: int = 10) -> Latency:
+def measure_latency(model: Embedder | Path, repeats: int = 100, warmup: int = 10) -> Latency:
     """Time a model on one seeded random crop.
 
     Args:
-        model: an ONNX file, which is opened with one thread, or an embedder.
-        repeats: timed runs.
-        warmup: untimed runs before them.
+        model: an embedder, or an ONNX file, which is opened with one thread.
+        repeats: number of timed runs.
+        warmup: number of untimed runs before them.
 
     Raises:
-        ExportError: an ONNX embedder that was opened with more than one thread.
-        ModelError: a file that cannot be opened.
+        ExportError: the model is an ONNX embedder with more than one thread.
+        ModelError: the file cannot be opened.
     """
     embedder = OnnxEmbedder(model, threads=1) if isinstance(model, Path) else model
     if isinstance(embedder, OnnxEmbedder) and embedder.threads != 1:
-        raise ExportError(f"latency wants one thread, {embedder.path} was opened with another count; use threads=1")
+        raise ExportError(
+            f"latency is measured on one thread, {embedder.path} was opened with another number; use threads=1"
+        )
     with _one_torch_thread():
-        (times,) = in_turns([embedder], repeats, warmup)
-    return Latency.of(times)
+        (times,) = time_interleaved([embedder], repeats, warmup)
+    return Latency.from_times(times)
 
 
-def in_turns(embedders: Sequence[Embedder], repeats: int, warmup: int, pause: float = 0, seed: int = 0,
-             advance: Callable[[int, str], None] = lambda count, note: None) -> NDArray[np.float64]:
-    """Time models in rounds: in each round every model has its turn, in an order drawn anew.
+def time_interleaved(
+    embedders: Sequence[Embedder], repeats: int, warmup: int, *, pause: float = 0, seed: int = 0,
+    advance: Callable[[int, str], None] = lambda count, note: None,
+) -> NDArray[np.float64]:
+    """Time several models in rounds: each round runs every model once, in a new random order.
 
-    Whatever else the machine does then falls on all of them alike. A turn is two calls on one seeded random crop, the
-    second of which is timed: it finds the model's weights in the cache, as a camera's next frame does, and not those of
-    the model before.
+    Other load on the machine thus affects all models alike. Each measurement calls the model twice on one seeded
+    random crop and times the second call, so that the weights of this model, not of the one before, are in the cache,
+    as they are for the next frame of a camera.
 
     Args:
         embedders: the models.
-        repeats: timed rounds.
-        warmup: untimed rounds before them.
-        pause: seconds before each turn, see `PAUSE`.
-        seed: of the crops and the order.
-        advance: told after each round, see `facekd.utils.progress.progress`.
+        repeats: number of timed rounds.
+        warmup: number of untimed rounds before them.
+        pause: seconds to wait before each measurement, see `PAUSE`.
+        seed: seed of the crops and of the order.
+        advance: callback after each round, see `facekd.utils.progress.progress_bar`.
 
     Returns:
         Milliseconds, float64 [models, repeats].
@@ -86,13 +90,13 @@ def in_turns(embedders: Sequence[Embedder], repeats: int, warmup: int, pause: fl
     generator = np.random.default_rng(seed)
     crops = [generator.integers(0, 256, (1, model.size, model.size, 3), dtype=np.uint8) for model in embedders]
     times = np.empty((len(embedders), warmup + repeats))
-    for number in range(warmup + repeats):
-        for place in generator.permutation(len(embedders)):
+    for round_index in range(warmup + repeats):
+        for model_index in generator.permutation(len(embedders)):
             time.sleep(pause)
-            embedders[place].forward(crops[place])
-            begun = time.perf_counter()
-            embedders[place].forward(crops[place])
-            times[place, number] = time.perf_counter() - begun
+            embedders[model_index].forward(crops[model_index])
+            start = time.perf_counter()
+            embedders[model_index].forward(crops[model_index])
+            times[model_index, round_index] = time.perf_counter() - start
         advance(1, "")
     return times[:, warmup:] * 1000
 

@@ -1,4 +1,4 @@
-"""How much memory a model takes, measured in a process of its own."""
+"""Peak memory of a model, measured in a new process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facekd.deploy.quiet import quiet
+from facekd.deploy.suppress_output import suppress_output
 from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
 
@@ -20,45 +20,47 @@ PROCESS = Path("/proc/self")
 
 
 def peak_memory(opener: Callable[[int], Embedder], runtime: str) -> int | None:
-    """Bytes by which the resident memory of a process grows at most while a model is opened and runs one image.
+    """Measure by how many bytes the resident memory of a process grows while it opens a model and runs one image.
 
-    The process is new and has loaded the runtime before, so that the runtime's own size is not counted. Counted are
-    the file as it is read, the prepared weights, the activations, and the parts of the runtime that are first used.
+    The process is new and imports the runtime first, so that the size of the runtime itself is not counted. The figure
+    contains the file as it is read, the prepared weights, the activations, and the parts of the runtime that are
+    loaded on first use.
 
     Args:
-        opener: opens the model with a number of threads, here one; it is sent to the process, so it must be picklable.
-        runtime: the module to load before.
+        opener: opens the model with a number of threads, here 1; it must be picklable to reach the process.
+        runtime: the module to import first.
 
     Returns:
-        None where the system does not tell: it is Linux that does.
+        Bytes; None on operating systems other than Linux, which do not report the figure.
 
     Raises:
-        ExportError: the process was killed, or died of the runtime.
+        ExportError: the process was killed, or the runtime crashed it.
     """
     if not (PROCESS / "status").is_file():
         return None
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
-            return pool.submit(_growth, opener, runtime).result()
+            return pool.submit(_memory_growth, opener, runtime).result()
         except BrokenProcessPool as error:
             raise ExportError(
-                "the process that measures memory died; free some memory and run again. A script of your own needs "
-                "'if __name__ == \"__main__\":' around what it does"
+                "the process that measures memory died; free some memory and run again. A script that calls facekd "
+                "needs 'if __name__ == \"__main__\":' around its code"
             ) from error
 
 
-def _growth(opener: Callable[[int], Embedder], runtime: str) -> int:
-    with quiet():
+def _memory_growth(opener: Callable[[int], Embedder], runtime: str) -> int:
+    """Return the growth in bytes; runs in the new process."""
+    with suppress_output():
         importlib.import_module(runtime)
-    with suppress(OSError):  # where it may not be reset, the peak of loading the runtime counts from
+    with suppress(OSError):  # if the peak cannot be reset, that of importing the runtime is the starting point
         (PROCESS / "clear_refs").write_text("5")
-    before = _peak()
+    before = _peak_resident_bytes()
     model = opener(1)
     model.forward(np.zeros((1, model.size, model.size, 3), np.uint8))
-    return _peak() - before
+    return _peak_resident_bytes() - before
 
 
-def _peak() -> int:
-    """Most memory that was resident since the last reset, in bytes."""
+def _peak_resident_bytes() -> int:
+    """Return the peak resident memory since the last reset, in bytes."""
     line = next(line for line in (PROCESS / "status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""What a timing tool printed on a phone, read back."""
+"""Latencies from the logs of the timing tools benchncnn and benchmark_model on a phone."""
 
 from __future__ import annotations
 
@@ -18,65 +18,69 @@ _THREADS = re.compile(r"(?:num_threads = |Num threads: \[)(\d+)")
 
 @dataclass(frozen=True)
 class DeviceLatency:
-    """Milliseconds one image took on a device, without the scaling of its pixels.
+    """Milliseconds for one image on a device, without the scaling of its pixels.
 
     Attributes:
-        file: the name of what was timed, for benchncnn a ``.param`` file.
-        threads: how many it ran on; None where the tool does not say.
-        least_ms: the fastest run.
+        file: the name of the timed file, for benchncnn a ``.param`` file.
+        threads: number of threads; None if the tool does not print it.
+        min_ms: the fastest run.
         mean_ms: the mean of all runs.
-        most_ms: the slowest run.
+        max_ms: the slowest run.
     """
 
     file: str
     threads: int | None
-    least_ms: float
+    min_ms: float
     mean_ms: float
-    most_ms: float
+    max_ms: float
 
 
-def read_device(text: str, where: str = "the output") -> tuple[DeviceLatency, ...]:
-    """The timings in what ncnn's benchncnn or LiteRT's benchmark_model printed; other lines are passed over.
+def parse_phone_log(text: str, label: str = "the output") -> tuple[DeviceLatency, ...]:
+    """Parse the output of ncnn's benchncnn or LiteRT's benchmark_model; other lines are ignored.
 
-    benchmark_model gives microseconds and times twice, warming up first: what counts is the last before it sums up.
+    benchmark_model prints microseconds and two measurements, of which the first is the warm-up; the last one before its
+    summary counts.
 
     Args:
-        text: all that they printed, in any number of runs.
-        where: what a message calls it, e.g. the file it was saved to.
+        text: the whole output, of any number of runs.
+        label: the name of the text in error messages, e.g. the file it was saved to.
 
     Returns:
-        In their order.
+        The latencies in the order of the text.
 
     Raises:
-        ExportError: there is no timing, or one that says that nothing ran: benchncnn prints 0.00 for a file that it
+        ExportError: there is no timing, or a timing shows that nothing ran: benchncnn prints 0.00 for a file that it
             could not open.
     """
-    found: list[DeviceLatency] = []
-    file, threads, last = "model.tflite", None, None
+    latencies: list[DeviceLatency] = []
+    file = "model.tflite"
+    threads = None
+    measurement = None
     for line in text.splitlines():
-        if told := _THREADS.search(line):
-            threads = int(told[1])
-        elif told := _GRAPH.search(line):
-            file = PurePosixPath(told[1]).name
-        elif told := _LITERT.search(line):
-            last = told
-        elif told := _NCNN.match(line):
-            least, most, mean = map(float, told.groups()[1:])
-            found.append(DeviceLatency(told[1], threads, least, mean, most))
-        elif _LITERT_END in line and last:
-            least, most, mean = (float(number) / 1000 for number in last.groups())
-            found.append(DeviceLatency(file, threads, least, mean, most))
-            threads = last = None
-    if not found:
+        if match := _THREADS.search(line):
+            threads = int(match[1])
+        elif match := _GRAPH.search(line):
+            file = PurePosixPath(match[1]).name
+        elif match := _LITERT.search(line):
+            measurement = match
+        elif match := _NCNN.match(line):
+            least, most, mean = map(float, match.groups()[1:])
+            latencies.append(DeviceLatency(match[1], threads, least, mean, most))
+        elif _LITERT_END in line and measurement:
+            least, most, mean = (float(number) / 1000 for number in measurement.groups())
+            latencies.append(DeviceLatency(file, threads, least, mean, most))
+            threads = None
+            measurement = None
+    if not latencies:
         raise ExportError(
-            f"{where} holds no line 'NAME  min = 1.23  max = 1.50  avg = 1.30' of benchncnn, nor 'count=100 ... "
+            f"{label} holds no line 'NAME  min = 1.23  max = 1.50  avg = 1.30' of benchncnn, nor 'count=100 ... "
             "min=1230 max=1500 avg=1300' of benchmark_model; run the card's commands again and keep all that they "
             "print, stderr too"
         )
-    for timing in found:
-        if timing.most_ms == 0 or not timing.least_ms <= timing.mean_ms <= timing.most_ms:
+    for latency in latencies:
+        if latency.max_ms == 0 or not latency.min_ms <= latency.mean_ms <= latency.max_ms:
             raise ExportError(
-                f"{where} times {timing.file} at {timing.least_ms} to {timing.most_ms} ms, mean {timing.mean_ms}: "
-                "nothing ran; check that the file lies on the device and was written by a version its tool reads"
+                f"{label} times {latency.file} at {latency.min_ms} to {latency.max_ms} ms, mean {latency.mean_ms}: "
+                "nothing ran; check that the file is on the device and was written by a version its tool reads"
             )
-    return tuple(found)
+    return tuple(latencies)

@@ -1,1 +1,1 @@
-"""ONNX graphs: rewriting, cost, quantization and its error a layer."""
+"""ONNX graphs: export, quantization, quantization error and cost."""

@@ -1,4 +1,4 @@
-"""What an ONNX file of anybody costs: parameters and multiply-adds, counted in its graph."""
+"""The cost of any ONNX file: bytes, parameters and multiply-adds, counted in its graph."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
 
-from facekd.deploy.onnx.graph import MULTIPLIES
+from facekd.deploy.onnx.graph import WEIGHTED_OPERATORS
 from facekd.errors import ModelError
 
-INDICES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
-"""Types of shapes, axes and the like; all others are taken for weights."""
+INDEX_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
+"""Types of shapes, axes and the like; tensors of all other types count as weights."""
 
 
 @dataclass(frozen=True)
 class OnnxCost:
-    """What an ONNX file costs.
+    """The cost of an ONNX file.
 
     Attributes:
-        bytes: of the file and those beside it that hold its weights.
-        parameters: numbers stored as weights. A batch norm that was folded into its convolution has none left; scales
-            of int8 weights are some.
-        macs: multiply-adds of convolutions and matrix products for one image, as `facekd.models.complexity.macs` counts
-            them; None where shapes are open or an operator is none of ONNX's own.
+        bytes: size of the file and of the external files that hold its weights.
+        parameters: number of stored weights. A batch norm folded into its convolution has none left; the scales of
+            int8 weights are counted.
+        macs: multiply-adds of convolutions and matrix products for one image, as `facekd.models.complexity.count_macs`
+            counts them; None if a shape is unknown or an operator is not one of ONNX's own.
     """
 
     bytes: int
@@ -34,21 +34,21 @@ class OnnxCost:
     macs: int | None
 
 
-def onnx_cost(path: Path) -> OnnxCost:
-    """Count what stands in a graph.
+def count_onnx_cost(path: Path) -> OnnxCost:
+    """Count the bytes, parameters and multiply-adds of an ONNX file.
 
     Raises:
-        ModelError: not an ONNX file, or its weights are not beside it.
+        ModelError: the path is not an ONNX file, or its external weights are missing.
     """
     try:
         model = onnx.load(str(path), load_external_data=False)
         weights = model.graph.initializer
-        beside = {ExternalDataInfo(tensor).location for tensor in weights if uses_external_data(tensor)}
-        size = sum(file.stat().st_size for file in (path, *(path.parent / name for name in beside)))
-        load_external_data_for_model(model, str(path.parent))  # a shape that a Reshape reads may be among them
+        external = {ExternalDataInfo(tensor).location for tensor in weights if uses_external_data(tensor)}
+        size = sum(file.stat().st_size for file in (path, *(path.parent / name for name in external)))
+        load_external_data_for_model(model, str(path.parent))  # a shape that a Reshape reads can be among them
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
         for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")  # it and those in between may say another batch
+            value.type.tensor_type.ClearField("shape")  # stored shapes, here and in value_info, can have another batch
         del model.graph.value_info[:]
         graph = onnx.shape_inference.infer_shapes(model).graph
     except (DecodeError, OSError, IndexError, onnx.shape_inference.InferenceError) as error:
@@ -57,19 +57,19 @@ def onnx_cost(path: Path) -> OnnxCost:
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.input, *graph.output)
     }
-    counts = [_macs(node, shapes) for node in graph.node if node.op_type in MULTIPLIES or node.domain]
-    parameters = sum(math.prod(tensor.dims) for tensor in weights if tensor.data_type not in INDICES)
+    counts = [_count_macs(node, shapes) for node in graph.node if node.op_type in WEIGHTED_OPERATORS or node.domain]
+    parameters = sum(math.prod(tensor.dims) for tensor in weights if tensor.data_type not in INDEX_TYPES)
     return OnnxCost(size, parameters, None if None in counts else sum(count or 0 for count in counts))
 
 
-def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int | None:
-    """Of one node; None where it cannot be said."""
-    if node.op_type not in MULTIPLIES:
+def _count_macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int | None:
+    """Return the multiply-adds of one node; None if they are unknown."""
+    if node.op_type not in WEIGHTED_OPERATORS:
         return None
-    out, given, weight = (shapes.get(name, ()) for name in (node.output[0], *node.input[:2]))
-    if not (out and given and weight) or 0 in (*out, *given, *weight):
+    output, data, weight = (shapes.get(name, ()) for name in (node.output[0], *node.input[:2]))
+    if not (output and data and weight) or 0 in (*output, *data, *weight):
         return None
     if node.op_type == "Conv":
-        return math.prod(out) * math.prod(weight[1:])
-    turned = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return math.prod(out) * given[0 if turned else -1]
+        return math.prod(output) * math.prod(weight[1:])
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return math.prod(output) * data[0 if transposed else -1]

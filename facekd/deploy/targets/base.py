@@ -1,4 +1,4 @@
-"""The contract of a runtime: from a source to files of one precision, and from these to an embedder that runs them."""
+"""The contract of an export target: it converts a source to files of one precision, and opens them as an embedder."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
-from facekd.deploy.quiet import quiet
-from facekd.deploy.source import Interface, Source
-from facekd.errors import ExportError, nearest
+from facekd.deploy.source import ExportSource, IOSpec
+from facekd.deploy.suppress_output import suppress_output
+from facekd.errors import ExportError, FacekdError, did_you_mean
 from facekd.models.embedder import Embedder
 
 Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a conversion wrote.
+class ConvertedFiles:
+    """The result of a conversion.
 
     Attributes:
-        files: all that the runtime needs, the one to be opened first.
-        notes: what a user of the files has to know, one sentence each.
+        files: all files the runtime needs, in the order in which `Target.open` takes them.
+        notes: facts that users of the files must know, one sentence each.
     """
 
     files: tuple[Path, ...]
@@ -33,73 +33,74 @@ class Made:
 
 
 class Target(ABC):
-    """A runtime.
+    """A runtime that networks are exported to.
 
     Attributes:
-        name: what ``--to`` calls it.
-        weight_steps: its int8 weights lie in as many steps on either side of 0.
-        precisions: what it can be given in.
-        modules: the importable modules it needs, each with the name pip knows it by.
-        extra: the extra of facekd that installs them; empty where facekd itself needs them.
-        device: how its files are timed on a phone, a command with {files}, {size} and {threads}; empty where there is
-            no tool for that.
-        weightless: whether that tool reads the graph alone, so that one figure serves files of all precisions.
-        runtime: the module that runs its files here.
+        name: the name for ``--to``.
+        precisions: the precisions it offers.
+        int8_weight_max: largest absolute value of its int8 weights: 127, or 64 for 7 bits.
+        required_packages: the modules it imports, each with the name of its package on PyPI.
+        extra: the extra of facekd that installs them; empty if facekd itself requires them.
+        device_command: the command that times its files on a phone, with {files}, {size} and {threads}; empty if
+            there is no such tool.
+        times_graph_only: whether that tool ignores the weights, so that one timing holds for all precisions.
+        runtime: the module that runs its files on this machine.
     """
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]
-    weight_steps: ClassVar[int] = 127
-    modules: ClassVar[dict[str, str]]
+    int8_weight_max: ClassVar[int] = 127
+    required_packages: ClassVar[dict[str, str]]
     extra: ClassVar[str] = ""
-    device: ClassVar[str] = ""
-    weightless: ClassVar[bool] = False
+    device_command: ClassVar[str] = ""
+    times_graph_only: ClassVar[bool] = False
     runtime: ClassVar[str]
 
     @abstractmethod
-    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
-        """Write the files of one precision into a folder; they are called ``source.name`` and what follows it.
+    def convert(self, source: ExportSource, precision: Precision, folder: Path) -> ConvertedFiles:
+        """Write the files of one precision into a folder; their names begin with `ExportSource.file_stem`.
 
         Raises:
-            ExportError: an operator the runtime does not have, int8 without calibration crops, or a failure of the
-                converter; the message names network, target and precision.
+            ExportError: the runtime lacks an operator, int8 has no calibration crops, or the converter fails; the
+                message names network, target and precision.
         """
 
     @abstractmethod
-    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
-        """Files that `convert` wrote, as an embedder on this machine; it is given any number of crops at once.
+    def open(self, files: Sequence[Path], io_spec: IOSpec, threads: int = 1) -> Embedder:
+        """Open files that `convert` wrote as an embedder on this machine; it takes any number of crops at once.
 
         Args:
-            files: as `Made.files` has them.
-            interface: how they are talked to.
-            threads: to run on.
+            files: the files in the order of `ConvertedFiles.files`.
+            io_spec: the input and output of the files.
+            threads: number of threads to run on.
 
         Raises:
-            NotRunnable: the runtime does not run on this machine, though its files can be made here.
+            RuntimeUnavailableError: the runtime does not exist on this machine, though its files can be converted here.
             ExportError: the files cannot be opened or do not run.
         """
 
-    def demand_precision(self, precision: Precision) -> None:
-        """Raise an ExportError unless it offers a precision."""
+    def check_precision(self, precision: Precision) -> None:
+        """Raise an ExportError if the target does not offer a precision."""
         if precision not in self.precisions:
             raise ExportError(f"{self.name} files are {' or '.join(self.precisions)}, not {precision}")
 
-    def demand(self) -> None:
-        """Raise an ExportError, with the line that installs it, unless what it needs is installed."""
-        absent = [pip for module, pip in self.modules.items() if importlib.util.find_spec(module) is None]
-        if absent:
-            raise ExportError(f"{self.name} files need {', '.join(absent)}: pip install 'facekd[{self.extra}]'")
+    def check_installed(self) -> None:
+        """Raise an ExportError with the command that installs the required packages if any is missing."""
+        missing = [package for module, package in self.required_packages.items()
+                   if importlib.util.find_spec(module) is None]
+        if missing:
+            raise ExportError(f"{self.name} files need {', '.join(missing)}: pip install 'facekd[{self.extra}]'")
 
     def versions(self) -> dict[str, str]:
-        """Of what it needs, by the names pip has for them."""
-        return {pip: metadata.version(pip) for pip in self.modules.values()}
+        """Return the versions of the required packages by their names on PyPI."""
+        return {package: metadata.version(package) for package in self.required_packages.values()}
 
 
 @contextmanager
-def converting(source: Source, target: str, precision: Precision) -> Iterator[None]:
-    """Silence for a converter that raises whatever it likes: anything becomes an ExportError of one sentence."""
+def converter_errors(source: ExportSource, target: str, precision: Precision) -> Iterator[None]:
+    """Suppress the output of a converter and turn any exception into an ExportError of one sentence."""
     try:
-        with quiet():
+        with suppress_output():
             yield
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
@@ -109,33 +110,45 @@ def converting(source: Source, target: str, precision: Precision) -> Iterator[No
         ) from error
 
 
-class NotRunnable(Exception):
-    """A file's runtime is not on this machine; the file is marked as not run."""
+class RuntimeUnavailableError(FacekdError):
+    """The runtime of a file does not exist on this machine; the package marks the file as not run."""
 
 
 T = TypeVar("T", bound=Target)
 _TARGETS: dict[str, type[Target]] = {}
 
 
-def register(kind: type[T]) -> type[T]:
-    """Decorator: add a target under its ``name``."""
-    _TARGETS[kind.name] = kind
-    return kind
+def register(target: type[T]) -> type[T]:
+    """Class decorator: register a target under its ``name``."""
+    _TARGETS[target.name] = target
+    return target
 
 
-def names() -> list[str]:
-    """The names of all targets, sorted."""
+@contextmanager
+def registered(target: type[Target]) -> Iterator[None]:
+    """Register a target inside the context, in place of any target of the same name; restore the registry after it."""
+    previous = _TARGETS.get(target.name)
+    _TARGETS[target.name] = target
+    try:
+        yield
+    finally:
+        if previous is None:
+            del _TARGETS[target.name]
+        else:
+            _TARGETS[target.name] = previous
+
+
+def list_targets() -> list[str]:
+    """Return the names of all targets, sorted."""
     return sorted(_TARGETS)
 
 
-def target_of(name: str) -> Target:
-    """A target by name.
+def get_target(name: str) -> Target:
+    """Return an instance of a target by name.
 
     Raises:
-        ExportError: an unknown name.
+        ExportError: no target has this name.
     """
     if name not in _TARGETS:
-        raise ExportError(f"unknown target '{name}': {nearest(name, names())}")
+        raise ExportError(f"unknown target '{name}': {did_you_mean(name, list_targets())}")
     return _TARGETS[name]()
-
-

@@ -10,125 +10,126 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facekd.deploy.quiet import quiet
-from facekd.deploy.source import Interface, Source
-from facekd.deploy.targets.base import Made, Precision, Target, converting, register
-from facekd.deploy.targets.one_file import OneFileEmbedder
+from facekd.deploy.source import ExportSource, IOSpec
+from facekd.deploy.suppress_output import suppress_output
+from facekd.deploy.targets.base import register
+from facekd.deploy.targets.single_file import SingleFileEmbedder, SingleFileTarget
 from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
-from facekd.utils import files as disk
 
-SIGNATURE, INPUT = "serving_default", "args_0"
-"""What the converter calls the one entry of a file and its input."""
+SIGNATURE = "serving_default"
+INPUT = "args_0"
+"""The converter's names of a file's only signature and of its input."""
+INT8_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 @register
-class LiteRTTarget(Target):
-    """LiteRT's interpreter with its XNNPACK delegate; PReLU stays as it is, since the converter splits it by itself."""
+class LiteRTTarget(SingleFileTarget):
+    """LiteRT's interpreter with its XNNPACK delegate; PReLU is kept, since the converter splits it itself."""
 
     name = "litert"
+    suffix = "tflite"
     precisions = ("fp32", "int8")
-    modules: ClassVar[dict[str, str]] = {
+    required_packages: ClassVar[dict[str, str]] = {
         "litert_torch": "litert-torch", "ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer",
     }
     extra = "litert"
     runtime = "ai_edge_litert.interpreter"
-    device = (
+    device_command = (
         "adb push benchmark_model {files} /data/local/tmp/\n"
         'adb shell "cd /data/local/tmp && chmod +x benchmark_model && ./benchmark_model --graph={files} '
         '--num_threads={threads} --warmup_runs=10 --num_runs=100" 2>&1'
     )
 
-    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
-        """Write ``NAME.tflite`` or ``NAME.int8.tflite``; see `Target.convert`."""
-        self.demand()
-        self.demand_precision(precision)
-        crops = source.ranges(self.name) if precision == "int8" else None
-        with converting(source, self.name, precision):
-            content = _lower(source)
-            if crops is not None:
-                content = _quantise(content, source, crops)
-        path = folder / f"{source.stem(precision)}.tflite"
-        disk.write_bytes(path, content)
-        notes = [f"{path.name} takes one image at a time, [1, 3, size, size] float32."]
-        if crops is not None:
-            notes.append(
-                f"{path.name}: int8 in what multiplies (weights per channel, activations set by {len(crops)} crops), "
-                "float32 elsewhere and outside."
-            )
-        return Made((path,), tuple(notes))
+    def lower(self, source: ExportSource, crops: NDArray[np.uint8] | None) -> bytes:
+        """Return the content of the ``.tflite`` file; see `SingleFileTarget.lower`."""
+        content = _lower(source)
+        return content if crops is None else _quantize(content, source, crops)
 
-    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
-        """A ``.tflite`` file as an embedder; see `Target.open`."""
-        self.demand()
-        return LiteRTEmbedder(files[0], interface, threads)
+    def notes(self, name: str, crops: NDArray[np.uint8] | None) -> tuple[str, ...]:
+        """Return the notes on the ``.tflite`` file; see `SingleFileTarget.notes`."""
+        batch = f"{name} takes one image at a time, [1, 3, size, size] float32."
+        if crops is None:
+            return (batch,)
+        return batch, (
+            f"{name}: int8 in convolutions and linear layers (weights per channel, activations set by {len(crops)} "
+            "crops), float32 in all other operators and in input and output."
+        )
+
+    def open(self, files: Sequence[Path], io_spec: IOSpec, threads: int = 1) -> Embedder:
+        """Open a ``.tflite`` file; see `Target.open`."""
+        self.check_installed()
+        return LiteRTEmbedder(files[0], io_spec, threads)
 
 
-class LiteRTEmbedder(OneFileEmbedder):
+class LiteRTEmbedder(SingleFileEmbedder):
     """A face model in one ``.tflite`` file.
 
     Args:
         path: the file.
-        interface: how it is talked to.
-        threads: of the interpreter.
+        io_spec: the input and output of the file.
+        threads: number of threads of the interpreter.
 
     Raises:
-        ExportError: absent, not such a file, or one of another size or dimension.
+        ExportError: the file does not exist, is not a ``.tflite`` file, or has another size or dimension.
     """
 
-    def __init__(self, path: Path, interface: Interface, threads: int = 1) -> None:
-        super().__init__(path, interface)
+    def __init__(self, path: Path, io_spec: IOSpec, threads: int = 1) -> None:
+        super().__init__(path, io_spec)
         try:
-            with quiet():
+            with suppress_output():
                 from ai_edge_litert.interpreter import Interpreter
 
                 self.interpreter: Any = Interpreter(str(path), num_threads=threads)
                 self.interpreter.allocate_tensors()
-                (entry,), (out,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+                (input_details,) = self.interpreter.get_input_details()
+                (output_details,) = self.interpreter.get_output_details()
         except (RuntimeError, ValueError) as error:
             raise ExportError(f"{path} cannot be opened by LiteRT ({error}); export it again") from error
-        self.demand_shapes(entry["shape"], out["shape"], 1)
-        self.input, self.output = int(entry["index"]), int(out["index"])
+        self.check_shapes(input_details["shape"], output_details["shape"], 1)
+        self.input_index = int(input_details["index"])
+        self.output_index = int(output_details["index"])
 
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw embeddings, float32 [batch, dimension]; see `Embedder.forward`."""
+        """Compute embeddings, float32 [batch, dimension], not normalized; see `Embedder.forward`."""
         features = np.empty((len(crops), self.dimension), np.float32)
         for index in range(len(crops)):
             try:
-                self.interpreter.set_tensor(self.input, self.form.preprocess(crops[index : index + 1]))
+                self.interpreter.set_tensor(self.input_index, self.format.preprocess(crops[index : index + 1]))
                 self.interpreter.invoke()
             except (RuntimeError, ValueError) as error:
                 raise ExportError(
                     f"{self.path} fails on a crop of {list(crops.shape[1:])} ({error}); give {self.size}x{self.size} "
                     "pixels, or export it again"
                 ) from error
-            features[index] = self.interpreter.get_tensor(self.output)[0]
+            features[index] = self.interpreter.get_tensor(self.output_index)[0]
         return features
 
 
-def _lower(source: Source) -> bytes:
-    """The float file; its batch is one, because the converter does not carry a dynamic one through."""
+def _lower(source: ExportSource) -> bytes:
+    """Return the float32 file; its batch is 1, because the converter does not support a dynamic one."""
     import litert_torch
 
     size = source.spec.size
-    model = litert_torch.convert(source.graph(split_prelu=False), (torch.zeros(1, 3, size, size),))
+    model = litert_torch.convert(source.export_module(split_prelu=False), (torch.zeros(1, 3, size, size),))
     return bytes(model.model_content())
 
 
-def _quantise(content: bytes, source: Source, crops: NDArray[np.uint8]) -> bytes:
-    """Static int8 of what multiplies; with all else in float, one delegate takes the graph and less accuracy goes.
+def _quantize(content: bytes, source: ExportSource, crops: NDArray[np.uint8]) -> bytes:
+    """Quantize convolutions and linear layers to static int8.
 
-    Weights alone in int8 would keep nearly all accuracy at the same size, but compute in float: no gain on a phone's
-    int8 units, which are what this precision is for.
+    All other operators stay in float32: one delegate then takes the whole graph, and less accuracy is lost. int8 for
+    weights alone would keep nearly all accuracy at the same size, but computes in float32 and thus gains nothing from
+    a phone's int8 units, which are the purpose of this precision.
     """
     from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
     recipe = recipe_manager.RecipeManager()
-    for operator in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+    for operator in INT8_OPERATORS:
         recipe.add_static_config(
             regex=".*", operation_name=qtyping.TFLOperationName(operator), activation_num_bits=8, weight_num_bits=8
         )
     task = quantizer.Quantizer(content, recipe.get_quantization_recipe())
-    samples = [{INPUT: source.form.preprocess(crop[None])} for crop in crops]
+    samples = [{INPUT: source.format.preprocess(crop[None])} for crop in crops]
     ranges = task.calibrate({SIGNATURE: samples}, num_threads=1)
     return bytes(task.quantize(ranges).quantized_model)

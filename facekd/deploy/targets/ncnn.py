@@ -1,4 +1,4 @@
-"""ncnn, Tencent's runtime for phones: a text file with the graph and a binary one with the weights, made by pnnx."""
+"""ncnn, Tencent's runtime for phones: pnnx writes a text file with the graph and a binary file with the weights."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facekd.deploy.quiet import quiet
-from facekd.deploy.source import Interface, Source
-from facekd.deploy.targets.base import Made, Precision, Target, register
+from facekd.deploy.source import ExportSource, IOSpec
+from facekd.deploy.suppress_output import suppress_output
+from facekd.deploy.targets.base import ConvertedFiles, Precision, Target, register
 from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
 from facekd.utils import files as disk
 
 MAGIC = "7767517"
-HALF = (0x01306B47).to_bytes(4, "little")
-"""What stands before an array of halves in a ``.bin`` file, the first of which holds a convolution's weights."""
+FLOAT16_TAG = (0x01306B47).to_bytes(4, "little")
+"""The tag before a float16 array in a ``.bin`` file, whose first array holds the weights of a convolution."""
 
 
 @dataclass(frozen=True)
-class Param:
-    """What a ``.param`` file says.
+class NcnnGraph:
+    """The content of a ``.param`` file.
 
     Attributes:
         input: the blob that takes the pixels.
         output: the blob that gives the embedding.
-        layers: the kinds of layers, in their order.
+        layers: the types of the layers in their order.
     """
 
     input: str
@@ -47,13 +47,13 @@ class NcnnTarget(Target):
 
     name = "ncnn"
     precisions = ("fp32", "fp16")
-    modules: ClassVar[dict[str, str]] = {"ncnn": "ncnn", "pnnx": "pnnx"}
+    required_packages: ClassVar[dict[str, str]] = {"ncnn": "ncnn", "pnnx": "pnnx"}
     extra = "ncnn"
     runtime = "ncnn"
-    # benchncnn wants the first file only (it makes up weights), and its arguments are loops, threads, cores (2: the big
-    # ones), GPU (-1: none), cooling down; the shape is width, height, channels; it prints on stderr.
-    weightless = True
-    device = (
+    # benchncnn takes the .param file only (it makes up weights). Its arguments are loops, threads, cores (2: the big
+    # ones), GPU (-1: none) and cooling down; the shape is width, height, channels; it prints to stderr.
+    times_graph_only = True
+    device_command = (
         "# reads the graph alone and computes in fp16 where the phone can: one figure for all precisions\n"
         "set -- {files}\n"
         'adb push benchncnn "$1" /data/local/tmp/\n'
@@ -61,132 +61,152 @@ class NcnnTarget(Target):
         "./benchncnn 100 {threads} 2 -1 0 'param=$(basename \"$1\")' 'shape=[{size},{size},3]'\" 2>&1"
     )
 
-    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
+    def convert(self, source: ExportSource, precision: Precision, folder: Path) -> ConvertedFiles:
         """Write ``NAME.ncnn.param`` and ``NAME.ncnn.bin``, or ``NAME.fp16.ncnn…``; see `Target.convert`."""
-        self.demand()
-        what = f"{source.spec.name} for ncnn in {precision}"
+        self.check_installed()
+        label = f"{source.spec.name} for ncnn in {precision}"
         if precision not in self.precisions:
-            raise ExportError(f"{what}: pnnx writes {' and '.join(self.precisions)} only; choose one of these")
+            raise ExportError(f"{label}: pnnx writes {' and '.join(self.precisions)} only; choose one of these")
         with tempfile.TemporaryDirectory() as scratch:  # pnnx leaves nine files
-            graph, weights = _pnnx(source, what, precision == "fp16", Path(scratch))
-            _check_layers(read_param(graph), what)
-            stem = folder / source.stem(precision)
-            made = Path(f"{stem}.ncnn.param"), Path(f"{stem}.ncnn.bin")
-            disk.write_bytes(made[0], graph.read_bytes())
-            disk.write_bytes(made[1], weights.read_bytes())
-        return Made(made)
+            graph, weights = _run_pnnx(source, label, precision == "fp16", Path(scratch))
+            _check_layers(read_param(graph), label)
+            stem = folder / source.file_stem(precision)
+            param_path = Path(f"{stem}.ncnn.param")
+            bin_path = Path(f"{stem}.ncnn.bin")
+            disk.write_bytes(param_path, graph.read_bytes())
+            disk.write_bytes(bin_path, weights.read_bytes())
+        return ConvertedFiles((param_path, bin_path))
 
-    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> Embedder:
-        """The two files as an embedder; see `Target.open`."""
-        self.demand()
-        return NcnnEmbedder(files, interface, threads)
+    def open(self, files: Sequence[Path], io_spec: IOSpec, threads: int = 1) -> Embedder:
+        """Open the two files; see `Target.open`."""
+        self.check_installed()
+        return NcnnEmbedder(files, io_spec, threads)
 
 
 class NcnnEmbedder(Embedder):
-    """A face model in ncnn's two files, run on the processor, one image after the other.
+    """A face model in ncnn's two files, run on the CPU, one image after the other.
 
     Args:
         files: the ``.param`` and the ``.bin`` file.
-        interface: how they are talked to.
-        threads: threads inside one layer.
+        io_spec: the input and output of the files.
+        threads: number of threads inside one layer.
 
     Raises:
-        ExportError: absent, damaged, of a version this ncnn does not read, or with another output.
+        ExportError: a file is missing, damaged or of a version this ncnn does not read, or has another output.
     """
 
-    def __init__(self, files: Sequence[Path], interface: Interface, threads: int) -> None:
+    def __init__(self, files: Sequence[Path], io_spec: IOSpec, threads: int) -> None:
         import ncnn
 
         if len(files) != 2:
-            raise ExportError(f"ncnn wants a .param and a .bin file, {len(files)} were given; give both")
-        graph, weights = self.files = tuple(files)
-        self.param, self.interface = read_param(graph), interface
-        _check_layers(self.param, str(graph))
+            raise ExportError(f"ncnn takes a .param and a .bin file, {len(files)} were given; give both")
+        param_path, bin_path = files
+        self.files = tuple(files)
+        self.graph = read_param(param_path)
+        self.io_spec = io_spec
+        _check_layers(self.graph, str(param_path))
         try:
-            content = weights.read_bytes()
+            content = bin_path.read_bytes()
         except OSError as error:
-            raise ExportError(f"{weights} cannot be read ({error}); it belongs to {graph}, copy it there") from error
-        self.name, self.size, self.dimension = graph.stem, interface.size, interface.dimension
-        self.fingerprint = hashlib.sha256(graph.read_bytes() + content).hexdigest()
-        self.ncnn, self.net = ncnn, ncnn.Net()
+            raise ExportError(
+                f"{bin_path} cannot be read ({error}); it belongs to {param_path}, copy it next to that file"
+            ) from error
+        self.name = param_path.stem
+        self.size = io_spec.size
+        self.dimension = io_spec.dimension
+        self.fingerprint = hashlib.sha256(param_path.read_bytes() + content).hexdigest()
+        self.ncnn = ncnn
+        self.net = ncnn.Net()
         self.net.opt.num_threads = threads
         self.net.opt.use_vulkan_compute = False
         for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
-            setattr(self.net.opt, option, content[:4] == HALF)  # by default float files are computed in halves as well
-        if self.net.load_param(str(graph)) or self.net.load_model(str(weights)):
-            raise ExportError(f"{weights} does not fit {graph}, or one of them is cut short; export them again")
-        found = self.forward(np.zeros((1, self.size, self.size, 3), np.uint8)).shape[1]
-        if found != self.dimension:
-            raise ExportError(f"{graph} gives {found} numbers, not {self.dimension}; it is of another network")
+            setattr(self.net.opt, option, content[:4] == FLOAT16_TAG)  # ncnn's default is float16 for float32 files too
+        if self.net.load_param(str(param_path)) or self.net.load_model(str(bin_path)):
+            raise ExportError(f"{bin_path} does not fit {param_path}, or one of them is truncated; export them again")
+        dimension = self.forward(np.zeros((1, self.size, self.size, 3), np.uint8)).shape[1]
+        if dimension != self.dimension:
+            raise ExportError(f"{param_path} gives {dimension} numbers, not {self.dimension}; it is of another network")
 
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw embeddings, float32 [batch, dimension]; see `Embedder.forward`."""
-        pixels = self.interface.form.preprocess(crops)
-        return np.stack([self._run(image) for image in pixels]) if len(crops) else np.empty((0, self.dimension), "f4")
+        """Compute embeddings, float32 [batch, dimension], not normalized; see `Embedder.forward`."""
+        rows = [self._run(image) for image in self.io_spec.format.preprocess(crops)]
+        return np.stack(rows) if rows else np.empty((0, self.dimension), np.float32)
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        image = self.ncnn.Mat(pixels).clone()  # a Mat borrows the array's memory; the clone has its own
+        image = self.ncnn.Mat(pixels).clone()  # a Mat borrows the array's memory; the clone owns its memory
         extractor = self.net.create_extractor()
-        code = extractor.input(self.param.input, image)
-        failed, features = (code, None) if code else extractor.extract(self.param.output)
-        if failed:
+        code = extractor.input(self.graph.input, image)
+        features = None
+        if not code:
+            code, features = extractor.extract(self.graph.output)
+        if code:
             size = self.size
-            raise ExportError(f"{self.files[0]} fails on {size}x{size} pixels (code {failed}); export it again")
-        return np.array(features, np.float32).reshape(-1)  # copied while the extractor, its owner, lives
+            raise ExportError(f"{self.files[0]} fails on {size}x{size} pixels (code {code}); export it again")
+        return np.array(features, np.float32).reshape(-1)  # a copy, made while the extractor that owns them is alive
 
 
-def read_param(path: Path) -> Param:
-    """What a ``.param`` file says: a magic number, counts, then a layer a line as kind, name, inputs and outputs.
+def read_param(path: Path) -> NcnnGraph:
+    """Read a ``.param`` file: a magic number, counts, then one layer a line as type, name, inputs and outputs.
 
     Raises:
-        ExportError: absent, not such a file, or a graph with more than one input or output.
+        ExportError: the file is missing, is not a ``.param`` file, or has more than one input or output.
     """
     try:
         magic, _, *lines = path.read_text(encoding="ascii").splitlines()
         rows = [line.split() for line in lines if line.strip()]
-        blobs = [(row[0], row[4 : 4 + int(row[2])], row[4 + int(row[2]) :][: int(row[3])]) for row in rows]
+        layers = [(row[0], row[4 : 4 + int(row[2])], row[4 + int(row[2]) :][: int(row[3])]) for row in rows]
     except (OSError, ValueError, IndexError) as error:
         raise ExportError(f"{path} cannot be read as an ncnn graph ({error}); export it again") from error
     if magic.strip() != MAGIC:
         raise ExportError(f"{path} is not an ncnn graph: its first line is not {MAGIC}; give the .param file first")
-    consumed = {blob for _, taken, _ in blobs for blob in taken}
-    inputs = [blob for kind, _, given in blobs for blob in given if kind == "Input"]
-    outputs = [blob for _, _, given in blobs for blob in given if blob not in consumed]
+    consumed = {blob for _, layer_inputs, _ in layers for blob in layer_inputs}
+    inputs = [blob for kind, _, layer_outputs in layers for blob in layer_outputs if kind == "Input"]
+    outputs = [blob for _, _, layer_outputs in layers for blob in layer_outputs if blob not in consumed]
     if len(inputs) != 1 or len(outputs) != 1:
         raise ExportError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, a face model has one of each")
-    return Param(inputs[0], outputs[0], tuple(kind for kind, _, _ in blobs))
+    return NcnnGraph(inputs[0], outputs[0], tuple(kind for kind, _, _ in layers))
 
 
-def _pnnx(source: Source, what: str, half: bool, scratch: Path) -> tuple[Path, Path]:
-    """Run the converter in a folder of its own; its program is called, as `pnnx.export` runs Python that it wrote."""
+def _run_pnnx(source: ExportSource, label: str, half: bool, scratch: Path) -> tuple[Path, Path]:
+    """Run the converter in a scratch folder and return the paths of its graph and weights.
+
+    Its executable is called directly, because `pnnx.export` executes Python code that it generates.
+    """
     import pnnx
 
-    traced, size = scratch / "graph.pt", source.spec.size
+    traced = scratch / "graph.pt"
+    size = source.spec.size
     try:
-        with quiet():
+        with suppress_output():
             example = torch.zeros(1, 3, size, size)
-            torch.jit.trace(source.graph(split_prelu=False), example).save(str(traced))  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever the network's code raises on a tracer's input
-        raise ExportError(f"{what}: it cannot be traced ({_line(str(error))}); export to another target") from error
-    told = subprocess.run(
+            module = torch.jit.trace(source.export_module(split_prelu=False), example)  # type: ignore[no-untyped-call]
+            module.save(str(traced))
+    except Exception as error:  # a tracer can raise whatever the network's code raises
+        reason = _last_line(str(error))
+        raise ExportError(f"{label}: it cannot be traced ({reason}); export to another target") from error
+    process = subprocess.run(
         [pnnx.EXEC_PATH, str(traced), f"inputshape=[1,3,{size},{size}]f32", f"fp16={int(half)}"],
         cwd=scratch, capture_output=True, text=True, errors="replace", check=False,
     )
-    graph, weights = scratch / "graph.ncnn.param", scratch / "graph.ncnn.bin"
-    if told.returncode or not (graph.is_file() and weights.is_file()):
-        why = f"code {told.returncode}: {_line(told.stderr)}"
-        raise ExportError(f"{what}: pnnx failed ({why}); try another version of pnnx")
+    graph = scratch / "graph.ncnn.param"
+    weights = scratch / "graph.ncnn.bin"
+    if process.returncode or not (graph.is_file() and weights.is_file()):
+        reason = f"code {process.returncode}: {_last_line(process.stderr)}"
+        raise ExportError(f"{label}: pnnx failed ({reason}); try another version of pnnx")
     return graph, weights
 
 
-def _check_layers(param: Param, what: str) -> None:
-    """Raise an ExportError if there are layers that this ncnn does not have; pnnx writes them in all the same."""
+def _check_layers(graph: NcnnGraph, label: str) -> None:
+    """Raise an ExportError if this ncnn lacks a layer of the graph; pnnx writes such layers without an error."""
     import ncnn
 
-    absent = sorted({kind for kind in param.layers if ncnn.layer_to_index(kind) < 0})
-    if absent:
-        raise ExportError(f"{what}: ncnn {ncnn.__version__} has no layer {', '.join(absent)}; export to another target")
+    missing = sorted({kind for kind in graph.layers if ncnn.layer_to_index(kind) < 0})
+    if missing:
+        raise ExportError(
+            f"{label}: ncnn {ncnn.__version__} has no layer {', '.join(missing)}; export to another target"
+        )
 
 
-def _line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+def _last_line(text: str) -> str:
+    """Return the last line that is not empty."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "without a message")

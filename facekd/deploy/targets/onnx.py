@@ -11,113 +11,124 @@ from typing import ClassVar
 
 import onnx
 
-from facekd.deploy.onnx.graph import MULTIPLIES, describe, order, routing_notes, trace
-from facekd.deploy.onnx.quantize import Keep, static_int8
-from facekd.deploy.quiet import quiet
-from facekd.deploy.source import Interface, Source
-from facekd.deploy.targets.base import Made, Precision, Target, register
+from facekd.deploy.onnx.graph import WEIGHTED_OPERATORS, export_graph, insightface_notes, sort_nodes, write_metadata
+from facekd.deploy.onnx.quantize import FloatLayers, quantize_static_int8
+from facekd.deploy.source import ExportSource, IOSpec
+from facekd.deploy.suppress_output import suppress_output
+from facekd.deploy.targets.base import ConvertedFiles, Precision, Target, register
 from facekd.errors import ExportError, FacekdError, ModelError
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.utils.files import atomic
+from facekd.utils.files import atomic_write
 
 
 @register
 class OnnxTarget(Target):
-    """One file a precision, with a dynamic batch: float32 in and out whatever the precision.
+    """One file a precision with a dynamic batch; input and output are float32 in every precision.
 
-    A PReLU is spelled in the form that ONNX Runtime runs faster.
+    PReLU is replaced by the equal form that ONNX Runtime runs faster, see `replace_prelu`.
 
     Args:
-        keep: which layers stay in float in int8 files, see `static_int8`.
+        float_layers: the layers of int8 files that stay in float32, see `quantize_static_int8`.
     """
 
     name = "onnx"
     precisions = ("fp32", "fp16", "int8")
-    weight_steps = 64  # 7 bits, see `static_int8`
-    modules: ClassVar[dict[str, str]] = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
+    int8_weight_max = 64  # 7 bits, see `quantize_static_int8`
+    required_packages: ClassVar[dict[str, str]] = {
+        "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime",
+    }
     runtime = "onnxruntime"
-    device = "onnxruntime_perf_test -I -m times -r 200 -x {threads} {files}"
+    device_command = "onnxruntime_perf_test -I -m times -r 200 -x {threads} {files}"
 
-    def __init__(self, keep: Keep = "none") -> None:
-        self.keep: Keep = keep
-        self._traced: tuple[Source, bytes] | None = None
+    def __init__(self, float_layers: FloatLayers = "none") -> None:
+        self.float_layers: FloatLayers = float_layers
+        self._last_graph: tuple[ExportSource, bytes] | None = None
 
-    def convert(self, source: Source, precision: Precision, folder: Path) -> Made:
-        """See `Target.convert`; int8 ranges are set on all calibration crops of the source."""
+    def convert(self, source: ExportSource, precision: Precision, folder: Path) -> ConvertedFiles:
+        """Write ``NAME.onnx``, ``NAME.fp16.onnx`` or ``NAME.int8.onnx``; see `Target.convert`.
+
+        int8 ranges are set on all calibration crops of the source.
+        """
         if precision == "int8":
-            source.ranges(self.name)  # refused before the graph is traced, which takes long
-        path = folder / f"{source.stem(precision)}.onnx"
-        with atomic(path) as temporary, _one_sentence(source, precision):
-            proto = self._float(source)
+            source.require_calibration(self.name)  # fails before the graph is traced, which takes long
+        path = folder / f"{source.file_stem(precision)}.onnx"
+        with atomic_write(path) as temporary, _conversion_errors(source, precision):
+            proto = self._float_graph(source)
             if precision == "fp16":
-                proto = half(proto)
+                proto = to_float16(proto)
             elif precision == "int8":
-                proto = self._int8(proto, source)
-            order(proto.graph)
-            describe(proto, source)
+                proto = self._quantize(proto, source)
+            sort_nodes(proto.graph)
+            write_metadata(proto, source)
             temporary.write_bytes(proto.SerializeToString(deterministic=True))
-            embedder = _opened(temporary, source.interface)
-            if precision == "fp32" and embedder.batch == 1:
-                raise ExportError("its graph answers otherwise when it is given two images at once")
-        return Made((path,), tuple(routing_notes(source.spec.size)))
+            embedder = _open(temporary, source.io_spec)
+            if precision == "fp32" and embedder.batch_size == 1:
+                raise ExportError("its graph gives other embeddings for a batch of two images")
+        return ConvertedFiles((path,), tuple(insightface_notes(source.spec.size)))
 
-    def open(self, files: Sequence[Path], interface: Interface, threads: int = 1) -> OnnxEmbedder:
-        """See `Target.open`."""
-        return _opened(files[0], interface, threads)
+    def open(self, files: Sequence[Path], io_spec: IOSpec, threads: int = 1) -> OnnxEmbedder:
+        """Open an ONNX file; see `Target.open`."""
+        return _open(files[0], io_spec, threads)
 
-    def _float(self, source: Source) -> onnx.ModelProto:
-        """The float32 graph; the last one is remembered, since tracing takes longer than all the rest."""
-        if self._traced is None or self._traced[0] is not source:
-            self._traced = source, trace(source).SerializeToString()
-        return onnx.load_from_string(self._traced[1])
+    def _float_graph(self, source: ExportSource) -> onnx.ModelProto:
+        """Return the float32 graph; the last one is cached, since tracing takes longer than everything else."""
+        if self._last_graph is None or self._last_graph[0] is not source:
+            self._last_graph = source, export_graph(source).SerializeToString()
+        return onnx.load_from_string(self._last_graph[1])
 
-    def _int8(self, proto: onnx.ModelProto, source: Source) -> onnx.ModelProto:
+    def _quantize(self, proto: onnx.ModelProto, source: ExportSource) -> onnx.ModelProto:
         with tempfile.TemporaryDirectory() as folder:
-            whole, quantised = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-            whole.write_bytes(proto.SerializeToString())
-            static_int8(whole, quantised, source.ranges(self.name), source.form.preprocess, self.keep)
-            return onnx.load(str(quantised))
+            float_path = Path(folder) / "float.onnx"
+            int8_path = Path(folder) / "int8.onnx"
+            float_path.write_bytes(proto.SerializeToString())
+            crops = source.require_calibration(self.name)
+            quantize_static_int8(float_path, int8_path, crops, source.format.preprocess, self.float_layers)
+            return onnx.load(str(int8_path))
 
 
-def half(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A float32 graph with weights and arithmetic in float16, input and output still in float32; changes ``proto``.
+def to_float16(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Convert weights and arithmetic of a graph to float16; input and output stay float32. Modifies ``proto``.
 
-    What follows the last layer stays in float32: a sum of squares overflows float16 at a length of 256, and the least
-    length that `torch.nn.functional.normalize` allows is 0 in it.
+    The nodes after the last layer stay in float32: the sum of squares of an embedding overflows float16 from a length
+    of 256 on, and the smallest length that `torch.nn.functional.normalize` divides by is 0 in float16.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     nodes = list(proto.graph.node)
-    last = max((i for i, node in enumerate(nodes) if node.op_type in MULTIPLIES), default=len(nodes) - 1)
-    with quiet():
+    last = max((i for i, node in enumerate(nodes) if node.op_type in WEIGHTED_OPERATORS), default=len(nodes) - 1)
+    with suppress_output():
         converted: onnx.ModelProto = convert_float_to_float16(
             proto, keep_io_types=True, node_block_list=[node.name for node in nodes[last + 1 :]]
         )
     graph = converted.graph
-    single = {node.name: copy.deepcopy(node) for node in graph.node}  # a cast that two nodes read is written twice
-    del graph.node[:], graph.value_info[:]  # the types of what stayed in float32 are wrong in the latter
-    graph.node.extend(single.values())
+    # The converter writes a cast that two nodes read twice, and wrong types of the values that stay in float32.
+    unique_nodes = {node.name: copy.deepcopy(node) for node in graph.node}
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(unique_nodes.values())
     return converted
 
 
-def _opened(file: Path, interface: Interface, threads: int = 1) -> OnnxEmbedder:
+def _open(file: Path, io_spec: IOSpec, threads: int = 1) -> OnnxEmbedder:
+    """Open a file and check that it is what InsightFace and the IOSpec expect."""
     try:
-        embedder = OnnxEmbedder(file, size=interface.size, threads=threads)
+        embedder = OnnxEmbedder(file, size=io_spec.size, threads=threads)
     except ModelError as error:
         raise ExportError(str(error)) from error
-    if embedder.fixed:
-        raise ExportError(f"{file} runs {embedder.batch} images at a time, a dynamic batch is needed; export it again")
-    if embedder.dimension != interface.dimension:
-        raise ExportError(f"{file} gives {embedder.dimension} numbers, not {interface.dimension}; check the path")
-    if embedder.raw_pixels != (interface.form.pixels == "uint8"):
-        fed = "0 to 255" if embedder.raw_pixels else "(x - 127.5) / 127.5"
-        raise ExportError(f"{file} is fed {fed} by InsightFace, which goes by the first nodes' names; rename them")
+    if embedder.has_fixed_batch:
+        raise ExportError(
+            f"{file} runs {embedder.batch_size} images at a time, a dynamic batch is needed; export it again"
+        )
+    if embedder.dimension != io_spec.dimension:
+        raise ExportError(f"{file} gives {embedder.dimension} numbers, not {io_spec.dimension}; check the path")
+    if embedder.raw_pixels != (io_spec.format.input_dtype == "uint8"):
+        scaling = "0 to 255" if embedder.raw_pixels else "(x - 127.5) / 127.5"
+        raise ExportError(f"{file} is fed {scaling} by InsightFace, which goes by the first nodes' names; rename them")
     return embedder
 
 
 @contextmanager
-def _one_sentence(source: Source, precision: Precision) -> Iterator[None]:
-    """What a converter raises, as an ExportError that says of what; trouble with the disk passes as it is."""
+def _conversion_errors(source: ExportSource, precision: Precision) -> Iterator[None]:
+    """Turn exceptions of converters into an ExportError of one sentence; an OSError of the disk propagates."""
     try:
         yield
     except OSError:
@@ -126,4 +137,4 @@ def _one_sentence(source: Source, precision: Precision) -> Iterator[None]:
         reason = str(error).strip() or type(error).__name__
         if not isinstance(error, FacekdError):
             reason = f"{type(error).__name__}: {reason.splitlines()[0]}; try another version of torch or onnxruntime"
-        raise ExportError(f"{source.spec.name} could not be made an ONNX file in {precision}: {reason}") from error
+        raise ExportError(f"{source.spec.name} could not be converted to ONNX in {precision}: {reason}") from error

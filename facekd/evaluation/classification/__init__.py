@@ -1,1 +1,1 @@
-"""Closed-set evaluation: top-k accuracy, calibration, agreement with a teacher."""
+"""Closed-set evaluation of classifiers: top-k accuracy, calibration, agreement with a teacher."""

@@ -1,4 +1,4 @@
-"""Calibration: of the images a model is 80 % sure of, are 80 % right? (Guo et al., ICML 2017)."""
+"""Calibration: of the images with a confidence of 80 %, are 80 % classified correctly? (Guo et al., ICML 2017)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-BINS = 15
-"""As many as in Guo et al. and most papers since; figures with other numbers of bins do not compare."""
+from facekd.evaluation.types import BoolArray, FloatArray
+
+NUM_BINS = 15
+"""As in Guo et al. and most papers since; figures with another number of bins are not comparable."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Images on which a model is about equally sure.
+    """Images with about the same confidence.
 
     Attributes:
-        confidence: their mean probability of the class put first; None without an image.
-        accuracy: the share of them that is right; None without an image.
+        confidence: mean probability of the predicted class; None without an image.
+        accuracy: share of the images that are classified correctly; None without an image.
         count: number of images.
     """
 
@@ -27,26 +28,28 @@ class Bin:
     count: int
 
 
-def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
+def reliability_bins(confidence: FloatArray, correct: BoolArray) -> tuple[Bin, ...]:
     """Sort images into 15 bins of equal width, (m/15, (m+1)/15].
 
     Args:
-        confidence: float64 [images], the probability of the class put first, in (0, 1].
-        right: bool [images], whether that is the image's class.
+        confidence: float64 [images], probability of the predicted class, in (0, 1].
+        correct: bool [images], whether the predicted class is the true one.
     """
-    place = np.clip(np.searchsorted(np.arange(BINS + 1) / BINS, confidence, side="left") - 1, 0, BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    sure, hits = (np.bincount(place, values, minlength=BINS) for values in (confidence, right.astype(np.float64)))
+    edges = np.arange(NUM_BINS + 1) / NUM_BINS
+    bin_index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, NUM_BINS - 1)
+    counts = np.bincount(bin_index, minlength=NUM_BINS)
+    confidence_sums = np.bincount(bin_index, confidence, minlength=NUM_BINS)
+    correct_counts = np.bincount(bin_index, correct.astype(np.float64), minlength=NUM_BINS)
     return tuple(
-        Bin(float(s / n), float(h / n), int(n)) if n else Bin(None, None, 0)
-        for s, h, n in zip(sure, hits, counts, strict=True)
+        Bin(float(total / count), float(hits / count), int(count)) if count else Bin(None, None, 0)
+        for total, hits, count in zip(confidence_sums, correct_counts, counts, strict=True)
     )
 
 
-def expected_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: the bins' gaps between confidence and accuracy, weighted by their images."""
-    images = sum(one.count for one in bins)
+def expected_calibration_error(bins: Sequence[Bin]) -> float:
+    """Compute the mean gap between confidence and accuracy of the bins, weighted by their numbers of images."""
+    images = sum(group.count for group in bins)
     return sum(
-        one.count / images * abs(one.accuracy - one.confidence)
-        for one in bins if one.accuracy is not None and one.confidence is not None
+        group.count / images * abs(group.accuracy - group.confidence)
+        for group in bins if group.accuracy is not None and group.confidence is not None
     )

@@ -1,172 +1,169 @@
-"""Closed-set classification: is an image's class first, how sure is the model, and does it follow its teacher?"""
+"""Closed-set classification: top-k accuracy, calibration, and agreement with a teacher."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facekd.data.image_set import ImageSet
+from facekd.data.prefetch import prefetch
+from facekd.data.transforms import Crops, center_crop
 from facekd.errors import DataError
-from facekd.evaluation.classification.calibration import Bin, expected_error, reliability
-from facekd.evaluation.classification.predictions import Floats, Logits, follow, look
+from facekd.evaluation.classification.calibration import expected_calibration_error, reliability_bins
+from facekd.evaluation.classification.predictions import Logits, measure_predictions, teacher_agreement
+from facekd.evaluation.classification.result import ClassificationResult
 from facekd.evaluation.statistics.bootstrap import Weights, bootstrap
-from facekd.evaluation.statistics.far import Interval, percent
+from facekd.evaluation.types import Float32Array, FloatArray, IntArray
+from facekd.models.embedder import Embedder
+from facekd.utils.progress import progress_bar
 
-TOP = 5
-FEWEST = 10
-"""Images a class needs to be drawn within itself: with n of them its share varies by (n - 1) / n too little."""
+TOP_K = 5
+MIN_IMAGES_PER_CLASS = 10
+"""Images that a class needs to be resampled by itself: with n images its variance is too small by (n - 1) / n."""
+BATCH_SIZE = 64
+"""Images that a classifier processes at once."""
 
 
-@dataclass(frozen=True, eq=False)
-class ClassificationResult:
-    """What `classify` found; rates are fractions, intervals are 95 % bootstrap intervals over images.
+def evaluate_classification(
+    model: Embedder, images: ImageSet, teacher: Embedder | None = None, flip: bool = False
+) -> ClassificationResult:
+    """Classify every image of a class set; each is decoded once and cropped at the center to each model's input size.
 
-    Attributes:
-        top1: share of the images whose class has the largest logit.
-        top1_interval: of ``top1``.
-        top5: share of the images whose class is among the five largest logits; None with five classes or fewer.
-        top5_interval: of ``top5``.
-        per_class: ``top1`` among the images of each class, by name; None for a class without an image.
-        ece: expected calibration error of the largest probability, 15 bins.
-        reliability: the bins behind ``ece``.
-        nll: mean negative log-likelihood of the true class, in nats.
-        images: number of images.
-        classes: number of classes.
-        agreement: share of the images on which model and teacher put the same class first; None without a teacher.
-        kl: mean KL(teacher || model) at temperature 1, in nats; None without a teacher.
-        notes: sentences a reader of the figures needs.
+    Args:
+        model: a classifier, whose outputs are logits.
+        images: a class set.
+        teacher: another classifier of the same classes, to compare with; its input size may differ.
+        flip: whether to use the mean of the logits of image and mirror image; published figures do not.
+
+    Raises:
+        DataError: the set has another number of classes than a model has outputs, or an image cannot be used.
     """
+    models = [model] if teacher is None else [model, teacher]
+    for classifier in models:
+        if classifier.dimension != images.num_classes:
+            raise DataError(
+                f"{classifier.name} has {classifier.dimension} outputs, {images.path} has {images.num_classes} "
+                "classes; give the classes it was trained on (--classes N takes the first N)"
+            )
+    logits = [np.empty((len(images), images.num_classes), np.float32) for _ in models]
 
-    top1: float
-    top1_interval: Interval
-    top5: float | None
-    top5_interval: Interval | None
-    per_class: dict[str, float | None]
-    ece: float
-    reliability: tuple[Bin, ...]
-    nll: float
-    images: int
-    classes: int
-    agreement: float | None
-    kl: float | None
-    notes: tuple[str, ...]
+    def crop_for_each_model(index: int) -> list[Crops]:
+        """Decode an image once."""
+        pixels = images.pixels(index)
+        return [center_crop(pixels, classifier.size) for classifier in models]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of the JSON file."""
-        return {
-            "top1": self.top1,
-            "top1_interval": list(self.top1_interval),
-            "top5": self.top5,
-            "top5_interval": None if self.top5_interval is None else list(self.top5_interval),
-            "per_class": self.per_class,
-            "ece": self.ece,
-            "reliability": [asdict(one) for one in self.reliability],
-            "nll": self.nll,
-            "images": self.images,
-            "classes": self.classes,
-            "agreement": self.agreement,
-            "kl": self.kl,
-            "notes": list(self.notes),
-        }
-
-    def describe(self) -> str:
-        """The result as lines to read."""
-        top5 = "" if self.top5 is None else f", top-5 {percent(self.top5, self.top5_interval)}"
-        lines = [
-            f"top-1 {percent(self.top1, self.top1_interval)}{top5}",
-            f"ECE {percent(self.ece, None)}, NLL {self.nll:.4f}, {self.images:,} images of {self.classes:,} classes",
-        ]
-        known = [(share, name) for name, share in self.per_class.items() if share is not None]
-        (low, worst), (high, best) = min(known), max(known)
-        lines.append(f"by class from {percent(low, None)} ({worst}) to {percent(high, None)} ({best})")
-        if self.agreement is not None:
-            lines.append(f"agreement with the teacher {percent(self.agreement, None)}, KL {self.kl:.4f}")
-        return "\n".join([*lines, *self.notes])
+    start = 0
+    with progress_bar("classify", len(images)) as advance:
+        for batch in prefetch(crop_for_each_model, len(images), BATCH_SIZE):
+            stop = start + len(batch)
+            for classifier, rows, crops in zip(models, logits, zip(*batch, strict=True), strict=True):
+                rows[start:stop] = _logits(classifier, np.stack(crops), flip)
+            advance(stop - start, "")
+            start = stop
+    return classify(logits[0], images.labels, images.class_names, logits[1] if teacher else None)
 
 
 def classify(
-    logits: Logits,
-    labels: ArrayLike,
-    names: Sequence[str],
-    teacher_logits: Logits | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
+    logits: Logits, labels: ArrayLike, class_names: Sequence[str], teacher_logits: Logits | None = None,
+    resamples: int = 1000, seed: int = 0,
 ) -> ClassificationResult:
-    """Measure a classifier by its logits; the softmax is taken in float64.
+    """Measure a classifier by its logits; the softmax is computed in float64.
 
-    Of equal logits the class with the lower number comes first, as in ``argmax``; so a model that says the same of
-    every class is right on the images of class 0 only. Intervals resample images within their class, or among all
-    images where a class has fewer than ten.
+    Of equal logits the class with the lower number is ranked first, as in ``argmax``; so a model with constant logits
+    is correct on the images of class 0 only. Intervals resample images within their class, or among all images if a
+    class has fewer than ten.
 
     Args:
         logits: float [images, classes].
-        labels: int [images], 0 to classes-1.
-        names: one a class.
-        teacher_logits: float [images, classes] of a teacher on the same images.
-        resamples: bootstrap resamples.
-        seed: of the bootstrap.
+        labels: int [images], 0 to classes - 1.
+        class_names: one name for each class.
+        teacher_logits: float [images, classes] of a teacher for the same images.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Raises:
-        DataError: shapes do not fit, a label is no class, a logit is not finite, or there is no image.
+        DataError: shapes do not match, a label is not a class, a logit is not finite, or there is no image.
     """
-    truth = np.asarray(labels)
-    _check(logits, truth, names, "the model's logits")
+    label_array = np.asarray(labels)
+    _check(logits, label_array, class_names, "the model's logits")
     if teacher_logits is not None:
-        _check(teacher_logits, truth, names, "the teacher's logits")
-    truth = truth.astype(np.int64)
-    found, images, classes = look(logits, truth), len(truth), len(names)
-    places = (1, TOP) if classes > TOP else (1,)
-    hits = np.column_stack([found.rank < place for place in places]).astype(np.float64)
-    sizes = np.bincount(truth, minlength=classes)
-    thin = bool(((sizes > 0) & (sizes < FEWEST)).any())
+        _check(teacher_logits, label_array, class_names, "the teacher's logits")
+    label_array = label_array.astype(np.int64)
+    images = len(label_array)
+    classes = len(class_names)
+    predictions = measure_predictions(logits, label_array)
+    ks = (1, TOP_K) if classes > TOP_K else (1,)
+    hits = np.column_stack([predictions.rank < k for k in ks]).astype(np.float64)
+    class_sizes = np.bincount(label_array, minlength=classes)
+    has_small_class = bool(((class_sizes > 0) & (class_sizes < MIN_IMAGES_PER_CLASS)).any())
 
-    def figures(weights: Weights) -> Floats:
-        shares: Floats = weights @ hits / images
+    def figures(weights: Weights) -> FloatArray:
+        """Compute top-1 and top-k."""
+        shares: FloatArray = weights @ hits / images
         return shares
 
-    drawn = bootstrap(figures, np.zeros_like(truth) if thin else truth, resamples, seed)
-    shares, ends = hits.mean(axis=0).tolist(), [(low, high) for low, high in drawn.tolist()]
-    right = np.bincount(truth, hits[:, 0], minlength=classes)
-    by_class = [float(r / n) if n else None for r, n in zip(right, sizes, strict=True)]
-    bins = reliability(found.confidence, found.rank == 0)
-    agreement, kl = (None, None) if teacher_logits is None else follow(logits, teacher_logits)
+    strata = np.zeros_like(label_array) if has_small_class else label_array
+    intervals = [(low, high) for low, high in bootstrap(figures, strata, resamples, seed).tolist()]
+    shares = hits.mean(axis=0).tolist()
+    correct = np.bincount(label_array, hits[:, 0], minlength=classes)
+    by_class = [float(right / size) if size else None for right, size in zip(correct, class_sizes, strict=True)]
+    bins = reliability_bins(predictions.confidence, predictions.rank == 0)
+    agreement, kl = (None, None) if teacher_logits is None else teacher_agreement(logits, teacher_logits)
     return ClassificationResult(
-        top1=shares[0], top1_interval=ends[0], top5=shares[1] if classes > TOP else None,
-        top5_interval=ends[1] if classes > TOP else None,
-        per_class=dict(zip(_told_apart(names), by_class, strict=True)), ece=expected_error(bins), reliability=bins,
-        nll=float(found.nll.mean()), images=images, classes=classes, agreement=agreement, kl=kl,
-        notes=tuple(_notes(sizes, thin)),
+        top1=shares[0],
+        top1_interval=intervals[0],
+        top5=shares[1] if classes > TOP_K else None,
+        top5_interval=intervals[1] if classes > TOP_K else None,
+        per_class=dict(zip(_unique_names(class_names), by_class, strict=True)),
+        ece=expected_calibration_error(bins),
+        reliability=bins,
+        nll=float(predictions.nll.mean()),
+        images=images,
+        classes=classes,
+        agreement=agreement,
+        kl=kl,
+        notes=tuple(_notes(class_sizes, has_small_class)),
     )
 
 
-def _notes(sizes: NDArray[np.int64], thin: bool) -> Iterator[str]:
-    if len(sizes) <= TOP:
-        yield f"top-5 is not given: with {len(sizes)} classes it is right of itself"
-    absent = int((sizes == 0).sum())
-    if absent:
-        yield f"{absent} of {len(sizes)} classes have no image: nothing is known of them"
-    if thin:
-        yield f"some classes have fewer than {FEWEST} images: the intervals draw among all images, not within classes"
+def _logits(model: Embedder, crops: Crops, flip: bool) -> Float32Array:
+    logits = model.forward(crops)
+    if not flip:
+        return logits
+    mirrored = np.ascontiguousarray(crops[:, :, ::-1])
+    return np.asarray((logits + model.forward(mirrored)) / 2, np.float32)
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """The classes' names; two ImageNet classes are called crane, so a shared name gets the class number behind it."""
-    times = Counter(names)
-    return [name if times[name] == 1 else f"{name} ({number})" for number, name in enumerate(names)]
+def _notes(class_sizes: IntArray, has_small_class: bool) -> Iterator[str]:
+    if len(class_sizes) <= TOP_K:
+        yield f"top-5 is not given: with {len(class_sizes)} classes it is always right"
+    empty = int((class_sizes == 0).sum())
+    if empty:
+        yield f"{empty} of {len(class_sizes)} classes have no image: their accuracy is unknown"
+    if has_small_class:
+        yield (f"some classes have fewer than {MIN_IMAGES_PER_CLASS} images: the intervals draw among all images, "
+               "not within classes")
 
 
-def _check(logits: Logits, labels: NDArray[Any], names: Sequence[str], what: str) -> None:
-    images, classes = labels.size, len(names)
+def _unique_names(class_names: Sequence[str]) -> list[str]:
+    """Add the class number to names that occur twice, such as the two ImageNet classes called crane."""
+    counts = Counter(class_names)
+    return [name if counts[name] == 1 else f"{name} ({number})" for number, name in enumerate(class_names)]
+
+
+def _check(logits: Logits, labels: NDArray[Any], class_names: Sequence[str], description: str) -> None:
+    images = labels.size
+    classes = len(class_names)
     if labels.ndim != 1 or not images:
         raise DataError("there is no image to classify; check the data set and its split")
     if logits.shape != (images, classes):
-        raise DataError(f"{what} are {list(logits.shape)}, {images} images of {classes} classes need as many")
+        raise DataError(f"{description} are {list(logits.shape)}, {images} images of {classes} classes need as many")
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
         raise DataError(f"labels are {labels.dtype} {labels.min()} to {labels.max()}, not classes 0 to {classes - 1}")
-    bad = int((~np.isfinite(logits).all(axis=1)).sum())
-    if bad:
-        raise DataError(f"{what} are not finite for {bad} of {images} images; check the model")
+    not_finite = int((~np.isfinite(logits).all(axis=1)).sum())
+    if not_finite:
+        raise DataError(f"{description} are not finite for {not_finite} of {images} images; check the model")

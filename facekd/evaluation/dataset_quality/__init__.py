@@ -1,1 +1,1 @@
-"""Label noise and near duplicates of a training set."""
+"""Label noise and near-duplicate identities of a training set, found by the embeddings of a model."""

@@ -1,12 +1,12 @@
-"""How far each image lies from the person it is labelled as: what a model makes of wrong labels.
+"""Angles between images and their identity, which are large where a label is wrong.
 
-Two ways to say where a person is:
+The direction of an identity is one of:
 
-* **The dominant sub-centre**, the paper's (Deng et al., Sub-center ArcFace, ECCV 2020): a head with K
-  centres a class was trained; of a person's centres the one that most of the images are nearest to is dominant, and
-  the others took up what is unlike them. Images beyond 75 degrees of the dominant one are dropped.
-* **The trimmed mean**, ours, for any model: the mean of the person's unit embeddings, then the mean of the half of
-  them that lies nearest to it, so that a wrong minority does not pull it over.
+* **The dominant sub-center** (Deng et al., Sub-center ArcFace, ECCV 2020), for a head that was trained with K centers
+  per class. The dominant center of an identity is the one that most of its images are nearest to; the other centers
+  collect images that are unlike these. The paper drops images beyond 75 degrees of the dominant center.
+* **The trimmed mean**, our choice, for any model: the mean of those unit embeddings of the identity that are nearest to
+  the mean of all, half of them, so that a minority of wrong labels does not shift it.
 """
 
 from __future__ import annotations
@@ -15,103 +15,110 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from facekd.data.face_set import FaceSet
-from facekd.data.feature_set import ROWS, Features, FeatureSet, SelectedFeatures
-from facekd.evaluation.embedding.embed import embeddings
-from facekd.models.embedder import Embedder, directions
-from facekd.utils.progress import progress
+from facekd.data.face_set import FaceSet, FaceSubset
+from facekd.data.feature_set import BLOCK_ROWS, Features, FeatureSet, FeatureSubset
+from facekd.evaluation.embedding.embed import embed_batches
+from facekd.evaluation.types import FloatArray, IntArray
+from facekd.models.embedder import Embedder
+from facekd.utils.functional import l2_normalize_rows
+from facekd.utils.progress import progress_bar
 
-PAPERS_ANGLE = 75.0
-"""Degrees from the dominant sub-centre beyond which Sub-center ArcFace drops an image."""
+NOISE_ANGLE = 75.0
+"""Degrees from the dominant sub-center beyond which Sub-center ArcFace drops an image."""
 
-Ints = NDArray[np.int64]
-Source = Callable[[Ints], Iterator[Features]]
-"""Gives the embeddings of images in the order asked for, a stretch at a time: float32 [any, dimension]."""
+EmbeddingSource = Callable[[IntArray], Iterator[Features]]
+"""Return the embeddings of the images with these indices, in this order, in blocks: float32 [any, dimension]."""
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
-    """Where a model puts the people of a face set.
+class Centroids:
+    """The directions of the identities of a face set, and the angles of its images to them.
 
     Attributes:
-        people: float32 [people, dimension], unit rows; zeros for a person without an image.
-        angles: float64 [images], degrees between an image and its person.
+        directions: float32 [identities, dimension], unit rows; zeros for an identity without an image.
+        angles: float64 [images], degrees between an image and its identity.
     """
 
-    people: Features
-    angles: NDArray[np.float64]
+    directions: Features
+    angles: FloatArray
 
 
-def places(source: Source, labels: Ints, people: int, dimension: int, centres: Features | None = None) -> Places:
-    """Find every person's direction, and every image's angle to it; one person's embeddings are in memory at a time.
+def identity_centroids(source: EmbeddingSource, labels: IntArray, identities: int, dimension: int,
+                       sub_centers: Features | None = None) -> Centroids:
+    """Compute the direction of every identity and the angle of every image to it.
+
+    The embeddings of one identity are in memory at a time.
 
     Args:
-        source: of the images' embeddings, of any length.
-        labels: int64 [images], in [0, people).
-        people: number of them.
-        dimension: of embeddings.
-        centres: float32 [people, K, dimension], the sub-centres of a head, of any length; None: trimmed means.
+        source: the embeddings of the images, of any length.
+        labels: int64 [images], in [0, identities).
+        identities: number of identities.
+        dimension: length of an embedding.
+        sub_centers: float32 [identities, K, dimension], the sub-centers of a head, of any length; None for trimmed
+            means.
     """
     order = np.argsort(labels, kind="stable")
-    counts = np.bincount(labels, minlength=people)
-    found = np.zeros((people, dimension), np.float32)
-    angles, done = np.empty(len(labels)), 0
-    with progress("label noise", len(labels)) as advance:
-        for person, rows in zip(np.flatnonzero(counts), _parted(source(order), counts[counts > 0]), strict=True):
-            found[person] = trimmed_mean(rows) if centres is None else dominant(rows, directions(centres[person]))
-            cosines = rows.astype(np.float64) @ found[person].astype(np.float64)
-            angles[order[done : done + len(rows)]] = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
-            done += len(rows)
+    counts = np.bincount(labels, minlength=identities)
+    directions = np.zeros((identities, dimension), np.float32)
+    angles = np.empty(len(labels))
+    start = 0
+    with progress_bar("label noise", len(labels)) as advance:
+        groups = _split_by_identity(source(order), counts[counts > 0])
+        for identity, rows in zip(np.flatnonzero(counts), groups, strict=True):
+            if sub_centers is None:
+                directions[identity] = trimmed_mean(rows)
+            else:
+                directions[identity] = dominant_sub_center(rows, l2_normalize_rows(sub_centers[identity]))
+            cosines = rows.astype(np.float64) @ directions[identity].astype(np.float64)
+            angles[order[start : start + len(rows)]] = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+            start += len(rows)
             advance(len(rows), "")
-    return Places(found, angles)
+    return Centroids(directions, angles)
 
 
-def dominant(rows: Features, centres: Features) -> Features:
-    """The sub-centre that most images are nearest to, [dimension]; of several the first.
+def dominant_sub_center(rows: Features, sub_centers: Features) -> Features:
+    """Return the sub-center that most images are nearest to, [dimension]; of equals the first.
 
     Args:
         rows: [images, dimension], unit rows.
-        centres: [K, dimension], unit rows.
+        sub_centers: [K, dimension], unit rows.
     """
-    nearest = (rows @ centres.T).argmax(axis=1)
-    return np.asarray(centres[np.bincount(nearest).argmax()])
+    nearest = (rows @ sub_centers.T).argmax(axis=1)
+    return np.asarray(sub_centers[np.bincount(nearest).argmax()])
 
 
 def trimmed_mean(rows: Features) -> Features:
-    """The direction of the mean of those unit rows that lie nearest to the mean of all: half of them, and ties."""
-    near = rows @ rows.mean(axis=0)
-    return np.asarray(directions(rows[near >= np.median(near) - 1e-6].mean(axis=0, keepdims=True))[0])
+    """Return the direction of the mean of the unit rows nearest to the mean of all: half of them, and ties."""
+    similarity = rows @ rows.mean(axis=0)
+    nearest_half = rows[similarity >= np.median(similarity) - 1e-6]
+    return np.asarray(l2_normalize_rows(nearest_half.mean(axis=0, keepdims=True))[0])
 
 
-def asked(embedder: Embedder, faces: FaceSet) -> Source:
-    """Embeddings computed when they are asked for, of the images as they are, without their mirrors."""
-
-    def ask(order: Ints) -> Iterator[Features]:
-        return embeddings(embedder, lambda i: faces.read(int(order[i])), lambda i: faces.where(int(order[i])),
-                          len(order), flip=False)
-
-    return ask
+def live_source(embedder: Embedder, faces: FaceSet) -> EmbeddingSource:
+    """Return a source that computes the embeddings when they are read, without mirror images."""
+    return lambda order: embed_batches(embedder, FaceSubset(faces, order), flip=False)
 
 
-def kept(features: FeatureSet) -> Source:
-    """Embeddings that lie in a file."""
+def stored_source(features: FeatureSet) -> EmbeddingSource:
+    """Return a source that reads embeddings from a file."""
 
-    def ask(order: Ints) -> Iterator[Features]:
-        chosen = SelectedFeatures(features, order)
-        return (chosen.block(start, min(start + ROWS, len(order))) for start in range(0, len(order), ROWS))
+    def read(order: IntArray) -> Iterator[Features]:
+        """See `EmbeddingSource`."""
+        ordered = FeatureSubset(features, order)
+        for start in range(0, len(order), BLOCK_ROWS):
+            yield ordered.read_rows(start, min(start + BLOCK_ROWS, len(order)))
 
-    return ask
+    return read
 
 
-def _parted(blocks: Iterator[Features], counts: Ints) -> Iterator[Features]:
-    """Blocks of any length as unit rows in parts of the lengths asked for."""
-    held = next(blocks)
+def _split_by_identity(blocks: Iterator[Features], counts: IntArray) -> Iterator[Features]:
+    """Regroup blocks of any length into groups of ``counts`` unit rows."""
+    remaining = next(blocks)
     for count in counts.tolist():
-        parts = [held]
-        while sum(map(len, parts)) < count:
-            parts.append(next(blocks))
-        whole = np.concatenate(parts) if len(parts) > 1 else held
-        yield directions(whole[:count])
-        held = whole[count:]
+        group = [remaining]
+        while sum(map(len, group)) < count:
+            group.append(next(blocks))
+        rows = np.concatenate(group) if len(group) > 1 else remaining
+        yield l2_normalize_rows(rows[:count])
+        remaining = rows[count:]

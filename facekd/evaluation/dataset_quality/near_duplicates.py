@@ -1,4 +1,4 @@
-"""Directions that lie close to each other: people who may be one person under two names."""
+"""Near-duplicate identities: directions so close that two identities may be one person."""
 
 from __future__ import annotations
 
@@ -6,66 +6,72 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from facekd.data.feature_set import Features
-from facekd.evaluation.identification.top_scores import Impostors
-from facekd.utils.progress import progress
+from facekd.evaluation.identification.top_scores import TopScores
+from facekd.evaluation.types import Float32Array, IntArray
+from facekd.utils.progress import progress_bar
 
 DUPLICATE_ANGLE = 60.0
-"""Degrees within which two people are listed as perhaps one."""
+"""Degrees within which two identities are listed as possibly one person."""
 
-TILE = 4096
-"""Rows compared at once: tiles of 64 MiB."""
+TILE_ROWS = 4096
+"""Rows compared at once: a tile of scores has 64 MiB."""
 
-MOST = 10_000
+MAX_PAIRS = 10_000
 """Pairs that are listed; more than anybody reviews."""
 
 
 @dataclass(frozen=True, eq=False)
-class Near:
+class NearDuplicates:
     """Pairs of rows by falling cosine.
 
     Attributes:
         first: int64 [pairs].
         second: int64 [pairs].
         cosine: float32 [pairs].
-        count: pairs that are close enough, those past `MOST` included.
+        count: number of pairs that are close enough, including those beyond `MAX_PAIRS`.
     """
 
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    cosine: NDArray[np.float32]
+    first: IntArray
+    second: IntArray
+    cosine: Float32Array
     count: int
 
 
-def near(one: Features, other: Features | None, angle: float, device: torch.device | str = "cpu") -> Near:
-    """The pairs of rows at most ``angle`` apart: of two sets, or of one where ``other`` is None.
+def find_near_duplicates(first: Features, second: Features | None, angle: float,
+                         device: torch.device | str = "cpu") -> NearDuplicates:
+    """Find the pairs of rows at most ``angle`` apart, of two sets or within one.
 
     Args:
-        one: float32 [rows, dimension], unit rows; rows of zeros are near nothing.
-        other: likewise; None: every pair of ``one`` once.
+        first: float32 [rows, dimension], unit rows; rows of zeros are close to no row.
+        second: float32 [rows, dimension], unit rows; None for every pair of rows of ``first`` once.
         angle: degrees, below 90.
-        device: where the products are taken; all rows must fit there.
+        device: device of the products; all rows must fit into its memory.
     """
-    floor = float(np.cos(np.radians(angle)))
-    highest, count = Impostors(MOST, 0.0), 0
-    highest.floor = floor
-    columns = torch.from_numpy(one if other is None else other).to(device)
-    with progress("pairs", len(one), "rows") as advance:
-        for start in range(0, len(one), TILE):
-            rows = torch.from_numpy(one[start : start + TILE]).to(device)
-            for left in range(start if other is None else 0, len(columns), TILE):
-                cosines = rows @ columns[left : left + TILE].T
-                close = cosines >= floor
-                if other is None and left == start:
-                    close = close.triu(1)
-                first, second = close.nonzero(as_tuple=True)
-                count += len(first)
-                score = cosines[first, second].float().cpu().numpy()
-                highest.add(score, (start + first).int().cpu().numpy(), (left + second).int().cpu().numpy())
+    min_cosine = float(np.cos(np.radians(angle)))
+    top_scores = TopScores(MAX_PAIRS, floor=min_cosine)
+    count = 0
+    columns = torch.from_numpy(first if second is None else second).to(device)
+    with progress_bar("pairs", len(first), "rows") as advance:
+        for top in range(0, len(first), TILE_ROWS):
+            rows = torch.from_numpy(first[top : top + TILE_ROWS]).to(device)
+            # Within one set the tiles below the diagonal repeat those above it.
+            for left in range(top if second is None else 0, len(columns), TILE_ROWS):
+                cosines = rows @ columns[left : left + TILE_ROWS].T
+                is_close = cosines >= min_cosine
+                if second is None and left == top:
+                    is_close = is_close.triu(1)
+                row, column = is_close.nonzero(as_tuple=True)
+                count += len(row)
+                scores = cosines[row, column].float().cpu().numpy()
+                top_scores.add(scores, (top + row).int().cpu().numpy(), (left + column).int().cpu().numpy())
             advance(len(rows), f"{count} close")
-    highest.settle()
-    order = np.argsort(-highest.score, kind="stable")[:MOST]
-    return Near(highest.probe[order].astype(np.int64), highest.distractor[order].astype(np.int64),
-                highest.score[order], count)
+    top_scores.compact()
+    order = np.argsort(-top_scores.scores, kind="stable")[:MAX_PAIRS]
+    return NearDuplicates(
+        first=top_scores.rows[order].astype(np.int64),
+        second=top_scores.columns[order].astype(np.int64),
+        cosine=top_scores.scores[order],
+        count=count,
+    )

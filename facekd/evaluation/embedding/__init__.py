@@ -1,1 +1,1 @@
-"""Embeddings of image sets, computed in batches and resumable."""
+"""Embeddings of image sets, computed in batches: in memory, or resumable in a file."""

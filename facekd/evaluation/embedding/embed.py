@@ -1,81 +1,92 @@
-"""Embeddings of many images, computed in one go and kept in memory."""
+"""Embeddings of encoded images, as a stream of batches or as one array in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
-from facekd.data.feature_set import Features
-from facekd.data.prefetch import ahead
-from facekd.data.transforms import Crops, crop_of
+from facekd.data.feature_set import Features, rows_without_direction
+from facekd.data.prefetch import prefetch
+from facekd.data.transforms import Crops, decode_crop
 from facekd.errors import DataError
-from facekd.models.embedder import Embedder, directions
-from facekd.utils.progress import progress
+from facekd.models.embedder import Embedder
+from facekd.utils.functional import l2_normalize_rows
+from facekd.utils.progress import progress_bar
 
 
-def embeddings(
-    embedder: Embedder,
-    read: Callable[[int], bytes],
-    where: Callable[[int], str],
-    count: int,
-    flip: bool = True,
-    batch: int = 64,
-    start: int = 0,
+class EncodedImages(Protocol):
+    """Encoded images in a fixed order, such as a `FaceSet`; safe to read from several threads."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def read(self, index: int) -> bytes:
+        """Return the encoded bytes of image ``index``.
+
+        Raises:
+            DataError: the image cannot be read.
+        """
+
+    def location(self, index: int) -> str:
+        """Return the file or record of image ``index``, for error messages."""
+
+
+def embed_batches(
+    embedder: Embedder, images: EncodedImages, flip: bool = True, batch_size: int = 64, start: int = 0
 ) -> Iterator[Features]:
-    """Embed encoded crops, decoding them in threads ahead of the model.
+    """Embed images while threads decode the next ones.
 
     Args:
-        embedder: the model; crops are brought to its size.
-        read: gives the encoded bytes of an image; called from several threads.
-        where: how a person finds an image, for errors.
-        count: number of images.
-        flip: sum the embeddings of image and mirror.
-        batch: images the model sees at once.
-        start: the first image that is wanted.
+        embedder: the model; crops are scaled to its input size.
+        images: square crops.
+        flip: whether to sum the embeddings of image and mirror image.
+        batch_size: images that the model processes at once.
+        start: index of the first image to embed.
 
     Yields:
-        float32 [batch, dimension], not normalised; the last one may be shorter.
+        float32 [batch, dimension], not normalized; the last batch can be shorter.
 
     Raises:
-        DataError: an image does not decode or is no square crop, or an embedding is zero or not finite.
+        DataError: an image does not decode or is not a square crop, or an embedding is zero or not finite.
     """
 
-    def crop(item: int) -> Crops:
-        return crop_of(read(start + item), embedder.size, where(start + item))
+    def crop(index: int) -> Crops:
+        """Read and decode a crop."""
+        return decode_crop(images.read(start + index), embedder.size, images.location(start + index))
 
-    done = start
-    for crops in ahead(crop, count - start, batch):
-        rows = embedder.raw(np.stack(crops), flip)
-        norms = np.linalg.norm(rows, axis=1)
-        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 1e-12)))
-        if len(bad):
-            raise DataError(
-                f"the embedding by {embedder.name} of {where(done + int(bad[0]))} is zero or not finite, as are "
-                f"{len(bad) - 1} others of the {len(rows)} beside it; is the image blank, or the model damaged?"
-            )
+    first = start
+    for crops in prefetch(crop, len(images) - start, batch_size):
+        rows = embedder.embed(np.stack(crops), flip, normalize=False)
+        _check_embeddings(rows, embedder, images, first)
         yield rows
-        done += len(rows)
+        first += len(rows)
 
 
-def embed_images(
-    embedder: Embedder,
-    read: Callable[[int], bytes],
-    where: Callable[[int], str],
-    count: int,
-    flip: bool = True,
-    batch: int = 64,
-) -> Features:
-    """Embed encoded crops, with a progress bar; arguments and errors as `embeddings`.
+def embed_images(embedder: Embedder, images: EncodedImages, flip: bool = True, batch_size: int = 64) -> Features:
+    """Embed images into one array, with a progress bar; arguments and errors as in `embed_batches`.
 
     Returns:
-        float32 [count, dimension], rows of unit length.
+        float32 [images, dimension], rows of unit length.
     """
-    features = np.empty((count, embedder.dimension), np.float32)
-    done = 0
-    with progress("embed", count) as advance:
-        for rows in embeddings(embedder, read, where, count, flip, batch):
-            features[done : done + len(rows)] = directions(rows)
-            done += len(rows)
-            advance(len(rows), "")
+    features = np.empty((len(images), embedder.dimension), np.float32)
+    start = 0
+    with progress_bar("embed", len(images)) as advance:
+        for rows in embed_batches(embedder, images, flip, batch_size):
+            stop = start + len(rows)
+            features[start:stop] = l2_normalize_rows(rows)
+            advance(stop - start, "")
+            start = stop
     return features
+
+
+def _check_embeddings(rows: Features, embedder: Embedder, images: EncodedImages, first: int) -> None:
+    """Refuse embeddings that have no direction; ``first`` is the index of the image of row 0."""
+    unusable = rows_without_direction(np.linalg.norm(rows, axis=1))
+    if len(unusable):
+        raise DataError(
+            f"the embedding by {embedder.name} of {images.location(first + int(unusable[0]))} is zero or not finite, "
+            f"as are {len(unusable) - 1} others of the {len(rows)} in its batch; is the image blank, or the model "
+            "damaged?"
+        )

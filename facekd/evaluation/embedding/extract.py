@@ -1,4 +1,4 @@
-"""Embeddings of a whole image set into one file; killed and run again, it continues."""
+"""Embed a whole image set into a file; the work continues after a kill."""
 
 from __future__ import annotations
 
@@ -11,110 +11,118 @@ import numpy as np
 
 from facekd.data.face_set import FaceSet
 from facekd.data.feature_set import Features, FeatureSet
-from facekd.data.features.opening import beside, check_name, check_names, open_features, write_beside
+from facekd.data.features.opening import (
+    check_feature_path,
+    check_image_names,
+    open_features,
+    sidecar_path,
+    write_sidecars,
+)
 from facekd.errors import DataError
-from facekd.evaluation.embedding.embed import embeddings
+from facekd.evaluation.embedding.embed import embed_batches
 from facekd.evaluation.embedding.growing_array import GrowingArray
 from facekd.models.embedder import Embedder
-from facekd.run import environment
 from facekd.utils import files
-from facekd.utils.progress import console, progress
+from facekd.utils.console import console
+from facekd.utils.environment import environment
+from facekd.utils.progress import progress_bar
 
 VERSION = 1
-SAMPLED = 64
-"""Images whose content is looked at, to know the set again."""
-HALF = 1e-2, 6e4
-"""Lengths between which an embedding keeps 11 bits in float16, whose smallest and largest numbers are near."""
+HASHED_IMAGES = 64
+"""Images whose content is hashed to recognize a set."""
+FLOAT16_NORM_RANGE = 1e-2, 6e4
+"""Lengths of embeddings that keep 11 bits in float16; its smallest and largest numbers are close to these."""
 
 
 def extract(
-    embedder: Embedder, images: FaceSet, out: Path, flip: bool = True, half: bool = False, batch: int = 64
+    embedder: Embedder, images: FaceSet, out: Path, flip: bool = True, half: bool = False, batch_size: int = 64
 ) -> FeatureSet:
-    """Embed a face set into ``OUT.npy``, with labels, names and where they came from beside it.
+    """Embed a face set into ``OUT.npy``, and write its labels, names and provenance next to it.
 
-    A finished file of the same model, settings and images is used again. An unfinished one (``OUT.npy.partial``) is
-    continued with the same bytes as without the break; one of another model, other settings or images is begun anew,
-    which is said. The images are known again by their labels, their names and the content of 64 of them: after other
-    changes to files whose names stay, remove ``OUT.npy`` first.
+    A finished file of the same model, settings and images is reused. An unfinished file (``OUT.npy.partial``) is
+    continued, with the same bytes as without the interruption. A file of another model, other settings or images is
+    discarded, and a message says so. Images are recognized by their labels, their names and the content of 64 of them:
+    after other changes to files that keep their names, remove ``OUT.npy`` first.
 
     Args:
-        embedder: the model; crops are brought to its size.
+        embedder: the model; crops are scaled to its input size.
         images: aligned crops.
-        out: ``NAME.npy``, float [images, dimension], rows as long as the model made them: templates are pooled with
-            these lengths, all else normalises what it reads. Beside it ``NAME.labels.npy`` (int64), ``NAME.names.txt``
-            (`ImageSet.name`, one a line) and ``NAME.json`` (model, settings, versions).
-        flip: sum the embeddings of image and mirror.
-        half: write float16, half the size, rounded to 11 bits (5e-4 of a component).
-        batch: images the model sees at once.
+        out: ``NAME.npy``, float [images, dimension]. The rows keep the length that the model gave them, because
+            template pooling uses it; all other readers normalize. Written next to it are ``NAME.labels.npy`` (int64),
+            ``NAME.names.txt`` (`ImageSet.image_name`, one a line) and ``NAME.json`` (model, settings, versions).
+        flip: whether to sum the embeddings of image and mirror image.
+        half: whether to write float16: half the size, rounded to 11 bits (5e-4 of a component).
+        batch_size: images that the model processes at once.
 
     Returns:
         The features, memory-mapped.
 
     Raises:
-        DataError: an image does not decode or is no square crop, or an embedding is zero, not finite, or of a length
-            that float16 cannot hold where that is asked for.
-        SetupError: the disk is full; what was done before is kept.
+        DataError: an image does not decode or is not a square crop, or an embedding is zero, not finite, or, with
+            ``half``, of a length outside the range of float16.
+        SetupError: the disk is full; the rows written so far are kept.
     """
-    check_name(out)
-    names = [images.name(index) for index in range(len(images))]
-    check_names(names)
+    check_feature_path(out)
+    names = [images.image_name(index) for index in range(len(images))]
+    check_image_names(names)
     identity = {
         "model": embedder.fingerprint, "size": embedder.size, "flip": flip, "dtype": "float16" if half else "float32",
         "unit_length": False, "images": _fingerprint(images, names), "rows": len(images),
         "dimension": embedder.dimension,
     }
-    finished = _finished(out, identity)
+    finished = _open_if_finished(out, identity)
     if finished is not None:
-        console.print(f"{out} holds these embeddings already", markup=False, soft_wrap=True)
+        console(stderr=True).print(f"{out} holds these embeddings already")
         return finished
-    with GrowingArray(out, identity) as array, progress("embed", len(images), start=array.done) as advance:
-        for rows in embeddings(embedder, images.read, images.where, len(images), flip, batch, array.done):
+    with GrowingArray(out, identity) as array, progress_bar("embed", len(images), start=array.rows_written) as advance:
+        for rows in embed_batches(embedder, images, flip, batch_size, start=array.rows_written):
             if half:
-                _check_half(rows, images, array.done)
+                _check_float16_range(rows, images, array.rows_written)
             array.append(rows)
             advance(len(rows), "")
-    write_beside(out, images.labels, names)
+    write_sidecars(out, images.labels, names)
     content = {"identity": identity, "name": embedder.name, "environment": environment()}
-    files.write_versioned(beside(out, ".json"), "features", VERSION, content)
-    array.rename()
+    files.write_versioned(sidecar_path(out, ".json"), "features", VERSION, content)
+    array.finalize()
     return open_features(out)
 
 
-def origin(features: Path) -> dict[str, Any]:
-    """What made a feature file, as `extract` notes it: ``model`` (its fingerprint), ``flip`` and so on; or nothing."""
+def read_provenance(features: Path) -> dict[str, Any]:
+    """Return the model (its fingerprint) and the settings that made a feature file; empty if `extract` did not."""
     try:
-        made = files.read_json(beside(features, ".json")).get("identity")
-    except DataError:  # features from elsewhere, or the labels of some
+        identity = files.read_json(sidecar_path(features, ".json")).get("identity")
+    except DataError:  # features of another program, or without their JSON file
         return {}
-    return made if isinstance(made, dict) else {}
+    return identity if isinstance(identity, dict) else {}
 
 
-def _check_half(rows: Features, images: FaceSet, done: int) -> None:
-    """Refuse embeddings that float16 would round to nothing or to infinity."""
+def _check_float16_range(rows: Features, images: FaceSet, first: int) -> None:
+    """Refuse embeddings that float16 would round to zero or infinity; ``first`` is the index of row 0's image."""
+    shortest, longest = FLOAT16_NORM_RANGE
     norms = np.linalg.norm(rows, axis=1)
-    bad = np.flatnonzero((norms < HALF[0]) | (norms > HALF[1]))
-    if len(bad):
-        raise DataError(f"the embedding of {images.where(done + int(bad[0]))} has length {norms[bad[0]]:.3g}, float16 "
-                        f"holds {HALF[0]:g} to {HALF[1]:g}; embed without --half")
+    outside = np.flatnonzero((norms < shortest) | (norms > longest))
+    if len(outside):
+        row = int(outside[0])
+        raise DataError(f"the embedding of {images.location(first + row)} has length {norms[row]:.3g}, float16 "
+                        f"holds {shortest:g} to {longest:g}; embed without --float16")
 
 
 def _fingerprint(images: FaceSet, names: Sequence[str]) -> str:
-    """Hexadecimal SHA-256 over all labels and names and the content of some images."""
+    """Return a hexadecimal SHA-256 over all labels and names and the content of some images."""
     digest = hashlib.sha256(images.labels.astype("<i8").tobytes())
     for name in names:
         digest.update(name.encode("utf-8", "surrogateescape") + b"\n")
-    for index in np.linspace(0, len(images) - 1, min(len(images), SAMPLED)).astype(int).tolist():
+    for index in np.linspace(0, len(images) - 1, min(len(images), HASHED_IMAGES)).astype(int).tolist():
         digest.update(hashlib.sha256(images.read(index)).digest())
     return digest.hexdigest()
 
 
-def _finished(out: Path, identity: dict[str, Any]) -> FeatureSet | None:
-    """The features that stand in ``out`` if they are these; the file gets its name last, after all beside it."""
+def _open_if_finished(out: Path, identity: dict[str, Any]) -> FeatureSet | None:
+    """Open the features in ``out`` if they have this identity; they get their file name after all other files."""
     try:
-        made = files.read_versioned(beside(out, ".json"), "features", VERSION, DataError)
-        found = open_features(out)
-    except DataError:  # absent or damaged: it is made (again)
+        content = files.read_versioned(sidecar_path(out, ".json"), "features", VERSION, DataError)
+        features = open_features(out)
+    except DataError:  # absent or damaged, so they are computed (again)
         return None
-    shape = [len(found), found.dimension]
-    return found if made.get("identity") == identity and shape == [identity["rows"], identity["dimension"]] else None
-
+    same_shape = [len(features), features.dimension] == [identity["rows"], identity["dimension"]]
+    return features if content.get("identity") == identity and same_shape else None

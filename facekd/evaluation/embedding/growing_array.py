@@ -1,4 +1,4 @@
-"""A ``.npy`` that is written a few rows at a time and outlives a kill."""
+"""A ``.npy`` file that is written a few rows at a time and survives a kill."""
 
 from __future__ import annotations
 
@@ -16,64 +16,63 @@ import numpy as np
 from facekd.data.feature_set import Features
 from facekd.errors import DataError, SetupError
 from facekd.utils import files
-from facekd.utils.progress import console
+from facekd.utils.console import console
 
-VERSION = 1
-SAVE_EVERY = 5.0
-"""Seconds of work that a killed process loses at most."""
+VERSION = 2
+SAVE_SECONDS = 5.0
+"""Largest amount of work, in seconds, that a kill destroys."""
 
 
 class GrowingArray:
-    """Grows as ``OUT.npy.partial``; ``OUT.npy.partial.json`` beside it says how many of its rows are safe on the disk.
+    """Grows as ``OUT.npy.partial``; ``OUT.npy.partial.json`` holds how many of its rows are safely on the disk.
 
-    As a context manager it keeps what is done, whatever ends the work.
+    As a context manager it keeps the rows that were written, whatever ends the work.
 
     Args:
-        out: the name it gets at the end.
-        identity: what its rows depend on, with ``rows``, ``dimension`` and ``dtype``. What lies there and was begun
-            with another identity is begun anew, which is said.
+        out: the file name of the finished array.
+        identity: everything the rows depend on, with ``rows``, ``dimension`` and ``dtype``. A partial array with
+            another identity is discarded, and a message says so.
 
     Attributes:
-        done: rows that stand.
+        rows_written: number of rows in the array so far.
 
     Raises:
-        SetupError: it cannot be written.
+        SetupError: the file cannot be written.
     """
 
     def __init__(self, out: Path, identity: Mapping[str, Any]) -> None:
-        self._out, self._identity = out, dict(identity)
-        self._path, self._note = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.partial.json")
+        self._out = out
+        self._identity = dict(identity)
+        self._path = out.with_name(f"{out.name}.partial")
+        self._note = out.with_name(f"{out.name}.partial.json")
         self._dtype = np.dtype(identity["dtype"])
-        self._row = self._dtype.itemsize * identity["dimension"]
-        head = io.BytesIO()
-        np.lib.format.write_array_header_1_0(head, {
-            "descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False,
-            "shape": (identity["rows"], identity["dimension"]),
-        })
-        with self._writing():
+        self._row_bytes = self._dtype.itemsize * identity["dimension"]
+        header = self._npy_header()
+        with self._explain_write_errors():
             out.parent.mkdir(parents=True, exist_ok=True)
-            self.done = self._rows_standing(head.getvalue())
-            self._file = open(self._path, "r+b" if self.done else "wb", buffering=0)  # noqa: SIM115 (closed on exit)
-            if not self.done:
-                self._write(head.getvalue())
-            # What was written after the last note may be damaged.
-            self._file.truncate(len(head.getvalue()) + self.done * self._row)
+            self.rows_written = self._count_reusable_rows(header)
+            mode = "r+b" if self.rows_written else "wb"
+            self._file = open(self._path, mode, buffering=0)  # noqa: SIM115 (closed in __exit__)
+            if not self.rows_written:
+                self._write(header)
+            # Bytes written after the last note may be damaged.
+            self._file.truncate(len(header) + self.rows_written * self._row_bytes)
             self._file.seek(0, os.SEEK_END)
         self.save()
 
     def __enter__(self) -> GrowingArray:
-        """Itself."""
+        """Return this array."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        """Keep what is done, if anything is; where writing itself failed, the last note stands."""
+        """Keep the rows written so far; if writing itself failed, those of the last note."""
         try:
             if not isinstance(error, SetupError):
                 self.save()
         finally:
             self._file.close()
-            if not self.done:
+            if not self.rows_written:
                 self._path.unlink()
                 self._note.unlink(missing_ok=True)
 
@@ -83,53 +82,71 @@ class GrowingArray:
         Raises:
             SetupError: the disk is full.
         """
-        with self._writing():
+        with self._explain_write_errors():
             self._write(rows.astype(self._dtype).tobytes())
-        self.done += len(rows)
-        if time.monotonic() - self._saved > SAVE_EVERY:
+        self.rows_written += len(rows)
+        if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
     def save(self) -> None:
-        """Bring all rows to the disk and note how many there are."""
-        with self._writing():
+        """Flush all rows to the disk, then note how many there are."""
+        with self._explain_write_errors():
             os.fsync(self._file.fileno())
-        files.write_versioned(self._note, "growing", VERSION, {"identity": self._identity, "done": self.done})
-        self._saved = time.monotonic()
+        content = {"identity": self._identity, "rows_written": self.rows_written}
+        files.write_versioned(self._note, "growing", VERSION, content)
+        self._saved_at = time.monotonic()
 
-    def rename(self) -> None:
-        """Give the finished array its name."""
+    def finalize(self) -> None:
+        """Rename the complete array to its file name."""
         os.replace(self._path, self._out)
         self._note.unlink()
 
-    def _write(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:  # a file without a buffer may take less than it is given
-            left = left[self._file.write(left):]
+    def _npy_header(self) -> bytes:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {
+            "descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False,
+            "shape": (self._identity["rows"], self._identity["dimension"]),
+        })
+        return header.getvalue()
 
-    def _rows_standing(self, head: bytes) -> int:
+    def _write(self, data: bytes) -> None:
+        remaining = memoryview(data)
+        while remaining:  # an unbuffered file can write fewer bytes than it is given
+            remaining = remaining[self._file.write(remaining):]
+
+    def _count_reusable_rows(self, header: bytes) -> int:
+        """Return the rows of an earlier process that can be continued, 0 if there are none."""
         if not self._path.exists():
             return 0
         try:
-            note = files.read_versioned(self._note, "growing", VERSION, DataError)
-            if note.get("identity") != self._identity or not isinstance(note.get("done"), int):
-                raise DataError("another model, other settings or other images were used")
-            done = int(note["done"])
-            with self._path.open("rb") as handle:
-                same = handle.read(len(head)) == head
-            size = self._path.stat().st_size
-            if not same or not 0 <= done <= self._identity["rows"] or size < len(head) + done * self._row:
-                raise DataError("it is damaged")
+            return self._read_note(header)
         except DataError as problem:
-            console.print(f"{self._path} is begun anew: {problem}", markup=False, soft_wrap=True)
+            console(stderr=True).print(f"{self._path} is begun anew: {problem}")
             return 0
-        return done
+
+    def _read_note(self, header: bytes) -> int:
+        """Return the noted number of rows.
+
+        Raises:
+            DataError: the partial array has another identity, or is damaged.
+        """
+        note = files.read_versioned(self._note, "growing", VERSION, DataError)
+        rows = note.get("rows_written")
+        if note.get("identity") != self._identity or not isinstance(rows, int):
+            raise DataError("another model, other settings or other images were used")
+        with self._path.open("rb") as file:
+            same_header = file.read(len(header)) == header
+        size = self._path.stat().st_size
+        if not same_header or not 0 <= rows <= self._identity["rows"] or size < len(header) + rows * self._row_bytes:
+            raise DataError("it is damaged")
+        return rows
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _explain_write_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as problem:
             raise SetupError(
-                f"{self._path} cannot be written ({problem.strerror}); free some space or choose another place, "
+                f"{self._path} cannot be written ({problem.strerror}); free some space or choose another folder, "
                 "and run the same command again, it continues"
             ) from problem

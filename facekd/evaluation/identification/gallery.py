@@ -1,4 +1,4 @@
-"""Every probe against a gallery of people: how many are ahead of its mate, and how high the best other one scores."""
+"""Every probe against a gallery of identities: the rank of its mate, and the best score of any other identity."""
 
 from __future__ import annotations
 
@@ -6,156 +6,194 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from facekd.data.feature_set import ROWS, Features, FeatureSet, SelectedFeatures
+from facekd.data.feature_set import BLOCK_ROWS, Features, FeatureSet, FeatureSubset
 from facekd.errors import DataError
-from facekd.evaluation.identification.mates import exact_scores, rounding
-from facekd.utils.progress import progress
+from facekd.evaluation.identification.mates import exact_scores, float32_error_bound
+from facekd.evaluation.types import BoolArray, FloatArray, IntArray
+from facekd.utils.progress import progress_bar
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-PROBES = 1024
+PROBES_PER_BLOCK = 1024
 """Probes multiplied with a block of the gallery at a time."""
 
 
 @dataclass(frozen=True, eq=False)
-class Searched:
-    """What each probe met in one gallery.
+class GalleryScores:
+    """Ranks and scores of probes in one gallery.
 
     Attributes:
-        labels: int64 [probes], who each probe shows.
-        mated: bool [probes], whether that person is in the gallery.
-        rank: int64 [probes], 1 + people in the gallery who score at least as high as the mate; 0 without a mate.
-        mate: float64 [probes], the best score of a row of the same person; minus infinity without a mate.
-        highest: float64 [probes], the best score of a row of anybody else; minus infinity if there is nobody else.
-        people: number of people in the gallery.
+        labels: int64 [probes], the identity of each probe.
+        mated: bool [probes], whether that identity is in the gallery.
+        rank: int64 [probes], 1 + the number of other identities that score at least as high as the mate; 0 without a
+            mate.
+        mate_score: float64 [probes], the best score of a row of the same identity; minus infinity without a mate.
+        non_mate_score: float64 [probes], the best score of a row of another identity; minus infinity without any.
+        identities: number of identities in the gallery.
         rows: number of rows in the gallery.
     """
 
-    labels: Ints
-    mated: NDArray[np.bool_]
-    rank: Ints
-    mate: Floats
-    highest: Floats
-    people: int
+    labels: IntArray
+    mated: BoolArray
+    rank: IntArray
+    mate_score: FloatArray
+    non_mate_score: FloatArray
+    identities: int
     rows: int
 
 
-def compare(probes: FeatureSet, gallery: FeatureSet) -> Searched:
-    """Compare every probe with every person of a gallery, who scores as high as the best of that person's rows.
+def rank_against_gallery(probes: FeatureSet, gallery: FeatureSet) -> GalleryScores:
+    """Compare every probe with every identity of a gallery; an identity scores as high as the best of its rows.
 
-    The gallery is read twice, a block at a time, whatever its size. Products are float32; what they cannot tell apart
-    is decided in float64, so that ranks are those of float64 arithmetic and equal rows tie.
+    The gallery is read twice, a block at a time: once for the scores of the mates, once for those of the others.
+    Products are float32; comparisons within their error are decided in float64, so that ranks are those of float64
+    arithmetic and equal rows tie.
 
     Args:
-        probes: with labels.
-        gallery: with labels; read fastest where the rows of a person lie together in rising order of the labels.
+        probes: the probes, with labels.
+        gallery: the gallery, with labels; fastest if its rows are sorted by label.
 
     Raises:
         DataError: labels are missing, dimensions differ, or a feature is zero or not finite.
     """
-    for what, features in (("probes", probes), ("gallery", gallery)):
+    _check(probes, gallery)
+    sorted_gallery = _SortedGallery(gallery)
+    labels = np.asarray(probes.labels)
+    mate_index = np.minimum(np.searchsorted(sorted_gallery.labels, labels), len(sorted_gallery.labels) - 1)
+    mate_index[sorted_gallery.labels[mate_index] != labels] = -1
+    mated = mate_index >= 0
+    mate_score = np.full(len(labels), -np.inf)
+    non_mate_score = np.full(len(labels), -np.inf)
+    ahead = np.zeros(len(labels), np.int64)
+    probe_blocks = [slice(start, min(start + PROBES_PER_BLOCK, len(labels)))
+                    for start in range(0, len(labels), PROBES_PER_BLOCK)]
+    with progress_bar("identify", 2 * len(gallery), "rows") as advance:
+        for block in sorted_gallery.blocks():
+            for chunk in probe_blocks:
+                with_mate = block.probes_with_mate(mate_index[chunk])
+                if len(with_mate):
+                    rows = probes.l2_normalized_rows(chunk.start, chunk.stop)
+                    mate_score[chunk.start + with_mate] = block.best_scores(
+                        rows, with_mate, mate_index[chunk][with_mate])
+            advance(len(block.rows), "")
+        # No score reaches infinity: probes without a mate count no identity as ahead.
+        score_to_reach = np.where(mated, mate_score, np.inf)
+        for block in sorted_gallery.blocks():
+            for chunk in probe_blocks:
+                rows = probes.l2_normalized_rows(chunk.start, chunk.stop)
+                block_ahead, non_mate_score[chunk] = block.count_ahead(
+                    rows, mate_index[chunk], score_to_reach[chunk], non_mate_score[chunk])
+                ahead[chunk] += block_ahead
+            advance(len(block.rows), "")
+    return GalleryScores(
+        labels=labels,
+        mated=mated,
+        rank=np.where(mated, 1 + ahead, 0),
+        mate_score=mate_score,
+        non_mate_score=non_mate_score,
+        identities=len(sorted_gallery.labels),
+        rows=len(gallery),
+    )
+
+
+def _check(probes: FeatureSet, gallery: FeatureSet) -> None:
+    for name, features in (("probes", probes), ("gallery", gallery)):
         if features.labels is None:
-            raise DataError(f"the {what}, {features.path}, have no labels; say who each row shows")
+            raise DataError(f"the {name}, {features.path}, have no labels; label each row with its identity")
     if probes.dimension != gallery.dimension:
         raise DataError(f"{probes.path} has {probes.dimension} dimensions, {gallery.path} {gallery.dimension}; "
                         "use features of one model")
-    people = _People(gallery)
-    labels = np.asarray(probes.labels)
-    own = np.minimum(np.searchsorted(people.labels, labels), len(people.labels) - 1)
-    own[people.labels[own] != labels] = -1
-    mate, highest = np.full((2, len(labels)), -np.inf)
-    ahead = np.zeros(len(labels), np.int64)
-    parts = [slice(start, min(start + PROBES, len(labels))) for start in range(0, len(labels), PROBES)]
-    with progress("search", 2 * len(gallery), "rows") as advance:
-        for block in people.blocks():
-            for part in parts:
-                here = np.flatnonzero((own[part] >= block.first) & (own[part] < block.last))
-                if len(here):
-                    rows = probes.unit(part.start, part.stop)
-                    mate[part.start + here] = block.best(rows, here, own[part][here])
-            advance(len(block.rows), "")
-        bounds = np.where(own >= 0, mate, np.inf)
-        for block in people.blocks():
-            for part in parts:
-                found, best = block.count(probes.unit(part.start, part.stop), own[part], bounds[part], highest[part])
-                ahead[part] += found
-                highest[part] = best
-            advance(len(block.rows), "")
-    mated = own >= 0
-    return Searched(labels, mated, np.where(mated, 1 + ahead, 0), mate, highest, len(people.labels), len(gallery))
 
 
-class _People:
-    """A gallery by person.
+class _SortedGallery:
+    """A gallery with its rows sorted by identity.
 
     Attributes:
-        labels: int64 [people], rising.
+        labels: int64 [identities], rising.
     """
 
     def __init__(self, gallery: FeatureSet) -> None:
         labels = np.asarray(gallery.labels)
         order = np.argsort(labels, kind="stable")
-        self._rows = gallery if np.array_equal(order, np.arange(len(order))) else SelectedFeatures(gallery, order)
-        self.labels, start = np.unique(labels[order], return_index=True)
-        self._start = np.append(start, len(labels))
+        self._features = gallery if np.array_equal(order, np.arange(len(order))) else FeatureSubset(gallery, order)
+        self.labels, first_row = np.unique(labels[order], return_index=True)
+        self._first_row = np.append(first_row, len(labels))
 
     def blocks(self) -> Iterator[_Block]:
-        """Whole people, some `ROWS` rows at a time."""
-        wanted = np.searchsorted(self._start, np.arange(0, self._start[-1], ROWS))
-        edges = np.append(wanted[wanted < len(self.labels)], len(self.labels))
+        """Yield blocks of whole identities, of about `BLOCK_ROWS` rows."""
+        starts = np.searchsorted(self._first_row, np.arange(0, self._first_row[-1], BLOCK_ROWS))
+        edges = np.append(starts[starts < len(self.labels)], len(self.labels))
         for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             if last > first:
-                start = self._start[first : last + 1]
-                yield _Block(first, last, self._rows.unit(int(start[0]), int(start[-1])), start - start[0])
+                first_row = self._first_row[first : last + 1]
+                rows = self._features.l2_normalized_rows(int(first_row[0]), int(first_row[-1]))
+                yield _Block(first, last, rows, first_row - first_row[0])
 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """People ``first`` to ``last`` of a gallery; the rows of the i-th of them are ``start[i]`` to ``start[i + 1]``."""
+    """Identities ``first`` to ``last`` of a gallery; rows ``first_row[i]`` to ``first_row[i + 1]`` are the i-th's."""
 
     first: int
     last: int
     rows: Features
-    start: Ints
+    first_row: IntArray
 
-    def best(self, probes: Features, which: Ints, person: Ints) -> Floats:
-        """The best score of a probe and a row of a person of this block, exactly: float64 [asked]."""
-        if not len(which):
-            return np.empty(0)
-        person = person - self.first
-        count = self.start[person + 1] - self.start[person]
-        first = np.cumsum(count) - count
-        column = np.arange(int(count.sum())) + np.repeat(self.start[person] - first, count)
-        best: Floats = np.maximum.reduceat(exact_scores(probes, np.repeat(which, count), self.rows, column), first)
-        return best
+    def probes_with_mate(self, mate_index: IntArray) -> IntArray:
+        """Return the probes whose mate is in this block."""
+        return np.flatnonzero((mate_index >= self.first) & (mate_index < self.last))
 
-    def count(self, probes: Features, own: Ints, mate: Floats, highest: Floats) -> tuple[Ints, Floats]:
-        """How many people of this block, its own aside, score at least as high as each probe's mate.
+    def best_scores(self, probes: Features, probe: IntArray, identity: IntArray) -> FloatArray:
+        """Compute the best score of each pair of a probe and an identity of this block, exactly: float64 [pairs].
 
         Args:
             probes: float32 [probes, dimension].
-            own: int64 [probes], the person of the gallery each probe shows, or -1.
-            mate: float64 [probes], the exact score of its mate.
-            highest: float64 [probes], the highest score of anybody else so far.
+            probe: int64 [pairs], indices into ``probes``.
+            identity: int64 [pairs], indices into the identities of the gallery.
+        """
+        if not len(probe):
+            return np.empty(0)
+        local = identity - self.first
+        num_rows = self.first_row[local + 1] - self.first_row[local]
+        # All rows of all pairs in one list; ``start`` is where the rows of a pair begin in it.
+        start = np.cumsum(num_rows) - num_rows
+        column = np.arange(int(num_rows.sum())) + np.repeat(self.first_row[local] - start, num_rows)
+        scores = exact_scores(probes, np.repeat(probe, num_rows), self.rows, column)
+        best: FloatArray = np.maximum.reduceat(scores, start)
+        return best
+
+    def count_ahead(self, probes: Features, mate_index: IntArray, mate_score: FloatArray,
+                    non_mate_score: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Count the other identities of this block that score at least as high as each probe's mate.
+
+        Args:
+            probes: float32 [probes, dimension].
+            mate_index: int64 [probes], the identity of the gallery that is the probe's mate, or -1.
+            mate_score: float64 [probes], the exact score of the mate.
+            non_mate_score: float64 [probes], the best score of any other identity so far.
 
         Returns:
-            int64 [probes]; ``highest`` with this block taken into account.
+            int64 [probes]; and ``non_mate_score``, updated with this block.
         """
-        error = rounding(probes.shape[1]) + 1e-7  # the latter for rounding the bounds to float32
+        error = float32_error_bound(probes.shape[1]) + 1e-7  # the latter for rounding the limits below to float32
         scores = probes @ self.rows.T
-        if len(self.start) <= len(self.rows):
-            scores = np.maximum.reduceat(scores, self.start[:-1], axis=1)
-        here = np.flatnonzero((own >= self.first) & (own < self.last))
-        scores[here, own[here] - self.first] = -np.inf
-        sure = scores > (mate + error).astype(np.float32)[:, None]
-        which, person = np.nonzero((scores >= (mate - error).astype(np.float32)[:, None]) & ~sure)
-        tied = self.best(probes, which, person + self.first) >= mate[which]
-        ahead = sure.sum(axis=1) + np.bincount(which[tied], minlength=len(probes))
-        person = scores.argmax(axis=1)
-        top = scores[np.arange(len(probes)), person]
-        rivals = np.flatnonzero((top > highest - error) & np.isfinite(top))
-        highest = highest.copy()
-        highest[rivals] = np.maximum(highest[rivals], self.best(probes, rivals, person[rivals] + self.first))
-        return ahead, highest
+        if len(self.first_row) <= len(self.rows):  # otherwise every identity has one row
+            scores = np.maximum.reduceat(scores, self.first_row[:-1], axis=1)
+        with_mate = self.probes_with_mate(mate_index)
+        scores[with_mate, mate_index[with_mate] - self.first] = -np.inf
+        certain = scores > (mate_score + error).astype(np.float32)[:, None]
+        uncertain = (scores >= (mate_score - error).astype(np.float32)[:, None]) & ~certain
+        probe, identity = np.nonzero(uncertain)
+        is_ahead = self.best_scores(probes, probe, identity + self.first) >= mate_score[probe]
+        ahead = certain.sum(axis=1) + np.bincount(probe[is_ahead], minlength=len(probes))
+        return ahead, self._update_non_mate_score(probes, scores, non_mate_score, error)
+
+    def _update_non_mate_score(self, probes: Features, scores: Features, non_mate_score: FloatArray,
+                               error: float) -> FloatArray:
+        # Of identities closer to each other than the error only the one with the highest float32 score is made exact.
+        best_identity = scores.argmax(axis=1)
+        best = scores[np.arange(len(probes)), best_identity]
+        candidates = np.flatnonzero((best > non_mate_score - error) & np.isfinite(best))
+        updated = non_mate_score.copy()
+        exact = self.best_scores(probes, candidates, best_identity[candidates] + self.first)
+        updated[candidates] = np.maximum(updated[candidates], exact)
+        return updated

@@ -1,199 +1,150 @@
-"""1:N search: is the right person found in a gallery, and is nobody found who is not in it? (IJB; ISO/IEC 19795-1)."""
+"""Open-set 1:N identification: is the right identity found, and none for people outside the gallery? (ISO/IEC 19795-1).
+
+The protocols of IJB use it too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facekd.data.feature_set import FeatureSet
 from facekd.errors import DataError
-from facekd.evaluation.identification.gallery import Floats, Ints, Searched, compare
+from facekd.evaluation.identification.gallery import GalleryScores, rank_against_gallery
+from facekd.evaluation.identification.open_set_result import OpenSetResult
 from facekd.evaluation.statistics.bootstrap import Weights, bootstrap
-from facekd.evaluation.statistics.far import Interval, allowed, percent
-from facekd.evaluation.statistics.weighted_rates import shares
+from facekd.evaluation.statistics.far import allowed_false_accepts, weighted_tar
+from facekd.evaluation.types import FloatArray, Int32Array, IntArray
 
 RANKS = (1, 5, 10)
 CMC_RANKS = 100
 FPIRS = ("1e-2", "1e-1")
 
 
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """What `search` found; rates are fractions, intervals are 95 % bootstrap intervals over the probes' people.
+def identify_open_set(probes: FeatureSet, gallery: FeatureSet, fpirs: Sequence[str] = FPIRS, resamples: int = 1000,
+                      seed: int = 0) -> OpenSetResult:
+    """Identify every probe in a gallery.
 
-    Attributes:
-        rank: share of the probes with a mate whose mate is at rank 1, 5, 10 or better (closed set).
-        rank_interval: of each ``rank``.
-        cmc: the same at rank 1, 2, ... 100 or better.
-        tpir: share of the probes with a mate whose mate is at rank 1 and above the threshold at which the false
-            positive identification rate is so high: the share of the probes without a mate who find somebody above it
-            (open set). None where there are too few such probes.
-        tpir_interval: of each ``tpir``.
-        thresholds: the threshold behind each ``tpir``; None for a mean of several galleries.
-        mated: number of probes with a mate.
-        unmated: number of probes without a mate.
-        people: number of people among the probes.
-        gallery: number of people in the gallery.
-        galleries: number of galleries these are the mean rates of; numbers of probes and people are sums.
-        notes: sentences a reader of the figures needs.
-    """
-
-    rank: dict[int, float]
-    rank_interval: dict[int, Interval]
-    cmc: tuple[float, ...]
-    tpir: dict[str, float | None]
-    tpir_interval: dict[str, Interval | None]
-    thresholds: dict[str, float | None]
-    mated: int
-    unmated: int
-    people: int
-    gallery: int
-    galleries: int
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of the JSON file."""
-        return {
-            "rank": {str(rank): rate for rank, rate in self.rank.items()},
-            "rank_interval": {str(rank): list(ends) for rank, ends in self.rank_interval.items()},
-            "cmc": list(self.cmc),
-            "tpir": self.tpir,
-            "tpir_interval": {rate: None if ends is None else list(ends) for rate, ends in self.tpir_interval.items()},
-            "thresholds": self.thresholds,
-            "mated": self.mated, "unmated": self.unmated,
-            "people": self.people, "gallery": self.gallery, "galleries": self.galleries,
-            "notes": list(self.notes),
-        }
-
-    def describe(self) -> str:
-        """The result as lines to read."""
-        found = ", ".join(f"rank-{rank} {percent(rate, self.rank_interval[rank])}" for rank, rate in self.rank.items())
-        where = "the gallery" if self.galleries == 1 else f"{self.galleries} galleries"
-        return "\n".join([
-            f"{found}\n{self.mated:,} probes with a mate, {self.unmated:,} without, {self.gallery:,} people in {where}",
-            *[f"TPIR {percent(rate, self.tpir_interval[fpir])} at FPIR {fpir}"
-              for fpir, rate in self.tpir.items() if rate is not None],
-            *self.notes,
-        ])
-
-
-def search(probes: FeatureSet, gallery: FeatureSet, fpirs: Sequence[str] = FPIRS, resamples: int = 1000,
-           seed: int = 0) -> SearchResult:
-    """Search every probe in a gallery.
-
-    A probe's rank is one more than the number of other people in the gallery who score at least as high as its mate
-    (one with the mate's very score is ahead of it); a person scores as high as the best of that person's rows. Probes
-    whose person is not in the gallery have no rank: they are the impostors of the open set, each with its highest
+    A probe's rank is one more than the number of other identities in the gallery that score at least as high as its
+    mate (one with exactly the mate's score is ahead of it); an identity scores as high as the best of its rows. Probes
+    whose identity is not in the gallery have no rank: they are the impostors of the open set, each with its highest
     score; at most floor(FPIR * such probes) of them may be above the threshold. Intervals resample people, with all
     their probes.
 
     Args:
-        probes: with labels.
-        gallery: with labels.
+        probes: the probes, with labels.
+        gallery: the gallery, with labels.
         fpirs: false positive identification rates as text, e.g. ``"1e-2"``; they are the keys of the result.
-        resamples: bootstrap resamples.
-        seed: of the bootstrap.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Raises:
         DataError: labels are missing, dimensions differ, a feature is zero or not finite, or no probe has a mate.
     """
-    return summarise([compare(probes, gallery)], fpirs, resamples, seed)
+    return open_set_result([rank_against_gallery(probes, gallery)], fpirs, resamples, seed)
 
 
-def summarise(searched: Sequence[Searched], fpirs: Sequence[str] = FPIRS, resamples: int = 1000,
-              seed: int = 0) -> SearchResult:
-    """The rates of one search, or the mean of each rate over searches of the same probes in several galleries.
+def open_set_result(gallery_scores: Sequence[GalleryScores], fpirs: Sequence[str] = FPIRS, resamples: int = 1000,
+                    seed: int = 0) -> OpenSetResult:
+    """Compute the rates of one gallery, or the mean of each rate over several galleries.
 
     Args:
-        searched: of the same probes, in one order.
-        fpirs: see `search`.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        gallery_scores: scores of the same probes, in one order, in each gallery.
+        fpirs: false positive identification rates as text.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Raises:
         DataError: no probe has a mate in one of the galleries.
     """
-    names, person = np.unique(searched[0].labels, return_inverse=True)
-    parts = [_Rates(one, person, len(names)) for one in searched]
-    unmated = min(part.unmated for part in parts)
-    usable = [fpir for fpir in fpirs if allowed(fpir, unmated) >= 1]
+    labels, identity = np.unique(gallery_scores[0].labels, return_inverse=True)
+    galleries = [_GalleryRates(scores, identity, len(labels)) for scores in gallery_scores]
+    unmated = min(rates.unmated for rates in galleries)
+    usable = [fpir for fpir in fpirs if allowed_false_accepts(fpir, unmated) >= 1]
     notes = [f"TPIR at FPIR {fpir} is not given: {unmated:,} probes without a mate allow less than one false positive"
              for fpir in fpirs if fpir not in usable]
-    # So that every resample has as many people with a mate in each gallery as there are.
-    strata = sum((1 << place) * (part.hits[:, -1] > 0) for place, part in enumerate(parts))
 
-    def figures(weights: Weights) -> Floats:
-        ranks = np.mean([part.ranks(weights) for part in parts], axis=0)
-        tpirs = [np.mean([part.tpirs(row, usable) for part in parts], axis=0) for row in weights]
+    def figures(weights: Weights) -> FloatArray:
+        """Compute the rates at `RANKS` and the TPIRs."""
+        ranks = np.mean([rates.ranks(weights) for rates in galleries], axis=0)
+        tpirs = [np.mean([rates.tpirs(row, usable) for rates in galleries], axis=0) for row in weights]
         return np.column_stack([ranks[:, [rank - 1 for rank in RANKS]], np.stack(tpirs)])
 
-    once = np.ones((1, len(names)), np.int32)
-    values = figures(once)[0].tolist()
-    ends = [(low, high) for low, high in bootstrap(figures, np.asarray(strata, np.int64), resamples, seed).tolist()]
+    # One bit per gallery: in every resample as many people have a mate in each gallery as there are.
+    strata = sum((1 << bit) * (rates.hits[:, -1] > 0) for bit, rates in enumerate(galleries))
+    resampled = bootstrap(figures, np.asarray(strata, np.int64), resamples, seed)
+    intervals = [(low, high) for low, high in resampled.tolist()]
+    ones = np.ones((1, len(labels)), np.int32)
+    values = figures(ones)[0].tolist()
     tpir = dict(zip(usable, values[len(RANKS) :], strict=True))
-    intervals = dict(zip(usable, ends[len(RANKS) :], strict=True))
-    thresholds = dict(zip(usable, parts[0].thresholds(usable), strict=True)) if len(parts) == 1 else {}
-    return SearchResult(
-        rank=dict(zip(RANKS, values, strict=False)), rank_interval=dict(zip(RANKS, ends, strict=False)),
-        cmc=tuple(np.mean([part.ranks(once)[0] for part in parts], axis=0).tolist()),
-        tpir={fpir: tpir.get(fpir) for fpir in fpirs}, tpir_interval={fpir: intervals.get(fpir) for fpir in fpirs},
-        thresholds={fpir: thresholds.get(fpir) for fpir in fpirs}, mated=sum(part.mated for part in parts),
-        unmated=sum(part.unmated for part in parts), people=len(names), gallery=sum(one.people for one in searched),
-        galleries=len(parts), notes=tuple(notes),
+    tpir_intervals = dict(zip(usable, intervals[len(RANKS) :], strict=True))
+    thresholds = dict(zip(usable, galleries[0].thresholds(usable), strict=True)) if len(galleries) == 1 else {}
+    return OpenSetResult(
+        rank=dict(zip(RANKS, values, strict=False)),
+        rank_interval=dict(zip(RANKS, intervals, strict=False)),
+        cmc=tuple(np.mean([rates.ranks(ones)[0] for rates in galleries], axis=0).tolist()),
+        tpir={fpir: tpir.get(fpir) for fpir in fpirs},
+        tpir_interval={fpir: tpir_intervals.get(fpir) for fpir in fpirs},
+        thresholds={fpir: thresholds.get(fpir) for fpir in fpirs},
+        mated=sum(rates.mated for rates in galleries),
+        unmated=sum(rates.unmated for rates in galleries),
+        identities=len(labels),
+        gallery_identities=sum(scores.identities for scores in gallery_scores),
+        galleries=len(galleries),
+        notes=tuple(notes),
     )
 
 
-class _Rates:
-    """The rates of one search, with its people counted as often as a resample holds them.
+class _GalleryRates:
+    """The rates of one gallery, with each person counted as often as in a resample.
 
     Args:
-        searched: the search.
-        person: int64 [probes], who each probe shows, numbered from 0.
-        people: number of people among the probes.
+        scores: ranks and scores of the probes.
+        identity: int64 [probes], the person of each probe, numbered from 0.
+        identities: number of people among the probes.
 
     Raises:
         DataError: no probe has a mate.
 
     Attributes:
-        hits: int64 [people, 101], probes whose mate is at rank 1, 2, ... 100 or better, and all probes with a mate.
+        hits: int64 [identities, 101], probes whose mate is at rank 1, 2, ... 100 or better, and all probes with a mate.
         mated: number of probes with a mate.
-        unmated: number of probes without.
+        unmated: number of probes without a mate.
     """
 
-    def __init__(self, searched: Searched, person: Ints, people: int) -> None:
-        mated = searched.mated
-        self.mated, self.unmated = int(mated.sum()), int((~mated).sum())
+    def __init__(self, scores: GalleryScores, identity: IntArray, identities: int) -> None:
+        mated = scores.mated
+        self.mated = int(mated.sum())
+        self.unmated = int((~mated).sum())
         if not self.mated:
             raise DataError(f"none of the {len(mated)} probes shows a person of the gallery; label both in one way")
-        place = person[mated] * (CMC_RANKS + 1) + np.minimum(searched.rank[mated] - 1, CMC_RANKS)
-        counts = np.bincount(place, minlength=people * (CMC_RANKS + 1)).reshape(people, CMC_RANKS + 1)
-        self.hits = counts.cumsum(axis=1)
-        scores = np.where(searched.rank == 1, searched.mate, -np.inf)
-        self._genuine, self._owner = _falling(scores[mated], person[mated])
-        self._impostors, self._other = _falling(searched.highest[~mated], person[~mated])
+        columns = CMC_RANKS + 1
+        cell = identity[mated] * columns + np.minimum(scores.rank[mated] - 1, CMC_RANKS)
+        self.hits = np.bincount(cell, minlength=identities * columns).reshape(identities, columns).cumsum(axis=1)
+        # Only a mate at rank 1 can be a true positive, whatever the threshold.
+        mate_score = np.where(scores.rank == 1, scores.mate_score, -np.inf)
+        self._genuine, self._genuine_identity = _sort_falling(mate_score[mated], identity[mated])
+        self._impostors, self._impostor_identity = _sort_falling(scores.non_mate_score[~mated], identity[~mated])
 
-    def ranks(self, weights: Weights) -> Floats:
-        """The CMC, float64 [batch, 100], with people counted ``weights`` [batch, people] times."""
+    def ranks(self, weights: Weights) -> FloatArray:
+        """Compute the CMC, float64 [batch, 100], with people counted ``weights`` [batch, identities] times."""
         hits = weights.astype(np.float64) @ self.hits
-        rates: Floats = hits[:, :-1] / hits[:, -1:]
+        rates: FloatArray = hits[:, :-1] / hits[:, -1:]
         return rates
 
-    def tpirs(self, weights: NDArray[np.int32], fpirs: Sequence[str]) -> Floats:
-        """TPIR at each FPIR, float64 [fpirs], with people counted ``weights`` [people] times."""
-        counts = weights[self._other]
-        total = np.array(counts.sum(dtype=np.int64))
-        limits = np.array([allowed(fpir, total) for fpir in fpirs], np.int64)
-        return shares(self._genuine, weights[self._owner], self._impostors, counts, limits)
+    def tpirs(self, weights: Int32Array, fpirs: Sequence[str]) -> FloatArray:
+        """Compute the TPIR at each FPIR, float64 [fpirs], with people counted ``weights`` [identities] times."""
+        impostor_weights = weights[self._impostor_identity]
+        total = np.array(impostor_weights.sum(dtype=np.int64))
+        limits = np.array([allowed_false_accepts(fpir, total) for fpir in fpirs], np.int64)
+        return weighted_tar(self._genuine, weights[self._genuine_identity], self._impostors, impostor_weights, limits)
 
     def thresholds(self, fpirs: Sequence[str]) -> list[float]:
-        """The threshold at each FPIR."""
-        return [float(self._impostors[allowed(fpir, self.unmated)]) for fpir in fpirs]
+        """Return the threshold at each FPIR."""
+        return [float(self._impostors[allowed_false_accepts(fpir, self.unmated)]) for fpir in fpirs]
 
 
-def _falling(scores: Floats, owner: Ints) -> tuple[Floats, Ints]:
+def _sort_falling(scores: FloatArray, identity: IntArray) -> tuple[FloatArray, IntArray]:
     order = np.argsort(-scores, kind="stable")
-    return scores[order], owner[order]
+    return scores[order], identity[order]

@@ -1,4 +1,4 @@
-"""What was counted so far: sums that can be added up in any order, kept on disk, and taken up again."""
+"""The counts of the blocks compared so far: sums that are merged in any order, saved, and continued."""
 
 from __future__ import annotations
 
@@ -9,71 +9,80 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
-from facekd.evaluation.identification.rank_counter import Counter, Found
-from facekd.evaluation.identification.top_scores import Impostors
-from facekd.utils.files import atomic
+from facekd.evaluation.identification.rank_counter import BlockCounts, RankCounter
+from facekd.evaluation.identification.top_scores import TopScores
+from facekd.utils.files import atomic_write
+
+Arrays = dict[str, NDArray[np.generic]]
 
 
-class Tally:
-    """Counts over the blocks of distractors seen so far.
+class PartialCounts:
+    """Counts over the blocks of distractors compared so far.
 
     Args:
-        counter: whose counts.
-        blocks: number of blocks in all.
-        width: distractors in a block.
-        capacity: of the highest impostor scores.
+        counter: the counter of the blocks.
+        num_blocks: total number of blocks.
+        block_size: distractors in a block.
+        capacity: number of highest impostor scores to keep.
 
     Attributes:
-        done: bool [blocks].
-        places: see `facekd.evaluation.identification.rank_counter.Found`.
-        deep: likewise.
-        impostors: the highest scores.
+        counted_blocks: bool [num_blocks], which blocks are included.
+        insertion_counts: sum of `BlockCounts.insertion_counts`.
+        deep_counts: sum of `BlockCounts.deep_counts`.
+        impostors: the highest impostor scores, by probe (row) and distractor (column).
     """
 
-    def __init__(self, counter: Counter, blocks: int, width: int, capacity: int) -> None:
-        self.done = np.zeros(blocks, bool)
-        self._width = width
-        self.places = np.zeros(counter.places, np.int64)
-        self.deep = np.zeros(counter.deep, np.int64)
-        self.impostors = Impostors(capacity, counter.error)
+    def __init__(self, counter: RankCounter, num_blocks: int, block_size: int, capacity: int) -> None:
+        self.counted_blocks = np.zeros(num_blocks, bool)
+        self._block_size = block_size
+        self.insertion_counts = np.zeros(counter.num_insertion_bins, np.int64)
+        self.deep_counts = np.zeros(counter.num_deep_mates, np.int64)
+        self.impostors = TopScores(capacity, counter.score_error)
 
-    def add(self, block: int, found: Found) -> None:
-        """Count what a block holds."""
-        self.done[block] = True
-        self.places += found.places
-        self.deep += found.deep
-        self.impostors.add(found.score, found.probe, found.distractor + np.int32(block * self._width))
+    def add(self, block: int, counts: BlockCounts) -> None:
+        """Add the counts of a block."""
+        self.counted_blocks[block] = True
+        self.insertion_counts += counts.insertion_counts
+        self.deep_counts += counts.deep_counts
+        self.impostors.add(counts.score, counts.probe, counts.distractor + np.int32(block * self._block_size))
 
-    def merge(self, arrays: dict[str, NDArray[np.generic]]) -> None:
-        """Add the ``arrays`` of another tally, which saw other blocks."""
-        self.done |= arrays["done"].astype(bool)
-        self.places += arrays["places"].astype(np.int64)
-        self.deep += arrays["deep"].astype(np.int64)
-        self.impostors.add(*(arrays[name] for name in ("score", "probe", "distractor")))  # type: ignore[arg-type]
+    def merge(self, arrays: Arrays) -> None:
+        """Add the `arrays` of other partial counts, which include other blocks."""
+        self.counted_blocks |= arrays["counted_blocks"].astype(bool)
+        self.insertion_counts += arrays["insertion_counts"].astype(np.int64)
+        self.deep_counts += arrays["deep_counts"].astype(np.int64)
+        impostors = (arrays[name] for name in ("impostor_scores", "impostor_probes", "impostor_distractors"))
+        self.impostors.add(*impostors)  # type: ignore[arg-type]
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """All it holds."""
-        top = self.impostors
-        top.settle()
-        return {"done": self.done, "places": self.places, "deep": self.deep,
-                "score": top.score, "probe": top.probe, "distractor": top.distractor}
+    def arrays(self) -> Arrays:
+        """Return all counts as arrays, for `merge`."""
+        impostors = self.impostors
+        impostors.compact()
+        return {
+            "counted_blocks": self.counted_blocks,
+            "insertion_counts": self.insertion_counts,
+            "deep_counts": self.deep_counts,
+            "impostor_scores": impostors.scores,
+            "impostor_probes": impostors.rows,
+            "impostor_distractors": impostors.columns,
+        }
 
 
-def save_tally(path: Path, tally: Tally, key: str) -> None:
-    """Write a tally atomically; ``key`` says what was compared."""
-    with atomic(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, key=np.array(key), **tally.arrays())  # type: ignore[arg-type]
+def save_checkpoint(path: Path, counts: PartialCounts, key: str) -> None:
+    """Write partial counts atomically; ``key`` identifies the comparison."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, comparison=np.array(key), **counts.arrays())  # type: ignore[arg-type]
 
 
-def read_tally(path: Path, key: str) -> dict[str, NDArray[np.generic]] | None:
-    """The arrays of a tally on disk; None where it is about something else, or no tally.
+def load_checkpoint(path: Path, key: str) -> Arrays | None:
+    """Read the arrays of partial counts; None if the file is of another comparison, or not a checkpoint.
 
     Raises:
         DataError: the file cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            return dict(content) if str(content["key"]) == key else None
+            return dict(content) if str(content["comparison"]) == key else None
     except OSError as problem:
         raise DataError(f"{path} cannot be read ({problem}); remove it, the comparison begins anew") from problem
     except (EOFError, ValueError, KeyError, zipfile.BadZipFile):

@@ -1,4 +1,4 @@
-"""Figures by person: what rates are made of, so that people can be drawn again afterwards."""
+"""Counts of every identity: rates are computed from them, also for bootstrap resamples of the identities."""
 
 from __future__ import annotations
 
@@ -11,109 +11,128 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
-from facekd.evaluation.identification.mates import Floats, Ints, Mates
-from facekd.evaluation.identification.top_scores import Impostors
+from facekd.evaluation.identification.mates import Mates
+from facekd.evaluation.identification.top_scores import TopScores
 from facekd.evaluation.statistics.bootstrap import Weights
-from facekd.evaluation.statistics.far import allowed
-from facekd.utils.files import atomic
+from facekd.evaluation.statistics.far import allowed_false_accepts
+from facekd.evaluation.types import FloatArray, IntArray
+from facekd.utils.files import atomic_write
 
 RANKS = 100
-EDGES = 2000
-"""Genuine scores at which the resamples look for their thresholds: TAR intervals are resolved to 1/2000."""
+NUM_EDGES = 2000
+"""Genuine scores that are candidate thresholds of the resamples: TAR intervals are resolved to 1/2000."""
 
 
 @dataclass(frozen=True, eq=False)
-class People:
-    """Counts of every person.
+class PerIdentityCounts:
+    """Counts of every identity.
 
     Attributes:
-        names: int64 [people], labels.
-        sizes: int64 [people], probes.
-        hits: int64 [people, 100], ordered pairs whose mate is at rank 1, 2, ... or better.
-        accepted: int64 [people, edges], genuine pairs that score at least each edge; the edges rise to infinity.
-        false: int64 [people, edges], impostor pairs that do.
-        distractors: number of them.
+        labels: int64 [identities].
+        sizes: int64 [identities], number of probes.
+        hits: int64 [identities, 100], ordered pairs whose mate is at rank 1, 2, ... or better.
+        genuine_accepts: int64 [identities, edges], genuine pairs that score at least each edge; the edges rise to
+            infinity.
+        false_accepts: int64 [identities, edges], impostor pairs that score at least each edge.
+        distractors: number of distractors.
     """
 
-    names: Ints
-    sizes: Ints
-    hits: Ints
-    accepted: Ints
-    false: Ints
+    labels: IntArray
+    sizes: IntArray
+    hits: IntArray
+    genuine_accepts: IntArray
+    false_accepts: IntArray
     distractors: int
 
     @property
-    def pairs(self) -> Ints:
-        """int64 [people], ordered pairs."""
+    def pairs(self) -> IntArray:
+        """Return int64 [identities], number of ordered pairs."""
         return self.sizes * (self.sizes - 1)
 
-    def figures(self, weights: Weights, fars: Sequence[str]) -> Floats:
-        """Rank-1 and the TAR at each FAR, float64 [batch, 1 + fars], with people counted int32 [batch, people] times.
+    def rates(self, weights: Weights, fars: Sequence[str]) -> FloatArray:
+        """Compute rank-1 and the TAR at each FAR, with each identity counted as often as its weight.
 
-        A TAR is that of the lowest edge which few enough impostor pairs reach.
+        A TAR is that of the lowest edge that few enough impostor pairs reach.
+
+        Args:
+            weights: int32 [batch, identities].
+            fars: false accept rates as text.
+
+        Returns:
+            float64 [batch, 1 + fars].
         """
         counts = weights.astype(np.float64)
         pairs = counts @ self.pairs
         columns = [counts @ self.hits[:, 0] / pairs]
         impostors = (counts @ self.sizes).astype(np.int64) * self.distractors
-        accepted, false = counts @ self.accepted, counts @ self.false
+        genuine_accepts = counts @ self.genuine_accepts
+        false_accepts = counts @ self.false_accepts
         for far in fars:
-            first = (false <= allowed(far, impostors)[:, None]).argmax(axis=1)  # the edges rise: it accepts the most
-            columns.append(accepted[np.arange(len(counts)), first] / (pairs / 2))
+            # The edges rise, so the first one with few enough false accepts has the most genuine accepts.
+            first = (false_accepts <= allowed_false_accepts(far, impostors)[:, None]).argmax(axis=1)
+            columns.append(genuine_accepts[np.arange(len(counts)), first] / (pairs / 2))
         return np.column_stack(columns)
 
 
-def write_people(path: Path, counts: People) -> None:
+def write_identity_counts(path: Path, counts: PerIdentityCounts) -> None:
     """Write counts as ``.npz``, atomically."""
-    with atomic(path) as temporary, temporary.open("wb") as handle:
-        np.savez_compressed(handle, **{field.name: getattr(counts, field.name) for field in fields(counts)})
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **{field.name: getattr(counts, field.name) for field in fields(counts)})
 
 
-def read_people(path: Path) -> People:
-    """Read what `write_people` wrote.
+def read_identity_counts(path: Path) -> PerIdentityCounts:
+    """Read a file of `write_identity_counts`.
 
     Raises:
-        DataError: absent, or no such file.
+        DataError: the file is absent, damaged, of another kind, or written by an older facekd.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            values = {field.name: content[field.name] for field in fields(People)}
+            values = {field.name: content[field.name] for field in fields(PerIdentityCounts)}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
         raise DataError(
-            f"{path} cannot be read ({problem}); 'facekd eval megaface' writes it beside its result, run it again"
+            f"{path} cannot be read ({problem}); 'facekd eval megaface' writes it next to its result, run it again"
         ) from problem
-    return People(**{**values, "distractors": int(values["distractors"])})
+    return PerIdentityCounts(**{**values, "distractors": int(values["distractors"])})
 
 
-def people(mates: Mates, ahead: Ints, impostors: Impostors, distractors: int, lowest: float) -> People:
-    """Count for every person.
+def count_per_identity(mates: Mates, ahead: IntArray, impostors: TopScores, distractors: int,
+                       lowest_complete: float) -> PerIdentityCounts:
+    """Count hits and accepts of every identity.
 
     Args:
         mates: the probes and their pairs.
         ahead: int64 [pairs], distractors ahead of each mate.
-        impostors: their highest scores.
-        distractors: number of them.
-        lowest: impostor scores of at least this much are all among ``impostors``.
+        impostors: the highest impostor scores, by probe and distractor.
+        distractors: number of distractors.
+        lowest_complete: all impostor scores of at least this are in ``impostors``.
     """
-    count = len(mates.sizes)
-    owner = mates.person[mates.probe]
+    identities = len(mates.sizes)
+    owner = mates.identity[mates.probe]
     ranks = np.minimum(ahead, RANKS)
-    hits = _table(owner, ranks, count, RANKS + 1)[:, :RANKS].cumsum(axis=1)
+    hits = _count_pairs(owner, ranks, identities, RANKS + 1)[:, :RANKS].cumsum(axis=1)
     genuine = mates.genuine
     scores = np.sort(mates.score[genuine])
-    above = scores[scores >= lowest]
-    edges = np.append(above[np.linspace(0, len(above) - 1, min(EDGES, len(above))).astype(np.int64)], np.inf)
-    accepted = _reached(owner[genuine], mates.score[genuine], edges, count)
-    false = _reached(mates.person[impostors.probe], impostors.score, edges, count)
-    return People(mates.names, mates.sizes, hits, accepted, false, distractors)
+    # Below the lowest complete score the false accepts are unknown, so no edge is there.
+    candidates = scores[scores >= lowest_complete]
+    chosen = np.linspace(0, len(candidates) - 1, min(NUM_EDGES, len(candidates))).astype(np.int64)
+    edges = np.append(candidates[chosen], np.inf)
+    return PerIdentityCounts(
+        labels=mates.labels,
+        sizes=mates.sizes,
+        hits=hits,
+        genuine_accepts=_count_at_least(owner[genuine], mates.score[genuine], edges, identities),
+        false_accepts=_count_at_least(mates.identity[impostors.rows], impostors.scores, edges, identities),
+        distractors=distractors,
+    )
 
 
-def _reached(owner: Ints, scores: NDArray[np.floating], edges: Floats, people: int) -> Ints:
-    """int64 [people, edges], scores of each owner that are at least so high."""
-    place = np.searchsorted(edges, scores, "right")
-    return _table(owner, place, people, len(edges) + 1)[:, :0:-1].cumsum(axis=1)[:, ::-1]
+def _count_at_least(owner: IntArray, scores: NDArray[np.floating], edges: FloatArray, identities: int) -> IntArray:
+    """Return int64 [identities, edges], the number of scores of each owner that are at least each edge."""
+    edges_reached = np.searchsorted(edges, scores, "right")
+    return _count_pairs(owner, edges_reached, identities, len(edges) + 1)[:, :0:-1].cumsum(axis=1)[:, ::-1]
 
 
-def _table(row: Ints, column: Ints, rows: int, columns: int) -> Ints:
-    """int64 [rows, columns], how often each pair of numbers occurs."""
+def _count_pairs(row: IntArray, column: IntArray, rows: int, columns: int) -> IntArray:
+    """Return int64 [rows, columns], how often each pair of indices occurs."""
     return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)

@@ -1,12 +1,12 @@
-"""How many distractors are ahead of each mate: counted in float32, decided in float64 where float32 cannot tell.
+"""The number of distractors ahead of each mate: counted in float32, decided in float64 where float32 is uncertain.
 
-A float32 product lies within a known distance of the exact score (`rounding`). A score further than that from a mate's
-is ahead of it or not, whatever the arithmetic; the few others are computed again in float64. So every rank is that of
-float64 arithmetic, at the price of float32.
+A float32 score is within a known distance of the exact score (`float32_error_bound`). A distractor whose score is
+farther than that from the score of the mate is ahead of it or not, whatever the arithmetic; the few others are computed
+again in float64. So every rank is that of float64 arithmetic, at about the cost of float32.
 
-Two kinds of mates are counted differently. Where few scores reach the lowest mate of a probe, those few are looked up
-among its mates. A deep mate (of a noisy image, say) lies behind thousands of distractors: all scores of its probe are
-compared with it.
+Two kinds of mates are counted differently. Shallow mates have high scores, which few distractors reach: each of these
+is looked up among the sorted mates of its probe. Deep mates (of a noisy image, for example) are behind thousands of
+distractors: all scores of their probe are compared with them.
 """
 
 from __future__ import annotations
@@ -16,176 +16,174 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from facekd.data.feature_set import Features
-from facekd.evaluation.identification.mates import Floats, Ints, Mates, exact_scores, float32_scores, rounding
-from facekd.evaluation.identification.score_bounds import Bound, choose_bound
-from facekd.evaluation.identification.score_tiles import Product, Singles, Tile
+from facekd.evaluation.identification.mates import Mates, exact_scores, float32_error_bound, float32_scores
+from facekd.evaluation.identification.score_bounds import ScoreBound, choose_score_bound
+from facekd.evaluation.identification.score_tiles import ScoreTile, TiledProduct
+from facekd.evaluation.types import Float32Array, FloatArray, Int32Array, IntArray
 
-ROW = 4.0
-"""Distance between probes on one scale of scores, which lie in [-1, 1]."""
-SLACK = 1e-9
-"""Added to the rounding: places on that scale are float64 numbers up to ROW times the probes."""
-LOOKED_UP, COMPARED = 60.0, 0.9
-"""Nanoseconds: to look a score up among the mates, and to compare a score with a deep mate (measured on Zen 3)."""
-JUDGED = 4_000_000
-"""Scores that levels are judged by, about."""
-SHARES = (0.001, 0.003, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5)
-"""Of all scores that may lie above the lowest mate that is not deep."""
+PROBE_OFFSET = 4.0
+"""Distance between the key ranges of two probes; scores are in [-1, 1]."""
+KEY_ROUNDING = 1e-9
+"""Added to the error bound for the rounding of keys, float64 numbers up to PROBE_OFFSET times the number of probes."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What a block of distractors holds.
+class BlockCounts:
+    """The counts of one block of distractors.
 
     Attributes:
-        places: int64 [mates looked up + probes], scores by the place they have among the mates of their probe.
-        deep: int64 [deep mates], distractors ahead of each.
-        score: float32 [kept], all scores of at least the level.
-        probe: int32 [kept], their probes.
-        distractor: int32 [kept], their distractors, counted from the block's first.
+        insertion_counts: int64 [shallow mates + probes], number of scores by their insertion position among the sorted
+            shallow mates of their probe; a probe with n of them has n + 1 positions.
+        deep_counts: int64 [deep mates], distractors ahead of each.
+        score: float32 [high scores], all scores of at least the score floor.
+        probe: int32 [high scores], their probes.
+        distractor: int32 [high scores], their distractors, counted from the first one of the block.
     """
 
-    places: Ints
-    deep: Ints
-    score: Singles
-    probe: NDArray[np.int32]
-    distractor: NDArray[np.int32]
+    insertion_counts: IntArray
+    deep_counts: IntArray
+    score: Float32Array
+    probe: Int32Array
+    distractor: Int32Array
 
 
-class Counter:
+class RankCounter:
     """Counts the distractors ahead of every mate.
 
     Args:
-        mates: whose ranks are asked for.
-        level: all scores of at least so much are given out.
-        depth: mates that score less are deep.
+        mates: the mates to rank.
+        score_floor: all impostor scores of at least this are returned.
+        deep_threshold: mates with a lower score are deep.
+
+    Attributes:
+        mates: the mates to rank.
+        score_floor: as given.
+        score_error: largest distance of a float32 score from the exact one, and of a key from the exact key.
+        num_insertion_bins: length of the insertion counts.
+        num_deep_mates: length of the deep counts.
     """
 
-    def __init__(self, mates: Mates, level: float, depth: float) -> None:
-        self.mates, self.level = mates, level
-        self.error = rounding(mates.probes.shape[1]) + SLACK
-        self._is_high = mates.score >= depth
-        high, deep = np.flatnonzero(self._is_high), np.flatnonzero(~self._is_high)
-        self._levels = np.full(len(mates.probes), level, np.float32)
-        lowest = _downwards(mates.score[high] - self.error)
-        np.minimum.at(self._levels, mates.probe[high], lowest)
-        self._scale = mates.score[high] + ROW * mates.probe[high]
-        self._high_score, self._high_probe = mates.score[high], mates.probe[high]
-        self._deep_score, self._deep_probe = mates.score[deep], mates.probe[deep]
-        self._low = _downwards(self._deep_score - self.error)
-        self._high = -_downwards(-self._deep_score - self.error)
-        self.places, self.deep = len(high) + len(mates.probes), len(deep)
-        self._full, self._bounded = np.arange(len(mates.probes)), np.empty(0, np.int64)
-        self._bound: Bound | None = None
+    def __init__(self, mates: Mates, score_floor: float, deep_threshold: float) -> None:
+        self.mates = mates
+        self.score_floor = score_floor
+        self.score_error = float32_error_bound(mates.probes.shape[1]) + KEY_ROUNDING
+        self._is_shallow = mates.score >= deep_threshold
+        shallow = np.flatnonzero(self._is_shallow)
+        deep = np.flatnonzero(~self._is_shallow)
+        self.num_insertion_bins = len(shallow) + len(mates.probes)
+        self.num_deep_mates = len(deep)
+        self._shallow_score = mates.score[shallow]
+        self._shallow_probe = mates.probe[shallow]
+        # One sorted list serves the mates of all probes: each probe has its own range of keys.
+        self._shallow_key = self._shallow_score + PROBE_OFFSET * self._shallow_probe
+        self._deep_score = mates.score[deep]
+        self._deep_probe = mates.probe[deep]
+        self._deep_low = _next_float32_below(self._deep_score - self.score_error)
+        self._deep_high = -_next_float32_below(-self._deep_score - self.score_error)
+        # Lower scores are neither returned nor ahead of a shallow mate of their probe.
+        self._probe_floor = np.full(len(mates.probes), score_floor, np.float32)
+        lowest_needed = _next_float32_below(self._shallow_score - self.score_error)
+        np.minimum.at(self._probe_floor, self._shallow_probe, lowest_needed)
+        self._full_probes: IntArray = np.arange(len(mates.probes))
+        self._bounded_probes: IntArray = np.empty(0, np.int64)
+        self._bound: ScoreBound | None = None
 
-    def bound(self, sample: Features) -> None:
-        """Bound the scores of probes without deep mates, where a sample of the distractors says that it saves time."""
-        deep = np.unique(self._deep_probe)
-        rest = np.setdiff1d(self._full, deep)
-        self._bound = choose_bound(self.mates.probes[rest], self._levels[rest], sample)
+    def use_score_bound(self, sample: Features) -> None:
+        """Use score bounds for probes without deep mates if a sample of the distractors predicts that it saves time."""
+        probes_with_deep_mates = np.unique(self._deep_probe)
+        others = np.setdiff1d(self._full_probes, probes_with_deep_mates)
+        self._bound = choose_score_bound(self.mates.probes[others], self._probe_floor[others], sample)
         if self._bound:
-            self._full, self._bounded = deep, rest
+            self._full_probes = probes_with_deep_mates
+            self._bounded_probes = others
 
-    def products(self, device: torch.device) -> tuple[Product, Product | None]:
-        """What a thread multiplies with: the probes in full, and those that are bounded."""
-        short = Product(self._bound.probes, device) if self._bound else None
-        return Product(self.mates.probes[self._full], device), short
+    def create_products(self, device: torch.device) -> tuple[TiledProduct, TiledProduct | None]:
+        """Create the products of one thread: that of full probes, and that of bounded ones."""
+        bounded = TiledProduct(self._bound.probes, device) if self._bound else None
+        return TiledProduct(self.mates.probes[self._full_probes], device), bounded
 
-    def count(self, products: tuple[Product, Product | None], block: Features) -> Found:
+    def count_block(self, products: tuple[TiledProduct, TiledProduct | None], block: Features) -> BlockCounts:
         """Compare all probes with a block of distractors.
 
         Args:
-            products: one thread's own, see ``products``.
+            products: products of this thread, see `create_products`.
             block: float32 [distractors, dimension], rows of unit length.
         """
-        full, short = products
-        deep = np.zeros(self.deep, np.int64)
-        found = []
+        full, bounded = products
+        deep_counts = np.zeros(self.num_deep_mates, np.int64)
+        high_scores = []
         for start, tile in full.tiles(block):
-            own = self._full[start : start + len(tile)]
-            rows, columns, scores = tile.above(self._levels[own])
-            found.append((own[rows], columns, scores))
-            first, last = np.searchsorted(self._deep_probe, [own[0], own[-1] + 1])
+            probes = self._full_probes[start : start + len(tile)]
+            rows, columns, scores = tile.scores_above(self._probe_floor[probes])
+            high_scores.append((probes[rows], columns, scores))
+            first, last = np.searchsorted(self._deep_probe, [probes[0], probes[-1] + 1])
             if last > first:
-                deep[first:last] = self._ahead_of_deep(tile, own, slice(first, last), block)
-        if short and self._bound:
-            found += self._above_bounded(self._bound, short, block)
-        probe, column, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        places = np.bincount(self._places(probe, column, score, block) + probe, minlength=self.places)
-        kept = score >= self.level
-        return Found(places, deep, score[kept], probe[kept].astype(np.int32), column[kept].astype(np.int32))
+                deep_counts[first:last] = self._count_ahead_of_deep(tile, probes, slice(first, last), block)
+        if bounded and self._bound:
+            high_scores += self._scores_above_by_bounds(self._bound, bounded, block)
+        probe, column, score = (np.concatenate(arrays) for arrays in zip(*high_scores, strict=True))
+        bins = self._insertion_bins(probe, column, score, block)
+        insertion_counts = np.bincount(bins, minlength=self.num_insertion_bins)
+        returned = score >= self.score_floor
+        return BlockCounts(insertion_counts, deep_counts, score[returned], probe[returned].astype(np.int32),
+                           column[returned].astype(np.int32))
 
-    def ahead(self, places: Ints, deep: Ints) -> Ints:
-        """Distractors ahead of each mate, int64 [pairs], of the sums of ``places`` and ``deep`` over all blocks."""
-        up_to = np.cumsum(places)
-        end = np.searchsorted(self._high_probe, self._high_probe, "right") + self._high_probe
+    def distractors_ahead(self, insertion_counts: IntArray, deep_counts: IntArray) -> IntArray:
+        """Return the distractors ahead of each mate, int64 [pairs], from the counts summed over all blocks."""
+        cumulative = np.cumsum(insertion_counts)
+        # A score at position p of its probe is ahead of the mates before p. The bins of the mates of probe i are
+        # shifted by i, because every earlier probe has one bin more than it has mates.
+        last_bin = np.searchsorted(self._shallow_probe, self._shallow_probe, "right") + self._shallow_probe
+        own_bin = np.arange(len(last_bin)) + self._shallow_probe
         ahead = np.empty(len(self.mates.score), np.int64)
-        # A score at place p of its probe is ahead of the mates before p; the next probe's places follow behind.
-        ahead[self._is_high] = up_to[end] - up_to[np.arange(len(end)) + self._high_probe]
-        ahead[~self._is_high] = deep
+        ahead[self._is_shallow] = cumulative[last_bin] - cumulative[own_bin]
+        ahead[~self._is_shallow] = deep_counts
         return ahead
 
-    def _above_bounded(self, bound: Bound, product: Product, block: Features) -> Iterator[tuple[Ints, Ints, Singles]]:
-        for start, tile in product.tiles(bound.short(block)):
-            own = self._bounded[start : start + len(tile)]
-            rows, columns, _ = tile.above(_downwards(self._levels[own] - bound.slack))
-            probe = own[rows]
+    def _scores_above_by_bounds(self, bound: ScoreBound, product: TiledProduct,
+                                block: Features) -> Iterator[tuple[IntArray, IntArray, Float32Array]]:
+        """Yield probes, columns and scores above the floors of bounded probes; only these scores are computed."""
+        for start, tile in product.tiles(bound.project(block)):
+            probes = self._bounded_probes[start : start + len(tile)]
+            rows, columns, _ = tile.scores_above(_next_float32_below(self._probe_floor[probes] - bound.margin))
+            probe = probes[rows]
             scores = float32_scores(self.mates.probes, probe, block, columns)
-            high = scores >= self._levels[probe]
+            high = scores >= self._probe_floor[probe]
             yield probe[high], columns[high], scores[high]
 
-    def _places(self, probe: Ints, column: Ints, score: Singles, block: Features) -> Ints:
-        """The number of mates looked up, of this and earlier probes, that each score is not behind of."""
-        if not len(self._scale):
-            return np.zeros(len(probe), np.int64)
-        key = score + ROW * probe
-        place = np.searchsorted(self._scale, key + self.error, "right")
-        lowest = key - self.error
-        doubtful = np.flatnonzero((place > 0) & (self._scale[place - 1] > lowest))
-        exact = exact_scores(self.mates.probes, probe[doubtful], block, column[doubtful])
-        while len(doubtful):
-            before = place[doubtful] - 1
-            down = (before >= 0) & (self._scale[before] > lowest[doubtful]) & (self._high_score[before] > exact)
-            doubtful, exact = doubtful[down], exact[down]
-            place[doubtful] -= 1
-        return place
+    def _insertion_bins(self, probe: IntArray, column: IntArray, score: Float32Array, block: Features) -> IntArray:
+        """Return the bin of each score: the shallow mates of its and earlier probes that it is ahead of, plus probe."""
+        if not len(self._shallow_key):
+            return probe
+        key = score + PROBE_OFFSET * probe
+        lowest = key - self.score_error
+        # Start from the highest position that the error allows. It is certain unless a mate is within the error; then
+        # the exact score steps down past all mates that are above it.
+        position = np.searchsorted(self._shallow_key, key + self.score_error, "right")
+        uncertain = np.flatnonzero((position > 0) & (self._shallow_key[position - 1] > lowest))
+        exact = exact_scores(self.mates.probes, probe[uncertain], block, column[uncertain])
+        while len(uncertain):
+            mate = position[uncertain] - 1
+            steps_down = ((mate >= 0) & (self._shallow_key[mate] > lowest[uncertain])
+                          & (self._shallow_score[mate] > exact))
+            uncertain = uncertain[steps_down]
+            exact = exact[steps_down]
+            position[uncertain] -= 1
+        return position + probe
 
-    def _ahead_of_deep(self, tile: Tile, own: Ints, pairs: slice, block: Features) -> Ints:
-        """Distractors ahead of the deep mates of one tile's probes, which are ``own``."""
-        rows, score = np.searchsorted(own, self._deep_probe[pairs]), self._deep_score[pairs]
-        low, high = self._low[pairs], self._high[pairs]
-        ahead, position, column = tile.compare(rows, low, high)
-        exact = exact_scores(self.mates.probes, own[rows[position]], block, column)
-        ahead += np.bincount(position[exact >= score[position]], minlength=len(ahead))
+    def _count_ahead_of_deep(self, tile: ScoreTile, probes: IntArray, pairs: slice, block: Features) -> IntArray:
+        """Count the distractors ahead of the deep mates ``pairs`` of the probes of one tile."""
+        rows = np.searchsorted(probes, self._deep_probe[pairs])
+        mate_score = self._deep_score[pairs]
+        # Scores of at least the high bound are certainly ahead; those between the bounds need the exact score.
+        ahead, query, column = tile.compare_with_bounds(rows, self._deep_low[pairs], self._deep_high[pairs])
+        exact = exact_scores(self.mates.probes, probes[rows[query]], block, column)
+        ahead += np.bincount(query[exact >= mate_score[query]], minlength=len(ahead))
         return ahead
 
 
-def levels_of(mates: Mates, sample: Features, share: float) -> tuple[float, float]:
-    """The level and the depth at which counting costs least, judged by a sample of the distractors.
-
-    Args:
-        mates: to be counted for.
-        sample: float32 [distractors, dimension].
-        share: about this share of all scores is to reach the level.
-    """
-    scores = (mates.probes @ sample[:: 1 + len(mates.probes) * len(sample) // JUDGED].T).ravel()
-    shares = np.array(sorted({share, *SHARES}))
-    places = np.maximum(0, len(scores) - 1 - (shares * len(scores)).astype(np.int64))
-    scores.partition(np.unique(places))
-    depths = scores[places].astype(np.float64)
-    level = float(depths[np.searchsorted(shares, share)])
-    costs = []
-    for depth in depths:
-        looked_up = mates.score >= depth
-        lowest = np.full(len(mates.probes), level)
-        np.minimum.at(lowest, mates.probe[looked_up], mates.score[looked_up])
-        reached = np.interp(lowest, depths[::-1], shares[::-1]).mean()
-        costs.append(LOOKED_UP * reached + COMPARED * (~looked_up).sum() / len(lowest))
-    return level, float(depths[np.argmin(costs)])
-
-
-def _downwards(values: Floats) -> Singles:
-    """The float32 values next below: compared with these, float32 scores lose nothing that lies above ``values``."""
+def _next_float32_below(values: FloatArray | Float32Array) -> Float32Array:
+    """Round to the next lower float32 values: no float32 score that is above ``values`` is below these."""
     return np.asarray(np.nextafter(values.astype(np.float32), np.float32(-np.inf)))

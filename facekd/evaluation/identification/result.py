@@ -1,35 +1,36 @@
-"""What identification among distractors gives: its figures, the fields of its file, and lines to read."""
+"""The result of identification among distractors: its figures, the fields of its JSON file, and lines for people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from facekd.evaluation.identification.mates import Floats, Ints, Mates
-from facekd.evaluation.identification.per_identity import People
-from facekd.evaluation.statistics.far import Interval, percent, tar_lines
+from facekd.evaluation.identification.mates import Mates
+from facekd.evaluation.identification.per_identity import PerIdentityCounts
+from facekd.evaluation.statistics.far import format_percent, format_tars
+from facekd.evaluation.types import FloatArray, IntArray, Interval
 
 
 @dataclass(frozen=True, eq=False)
 class IdentificationResult:
-    """What `identify` found; rates are fractions, intervals are 95 % bootstrap intervals over identities.
+    """The result of `identify`; rates are fractions, intervals are 95 % bootstrap intervals over identities.
 
     Attributes:
         rank1: share of the pairs whose mate is ahead of all distractors.
-        rank1_interval: of ``rank1``.
+        rank1_interval: interval of ``rank1``.
         cmc: share of the pairs whose mate is at rank 1, 2, ... 100 or better.
-        pairs: ordered (probe, mate) pairs.
+        pairs: number of ordered (probe, mate) pairs.
         probes: number of probes.
         identities: number of people among the probes.
         distractors: number of distractors.
         tar: true accept rate at each false accept rate; None where there are too few impostor pairs.
-        tar_interval: of each ``tar``.
-        notes: sentences a reader of the figures needs.
+        tar_interval: interval of each ``tar``.
+        notes: sentences that a reader of the figures needs.
         mates: the pairs, by probe.
-        ahead: int64 [pairs], distractors ahead of each mate; its rank counted from 0.
-        people: counts of every person, for the comparison with another model.
-        far: float64 [points], false accept rates of the ROC curve, rising.
-        roc: float64 [points], its true accept rates.
+        distractors_ahead: int64 [pairs], distractors ahead of each mate, that is its rank counted from 0.
+        identity_counts: counts of every identity, for the comparison with another model.
+        roc_far: float64 [points], false accept rates of the ROC curve, rising.
+        roc_tar: float64 [points], true accept rates of the ROC curve.
     """
 
     rank1: float
@@ -43,13 +44,13 @@ class IdentificationResult:
     tar_interval: dict[str, Interval | None]
     notes: tuple[str, ...]
     mates: Mates
-    ahead: Ints
-    people: People
-    far: Floats
-    roc: Floats
+    distractors_ahead: IntArray
+    identity_counts: PerIdentityCounts
+    roc_far: FloatArray
+    roc_tar: FloatArray
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the JSON file; what has a value a pair is left out."""
+        """Return the fields of the JSON file; arrays are left out."""
         return {
             "rank1": self.rank1,
             "rank1_interval": list(self.rank1_interval),
@@ -64,11 +65,11 @@ class IdentificationResult:
         }
 
     def describe(self) -> str:
-        """The result as lines to read."""
+        """Format the result as lines for people."""
         lines = [
-            f"rank-1 {percent(self.rank1, self.rank1_interval)}, rank-10 {self.cmc[9]:.2%}",
+            f"rank-1 {format_percent(self.rank1, self.rank1_interval)}, rank-10 {self.cmc[9]:.2%}",
             f"{self.pairs:,} pairs of {self.probes:,} probes of {self.identities:,} people, "
             f"{self.distractors:,} distractors",
-            *tar_lines(self.tar, self.tar_interval), *self.notes,
+            *format_tars(self.tar, self.tar_interval), *self.notes,
         ]
         return "\n".join(lines)

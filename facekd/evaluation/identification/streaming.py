@@ -1,4 +1,4 @@
-"""One pass over the distractors: in threads on a CPU, or on a GPU, or shared by the processes of torchrun."""
+"""One pass over the distractors: in threads on a CPU, on a GPU, or distributed over the processes of torchrun."""
 
 from __future__ import annotations
 
@@ -12,82 +12,98 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from facekd import distributed as ranks
+from facekd import distributed
 from facekd.data.feature_set import FeatureSet
-from facekd.evaluation.identification.partial_counts import Tally, read_tally, save_tally
-from facekd.evaluation.identification.rank_counter import Counter, Found
-from facekd.evaluation.identification.score_tiles import Product, columns
-from facekd.utils.progress import progress
+from facekd.evaluation.identification.partial_counts import PartialCounts, load_checkpoint, save_checkpoint
+from facekd.evaluation.identification.rank_counter import BlockCounts, RankCounter
+from facekd.evaluation.identification.score_tiles import TiledProduct
+from facekd.utils.progress import progress_bar
 
 SAVE_SECONDS = 30.0
 
 
-def count_ahead(counter: Counter, distractors: FeatureSet, capacity: int, device: torch.device,
-                state: Path | None = None, key: str = "") -> Tally | None:
+def count_distractors_ahead(
+    counter: RankCounter, distractors: FeatureSet, capacity: int, device: torch.device,
+    checkpoint: Path | None = None, key: str = "",
+) -> PartialCounts | None:
     """Compare all probes with all distractors.
 
-    Under torchrun every process takes its share of the blocks. What is on disk of an interrupted pass is taken over, by
-    as many processes as there are now.
+    Under torchrun every process takes its share of the blocks. An interrupted pass is continued, by any number of
+    processes.
 
     Args:
-        counter: the probes and their mates.
-        distractors: read once, a block at a time.
-        capacity: highest impostor scores to keep.
-        device: where; each process of torchrun with a CUDA device of its own.
-        state: where an interrupted pass is continued from, ``STATE.0`` and so on, removed at its end; None: nowhere.
-        key: says what is compared; a state with another key is of no use.
+        counter: the counter, with the probes and their mates.
+        distractors: the distractors; they are read once, a block at a time.
+        capacity: number of highest impostor scores to keep.
+        device: device of the scores; each process of torchrun uses its own CUDA device.
+        checkpoint: path of the state of an interrupted pass: files ``CHECKPOINT.0`` and so on, one for each process,
+            removed at the end. None: no state is kept.
+        key: identifies the comparison; a checkpoint with another key is ignored.
 
     Returns:
-        the counts over all distractors; None in all processes of torchrun but the first.
+        The counts over all distractors; None in all processes of torchrun but the first.
 
     Raises:
         DataError: a distractor cannot be used.
         SetupError: the disk is full.
     """
-    rank, world = ranks.place()
-    width, total = columns(device), len(distractors)
-    tally = Tally(counter, -(-total // width), width, capacity)
-    before, files = _before(state, key, Tally(counter, len(tally.done), width, capacity))
-    ranks.wait()  # until all have read what was on disk, before anybody writes
-    own = state.with_name(f"{state.name}.{rank}") if state else None
+    rank = distributed.get_rank()
+    world_size = distributed.get_world_size()
+    block_size = distractors_per_block(device)
+    total = len(distractors)
+    num_blocks = -(-total // block_size)
+    counts = PartialCounts(counter, num_blocks, block_size, capacity)
+    earlier, files = _load_earlier(checkpoint, key, PartialCounts(counter, num_blocks, block_size, capacity))
+    distributed.barrier()  # every process reads the checkpoints before any process writes or removes one
+    file = checkpoint.with_name(f"{checkpoint.name}.{rank}") if checkpoint else None
     if rank == 0:
-        tally = before
-        if own and files:
-            save_tally(own, tally, key)
-            _remove(file for file in files if file != own)
-    todo = [block for block in range(len(before.done)) if not before.done[block]][rank::world]
-    products = _Products(counter, ranks.own_device(device))
+        counts = earlier
+        if file and files:
+            save_checkpoint(file, counts, key)
+            _remove(other for other in files if other != file)
+    todo = [block for block in range(num_blocks) if not earlier.counted_blocks[block]][rank::world_size]
+    products = _ThreadProducts(counter, distributed.local_device(device))
 
-    def work(block: int) -> Found:
-        start = block * width
-        return counter.count(products.mine(), distractors.unit(start, min(start + width, total)))
+    def count(block: int) -> BlockCounts:
+        """Count a block in the calling thread."""
+        start = block * block_size
+        rows = distractors.l2_normalized_rows(start, min(start + block_size, total))
+        return counter.count_block(products.get(), rows)
 
-    saved, start = time.monotonic(), min(int(before.done.sum()) * width, total) // world
-    with progress("identify", -(-total // world), "distractors", start) as advance:
-        for block, found in _in_threads(work, todo, device):
-            tally.add(block, found)
-            advance(min(width, total - block * width), "")
-            if own and time.monotonic() - saved > SAVE_SECONDS:
-                save_tally(own, tally, key)
-                saved = time.monotonic()
-    everything = ranks.gathered(tally.arrays() if rank else {})
-    for other in (everything or [])[1:]:
-        tally.merge(other)
-    if own:
-        _remove([own])
-    tally.impostors.settle()
-    return tally if rank == 0 else None
+    saved_at = time.monotonic()
+    counted = min(int(earlier.counted_blocks.sum()) * block_size, total) // world_size
+    with progress_bar("identify", -(-total // world_size), "distractors", counted) as advance:
+        for block, block_counts in _in_threads(count, todo, device):
+            counts.add(block, block_counts)
+            advance(min(block_size, total - block * block_size), "")
+            if file and time.monotonic() - saved_at > SAVE_SECONDS:
+                save_checkpoint(file, counts, key)
+                saved_at = time.monotonic()
+    all_arrays = distributed.gather_objects(counts.arrays() if rank else {})
+    for arrays in (all_arrays or [])[1:]:
+        counts.merge(arrays)
+    if file:
+        _remove([file])
+    counts.impostors.compact()
+    return counts if rank == 0 else None
 
 
-def _before(state: Path | None, key: str, tally: Tally) -> tuple[Tally, list[Path]]:
-    """What an interrupted pass left: its counts, and its files."""
-    files = sorted(state.parent.glob(f"{state.name}.*")) if state else []
-    found = [arrays for arrays in (read_tally(file, key) for file in files) if arrays]
-    # Stopped while it merged, a pass leaves the sum beside its parts: the sum comes first here, the parts overlap it.
-    for arrays in sorted(found, key=lambda arrays: -int(arrays["done"].sum())):
-        if arrays["done"].shape == tally.done.shape and not (arrays["done"] & tally.done).any():
-            tally.merge(arrays)
-    return tally, files
+def distractors_per_block(device: torch.device) -> int:
+    """Return the number of distractors in a block."""
+    return 2048 if device.type == "cpu" else 1 << 16
+
+
+def _load_earlier(checkpoint: Path | None, key: str, counts: PartialCounts) -> tuple[PartialCounts, list[Path]]:
+    """Merge the checkpoints of an interrupted pass into empty counts; return the counts and the files."""
+    files = sorted(checkpoint.parent.glob(f"{checkpoint.name}.*")) if checkpoint else []
+    loaded = [arrays for arrays in (load_checkpoint(file, key) for file in files) if arrays]
+    # A pass that was stopped while it merged checkpoints leaves the sum and some of its parts. The sum has the most
+    # blocks and comes first here; the parts overlap it and are skipped.
+    for arrays in sorted(loaded, key=lambda arrays: -int(arrays["counted_blocks"].sum())):
+        blocks = arrays["counted_blocks"]
+        if blocks.shape == counts.counted_blocks.shape and not (blocks & counts.counted_blocks).any():
+            counts.merge(arrays)
+    return counts, files
 
 
 def _remove(files: Iterable[Path]) -> None:
@@ -95,36 +111,43 @@ def _remove(files: Iterable[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-class _Products:
-    """Products for every thread."""
+class _ThreadProducts:
+    """The products of every thread: their memory is reused for all blocks of a thread."""
 
-    def __init__(self, counter: Counter, device: torch.device) -> None:
-        self._local, self._counter, self._device = threading.local(), counter, device
+    def __init__(self, counter: RankCounter, device: torch.device) -> None:
+        self._local = threading.local()
+        self._counter = counter
+        self._device = device
 
-    def mine(self) -> tuple[Product, Product | None]:
+    def get(self) -> tuple[TiledProduct, TiledProduct | None]:
+        """Return the products of the calling thread."""
         if not hasattr(self._local, "products"):
-            self._local.products = self._counter.products(self._device)
-        products: tuple[Product, Product | None] = self._local.products
+            self._local.products = self._counter.create_products(self._device)
+        products: tuple[TiledProduct, TiledProduct | None] = self._local.products
         return products
 
 
-def _in_threads(work: Callable[[int], Found], todo: Sequence[int], device: torch.device) -> Iterator[tuple[int, Found]]:
-    """The blocks in order, a few of them under way: a core multiplies and counts by itself, in its own caches."""
+def _in_threads(count: Callable[[int], BlockCounts], blocks: Sequence[int],
+                device: torch.device) -> Iterator[tuple[int, BlockCounts]]:
+    """Yield the counts of the blocks in order, while threads work on the next ones.
+
+    On a CPU every core multiplies and counts its own blocks, in its own caches: BLAS and torch use one thread each.
+    """
     cores = torch.get_num_threads()
-    threads = cores if device.type == "cpu" else 2  # on a GPU one reads while the other multiplies
-    pending: deque[tuple[int, Future[Found]]] = deque()
+    threads = cores if device.type == "cpu" else 2  # on a GPU one thread reads while the other one multiplies
+    pending: deque[tuple[int, Future[BlockCounts]]] = deque()
     try:
         with (
             threadpool_limits(1, "blas"),
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         ):
-            for block in todo:
-                pending.append((block, pool.submit(work, block)))
+            for block in blocks:
+                pending.append((block, pool.submit(count, block)))
                 if len(pending) > 2 * threads:
-                    number, found = pending.popleft()
-                    yield number, found.result()
+                    first, future = pending.popleft()
+                    yield first, future.result()
             while pending:
-                number, found = pending.popleft()
-                yield number, found.result()
+                first, future = pending.popleft()
+                yield first, future.result()
     finally:
         torch.set_num_threads(cores)

@@ -1,1 +1,1 @@
-"""The MegaFace protocol: noise lists and the result files of its kit."""
+"""The MegaFace protocol: its inputs, noise lists, and the result files of its kit."""

@@ -1,1 +1,1 @@
-"""Intervals, false accept rates and paired differences."""
+"""Bootstrap intervals, false accept rates, and paired differences of two models."""

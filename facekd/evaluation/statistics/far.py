@@ -1,21 +1,22 @@
-"""False accept rates: how many impostor pairs one allows, and when there are too few pairs to speak of it."""
+"""False accept rates (FAR) and the true accept rates (TAR) at them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Interval = tuple[float, float]
-Count = TypeVar("Count", int, NDArray[np.int64])
+from facekd.evaluation.types import FloatArray, IntArray, Interval
+
+Count = TypeVar("Count", int, IntArray)
 
 
-def allowed(far: str, impostors: Count) -> Count:
-    """Impostor pairs that may be accepted at a false accept rate, floor(FAR * impostors), in whole-number arithmetic.
+def allowed_false_accepts(far: str, impostors: Count) -> Count:
+    """Return floor(FAR * impostors), the impostor pairs that may be accepted, in integer arithmetic.
 
     Args:
         far: the rate as text, e.g. ``"1e-4"``, so that it is exact.
@@ -25,15 +26,19 @@ def allowed(far: str, impostors: Count) -> Count:
     return impostors * rate.numerator // rate.denominator
 
 
-def measurable(fars: Sequence[str], impostors: int) -> tuple[list[str], list[str]]:
-    """Part the rates that so many impostor pairs can measure from those that they cannot.
+def measurable_fars(fars: Sequence[str], impostors: int) -> tuple[list[str], list[str]]:
+    """Separate the rates that so many impostor pairs can measure from those that they cannot.
+
+    Args:
+        fars: false accept rates as text.
+        impostors: number of impostor pairs.
 
     Returns:
         The rates that allow at least one impostor pair, and one sentence for each of the others.
     """
     usable, notes = [], []
     for far in fars:
-        if allowed(far, impostors) >= 1:
+        if allowed_false_accepts(far, impostors) >= 1:
             usable.append(far)
         else:
             needed = math.ceil(1 / Fraction(far))
@@ -44,12 +49,40 @@ def measurable(fars: Sequence[str], impostors: int) -> tuple[list[str], list[str
     return usable, notes
 
 
-def percent(value: float, interval: Interval | None) -> str:
-    """A fraction and its 95 % interval as text, e.g. ``96.30 % [95.71, 96.85]``."""
-    ends = f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else ""
-    return f"{100 * value:.2f} %{ends}"
+def weighted_tar(
+    genuine: NDArray[np.floating[Any]], genuine_weights: NDArray[np.integer[Any]],
+    impostors: NDArray[np.floating[Any]], impostor_weights: NDArray[np.integer[Any]], limits: IntArray,
+) -> FloatArray:
+    """Compute the largest TAR of any threshold that accepts at most so many impostors, for weighted items.
+
+    An item is accepted if its score is above the threshold, so a genuine item with exactly an impostor's score is
+    accepted only together with that impostor.
+
+    Args:
+        genuine: [genuine], scores in falling order; minus infinity for an item that no threshold accepts.
+        genuine_weights: [genuine], how often each item counts.
+        impostors: [impostors], scores in falling order; the lowest ones can be omitted if no limit reaches them.
+        impostor_weights: [impostors], how often each item counts.
+        limits: int64 [limits], impostors that may be accepted.
+
+    Returns:
+        float64 [limits].
+    """
+    accepted = np.concatenate([[0], np.cumsum(genuine_weights, dtype=np.int64)])
+    # The threshold is the score of the first impostor that would exceed the limit: it is the highest one refused.
+    first_refused = np.searchsorted(np.cumsum(impostor_weights, dtype=np.int64), limits, "right")
+    thresholds = np.append(impostors, -np.inf)[first_refused]
+    rates: FloatArray = accepted[np.searchsorted(-genuine, -thresholds, "left")] / accepted[-1]
+    return rates
 
 
-def tar_lines(tar: Mapping[str, float | None], intervals: Mapping[str, Interval | None]) -> list[str]:
-    """A line for each true accept rate that could be measured."""
-    return [f"TAR {percent(rate, intervals[far])} at FAR {far}" for far, rate in tar.items() if rate is not None]
+def format_percent(value: float, interval: Interval | None) -> str:
+    """Format a fraction and its 95 % interval, e.g. ``96.30 % [95.71, 96.85]``."""
+    interval_text = f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else ""
+    return f"{100 * value:.2f} %{interval_text}"
+
+
+def format_tars(tar: Mapping[str, float | None], intervals: Mapping[str, Interval | None]) -> list[str]:
+    """Format a line for each true accept rate that was measured."""
+    return [f"TAR {format_percent(rate, intervals[far])} at FAR {far}"
+            for far, rate in tar.items() if rate is not None]

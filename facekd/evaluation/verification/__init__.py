@@ -1,1 +1,1 @@
-"""1:1 verification: accuracy, ROC, thresholds, paired comparison."""
+"""1:1 verification of image pairs: k-fold accuracy, ROC, TAR at FAR, and the comparison of two models."""

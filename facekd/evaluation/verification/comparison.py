@@ -1,122 +1,134 @@
-"""Is one model worse than another at verification? Both are asked about the same pairs, which are drawn alike."""
+"""Is one model worse than another at verification? A paired bootstrap over the same pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from facekd.data.pairs.pair_set import PairSet, people_of
+from facekd.data.pairs.pair_set import PairSet, identities_from_folders
 from facekd.errors import DataError
-from facekd.evaluation.identification.comparison import Difference
-from facekd.evaluation.statistics.bootstrap import BATCH, Statistic, Weights, bootstrap
-from facekd.evaluation.statistics.far import allowed, measurable
-from facekd.evaluation.verification.roc import Floats, Ints, RankedPairs
+from facekd.evaluation.statistics.bootstrap import MAX_WEIGHTS, Statistic, Weights, bootstrap
+from facekd.evaluation.statistics.difference import Difference
+from facekd.evaluation.statistics.far import allowed_false_accepts, measurable_fars
+from facekd.evaluation.types import BoolArray, FloatArray, IntArray
+from facekd.evaluation.verification.roc import RankedPairs
 
-Mask = NDArray[np.bool_]
 
-
-def verification_drop(
-    first: Floats, second: Floats, same: Mask, fold: Ints, groups: Ints | None = None, fars: Sequence[str] = (),
-    resamples: int = 1000, seed: int = 0,
+def compare_verification(
+    first: FloatArray, second: FloatArray, same: BoolArray, fold: IntArray, groups: IntArray | None = None, *,
+    fars: Sequence[str] = (), resamples: int = 1000, seed: int = 0,
 ) -> list[Difference]:
-    """How much verification accuracy, and TAR at each measurable FAR, the second model loses against the first.
+    """Compute how much accuracy, and TAR at each measurable FAR, the second model loses against the first.
 
-    Accuracy: each model decides the pairs of a fold by the threshold that is best for it on the others (see `verify`,
-    whose accuracy this is); what is resampled is whether each pair was decided rightly. The thresholds stay, so the
-    interval does not hold their own uncertainty: on simulated lists of 600 and 3,000 pairs it covered the true drop in
-    88 and 91 of 100 cases, while choosing them anew covered it in 99 and 100 with intervals 1.3 to 1.5 times as wide.
+    Accuracy: each model decides the pairs of a fold by its best threshold on the other folds (see `verify`, whose
+    accuracy this is). Resampled is whether each pair was decided correctly. The thresholds stay fixed, so the interval
+    does not include their own uncertainty: on simulated lists of 600 and 3,000 pairs it covered the true drop in 88
+    and 91 of 100 cases; new thresholds in every resample covered it in 99 and 100 cases, with intervals 1.3 to 1.5
+    times as wide.
 
-    TAR: each model's threshold is chosen anew in every resample, since a few impostor pairs make it; it accepts as
-    many of them as the rate allows of the list's.
+    TAR: the threshold of each model is chosen again in every resample, because a few impostor pairs determine it. It
+    accepts as many impostor pairs as the FAR allows of the impostor pairs of the list.
 
     Args:
-        first: float [pairs], the scores of the first model; higher means more alike.
-        second: float [pairs], the second's, of the same pairs.
+        first: float [pairs], scores of the first model; higher means more similar.
+        second: float [pairs], scores of the second model for the same pairs.
         same: bool [pairs], True for two images of one person.
         fold: int64 [pairs].
-        groups: int64 [pairs], pairs of one number are drawn together (see `drawn_together`); None draws single pairs.
-        fars: false accept rates as text; those that so few impostor pairs cannot measure are left out.
-        resamples: bootstrap resamples.
-        seed: of the draw.
+        groups: int64 [pairs]; pairs with the same number are drawn together (see `resampling_groups`). None draws
+            single pairs.
+        fars: false accept rates as text; rates that the impostor pairs of the list cannot measure are left out.
+        resamples: number of bootstrap resamples.
+        seed: seed of the draw.
 
     Returns:
-        First ``accuracy``, then ``TAR at FAR ...``; each interval is of first - second.
+        ``accuracy``, then ``TAR at FAR ...``; each interval is of first - second.
 
     Raises:
-        DataError: the lengths differ, a score is not finite, or one of the two kinds of pairs is absent.
+        DataError: the lengths differ, a score is not finite, or there are no genuine or no impostor pairs.
     """
-    if len({len(first), len(second), len(same), len(fold), len(same if groups is None else groups)}) > 1:
+    _check(first, second, same, fold, groups)
+    models = (first, second)
+    pair_share = _shares_in_fold_mean(fold)
+    correct = [correct_decisions(scores, same, fold) for scores in models]
+    lost = correct[0].astype(np.float64) - correct[1]
+    impostors = int((~same).sum())
+    usable, _ = measurable_fars(fars, impostors)
+    limits = [allowed_false_accepts(far, impostors) for far in usable]
+    orders = [np.argsort(-scores, kind="stable") for scores in models]
+    ranked = [RankedPairs(scores[order], same[order], fold[order])
+              for scores, order in zip(models, orders, strict=True)]
+
+    def tars(weights: Weights) -> list[FloatArray]:
+        """Compute the TARs of both models."""
+        return [pairs.tar(weights[:, order], limits) for pairs, order in zip(ranked, orders, strict=True)]
+
+    def figures(weights: Weights) -> FloatArray:
+        """Compute the differences of accuracy and TARs."""
+        accuracy = weights @ (pair_share * lost) / (weights @ pair_share)
+        first_tar, second_tar = tars(weights)
+        return np.column_stack([accuracy, first_tar - second_tar])
+
+    group = np.arange(len(same)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    intervals = bootstrap(_by_group(figures, group), _strata(group, same), resamples, seed).tolist()
+    ones = np.ones((1, len(same)), np.int32)
+    values = [np.append(pair_share @ hits, rates[0]) for hits, rates in zip(correct, tars(ones), strict=True)]
+    names = ["accuracy", *(f"TAR at FAR {far}" for far in usable)]
+    return [Difference(name, float(first_value), float(second_value), (low, high))
+            for name, first_value, second_value, (low, high) in zip(names, *values, intervals, strict=True)]
+
+
+def correct_decisions(scores: FloatArray, same: BoolArray, fold: IntArray) -> BoolArray:
+    """Return whether each pair is decided correctly by the most accurate threshold of the other folds, bool [pairs].
+
+    With a single fold the threshold is chosen on the pairs that it decides.
+    """
+    correct = np.empty(len(same), np.bool_)
+    for name in np.unique(fold):
+        held_out = fold == name
+        training = held_out if held_out.all() else ~held_out
+        threshold = RankedPairs(scores[training], same[training], fold[training]).best_threshold()
+        correct[held_out] = (scores[held_out] > threshold) == same[held_out]
+    return correct
+
+
+def resampling_groups(pairs: PairSet) -> IntArray | None:
+    """Return the person of each pair's first image, int64 [pairs], or None if the list does not name people.
+
+    An impostor pair has two people; its dependence on other pairs through the second image is ignored.
+    """
+    people = identities_from_folders(pairs)
+    return None if people is None else np.unique(people, return_inverse=True)[1].astype(np.int64)[pairs.first]
+
+
+def _check(first: FloatArray, second: FloatArray, same: BoolArray, fold: IntArray, groups: IntArray | None) -> None:
+    lengths = {len(first), len(second), len(same), len(fold)}
+    if groups is not None:
+        lengths.add(len(groups))
+    if len(lengths) > 1:
         raise DataError(
             f"{len(first)} and {len(second)} scores of {len(same)} pairs; models are compared on the same pairs"
         )
     if same.all() or not same.any() or not np.isfinite([first, second]).all():
         raise DataError(f"the {len(same)} pairs must be of both kinds and their scores finite; check list and models")
-    share = _share(fold)
-    right = [decided_rightly(scores, same, fold) for scores in (first, second)]
-    lost = right[0].astype(np.float64) - right[1]
-    usable, _ = measurable(fars, int((~same).sum()))
-    limits = [allowed(far, int((~same).sum())) for far in usable]
-    orders = [np.argsort(-scores, kind="stable") for scores in (first, second)]
-    ranked = [RankedPairs(scores[order], same[order], fold[order])
-              for scores, order in zip((first, second), orders, strict=True)]
-
-    def tars(weights: Weights) -> list[Floats]:
-        return [one.tar(weights[:, order], limits) for one, order in zip(ranked, orders, strict=True)]
-
-    def figures(weights: Weights) -> Floats:
-        accuracy = weights @ (share * lost) / (weights @ share)
-        one, other = tars(weights)
-        return np.column_stack([accuracy, one - other])
-
-    group = np.arange(len(same)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    ends = bootstrap(_by_group(figures, group), _kinds(group, same), resamples, seed).tolist()
-    values = [np.append(share @ hits, one[0])
-              for hits, one in zip(right, tars(np.ones((1, len(same)), np.int32)), strict=True)]
-    names = ["accuracy", *(f"TAR at FAR {far}" for far in usable)]
-    return [Difference(name, float(one), float(other), (low, high))
-            for name, one, other, (low, high) in zip(names, *values, ends, strict=True)]
 
 
-def decided_rightly(scores: Floats, same: Mask, fold: Ints) -> Mask:
-    """Whether each pair is decided rightly by the threshold that is most accurate on the other folds, bool [pairs].
-
-    With one fold only, the threshold is chosen on the pairs it decides.
-    """
-    right = np.empty(len(same), np.bool_)
-    for name in np.unique(fold):
-        held = fold == name
-        train = held if held.all() else ~held
-        threshold = RankedPairs(scores[train], same[train], fold[train]).best_threshold()
-        right[held] = (scores[held] > threshold) == same[held]
-    return right
+def _shares_in_fold_mean(fold: IntArray) -> FloatArray:
+    """Return the share of each pair in the mean over folds, float64 [pairs]."""
+    _, fold_index, sizes = np.unique(fold, return_inverse=True, return_counts=True)
+    return np.asarray(1 / (len(sizes) * sizes[fold_index]), np.float64)
 
 
-def drawn_together(pairs: PairSet) -> Ints | None:
-    """The person of each pair's first image, int64 [pairs], or None where the list does not say who is in it.
-
-    An impostor pair has two people; what it shares with others through its second image is not heeded.
-    """
-    people = people_of(pairs)
-    return None if people is None else np.unique(people, return_inverse=True)[1].astype(np.int64)[pairs.first]
+def _strata(group: IntArray, same: BoolArray) -> IntArray:
+    """Return strata of groups by the kinds of pairs in them, so that every resample has both kinds."""
+    has_genuine = np.bincount(group, same) > 0
+    has_impostor = np.bincount(group, ~same) > 0
+    return has_genuine + 2 * has_impostor.astype(np.int64)
 
 
-def _share(fold: Ints) -> Floats:
-    """What each pair counts in the mean over folds."""
-    _, place, sizes = np.unique(fold, return_inverse=True, return_counts=True)
-    return np.asarray(1 / (len(sizes) * sizes[place]), np.float64)
-
-
-def _kinds(group: Ints, same: Mask) -> Ints:
-    """Strata of groups by the kinds of pairs they hold, so that every resample has both kinds."""
-    genuine, impostor = np.bincount(group, same) > 0, np.bincount(group, ~same) > 0
-    return genuine + 2 * impostor.astype(np.int64)
-
-
-def _by_group(figures: Statistic, group: Ints) -> Statistic:
-    """Figures of weighted groups from figures of weighted pairs, so many rows at a time as memory allows."""
-    rows = max(1, BATCH // len(group))
+def _by_group(figures: Statistic, group: IntArray) -> Statistic:
+    """Turn figures of weighted pairs into figures of weighted groups, computed in blocks that bound the memory."""
+    rows = max(1, MAX_WEIGHTS // len(group))
     return lambda weights: np.concatenate(
         [figures(weights[start : start + rows][:, group]) for start in range(0, len(weights), rows)]
     )

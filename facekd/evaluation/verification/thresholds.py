@@ -1,4 +1,4 @@
-"""Thresholds for low false accept rates, of every two images that show different people."""
+"""Thresholds at low false accept rates, from all pairs of images that show different people."""
 
 from __future__ import annotations
 
@@ -8,40 +8,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.evaluation.statistics.far import allowed, measurable
+from facekd.evaluation.statistics.far import allowed_false_accepts, measurable_fars
 
 FARS = ("1e-2", "1e-3", "1e-4", "1e-5", "1e-6")
-ROWS = 512
+BLOCK_ROWS = 512
 """Images compared with all later ones at a time."""
 
 
-def thresholds(features: NDArray[np.floating[Any]], people: Sequence[str],
-               fars: Sequence[str] = FARS) -> tuple[dict[str, float | None], int]:
-    """What to compare a cosine with, so that at most a given share of impostor pairs score more.
+def thresholds_at_fars(features: NDArray[np.floating[Any]], identities: Sequence[str],
+                       fars: Sequence[str] = FARS) -> tuple[dict[str, float | None], int]:
+    """Compute the cosine thresholds above which at most a given share of the impostor pairs score.
 
-    A pair list names a few thousand impostor pairs; its images make millions. These share images and people, so a
-    threshold is less certain than from as many pairs of strangers.
+    A pair list names a few thousand impostor pairs, but its images make millions. These pairs share images and people,
+    so a threshold is less certain than one from as many independent pairs.
 
     Args:
         features: float [images, dimension], rows of unit length.
-        people: who is in each image.
+        identities: the person in each image.
         fars: false accept rates as text, e.g. ``"1e-4"``; they are the keys of the result.
 
     Returns:
-        The threshold at each rate, the lowest above which at most floor(FAR * impostors) impostor pairs score, None
-        where there are too few of them; and the number of impostor pairs.
+        The lowest threshold at each rate above which at most floor(FAR * impostors) impostor pairs score, None where
+        there are too few impostor pairs; and the number of impostor pairs.
     """
-    person = np.unique(np.asarray(people), return_inverse=True)[1]
-    sizes = np.bincount(person)
-    impostors = int(len(person) ** 2 - (sizes**2).sum()) // 2
-    usable, _ = measurable(fars, impostors)
-    most = max((allowed(far, impostors) for far in usable), default=0) + 1
+    identity = np.unique(np.asarray(identities), return_inverse=True)[1]
+    counts = np.bincount(identity)
+    impostors = int(len(identity) ** 2 - (counts**2).sum()) // 2
+    usable, _ = measurable_fars(fars, impostors)
+    # The threshold is the first score that would be one accept too many, so one more score is kept than is allowed.
+    capacity = max((allowed_false_accepts(far, impostors) for far in usable), default=0) + 1
     highest = np.empty(0, features.dtype)
-    for start in range(0, len(features) if usable else 0, ROWS):
-        own = np.arange(start, min(start + ROWS, len(features)))
-        pairs = (person[own, None] != person) & (own[:, None] < np.arange(len(features)))
-        highest = np.concatenate([highest, (features[own] @ features.T)[pairs]])
-        if len(highest) > most:
-            highest = np.partition(highest, len(highest) - most)[-most:]
+    for start in range(0, len(features) if usable else 0, BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(features)))
+        is_impostor = (identity[rows, None] != identity) & (rows[:, None] < np.arange(len(features)))
+        highest = np.concatenate([highest, (features[rows] @ features.T)[is_impostor]])
+        if len(highest) > capacity:
+            highest = np.partition(highest, len(highest) - capacity)[-capacity:]
     falling = np.sort(highest)[::-1]
-    return {far: float(falling[allowed(far, impostors)]) if far in usable else None for far in fars}, impostors
+    thresholds = {
+        far: float(falling[allowed_false_accepts(far, impostors)]) if far in usable else None for far in fars
+    }
+    return thresholds, impostors

@@ -1,4 +1,4 @@
-"""Losses of face recognition: embeddings of people, their centres and margins."""
+"""Losses of face recognition: embeddings of identities, class centers and margins."""
 
 from facekd.losses.faces import adadistill as adadistill
 from facekd.losses.faces import coupleface as coupleface

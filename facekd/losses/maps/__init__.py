@@ -1,4 +1,4 @@
-"""Losses of intermediate maps."""
+"""Losses of intermediate feature maps."""
 
 from facekd.losses.maps import ab as ab
 from facekd.losses.maps import at as at

@@ -1,4 +1,4 @@
-"""Attention transfer: where the student's maps are strong is brought to where the teacher's are."""
+"""Attention transfer: the spatial distribution of the student's activations approaches the teacher's."""
 
 from __future__ import annotations
 
@@ -7,64 +7,78 @@ from torch import Tensor
 from torch.nn import functional
 
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable, exact
-from facekd.losses.feature_maps import level, paired
-from facekd.losses.registry import Loss, register
-from facekd.types import Answer, Question, Size
+from facekd.losses.comparable import check_comparable, compute_dtype
+from facekd.losses.feature_maps import match_resolution, pair_feature_maps
+from facekd.losses.registry import Loss, register_loss
+from facekd.types import BatchContext, DatasetSize, ModelOutput
 
 
-def attention(maps: Tensor, power: float = 2.0) -> Tensor:
-    """Mean over the channels of |F|^p: how strong a map is at every place (section 3.1 of the paper).
+def attention_map(maps: Tensor, power: float = 2.0) -> Tensor:
+    """Return the mean over the channels of |F|^p: the strength of a feature map at every position (section 3.1).
 
-    The paper sums; after the normalisation that always follows, this is the same.
+    The paper sums over the channels; after the normalization that always follows, this is equal.
 
     Args:
         maps: float [N, C, H, W].
         power: p, at least 1.
 
     Returns:
-        [N, 1, H, W] in float32, or in float64 for float64 maps.
+        [N, 1, H, W] in float32, or in float64 for float64 feature maps.
     """
-    return maps.to(exact(maps)).abs().pow(power).mean(dim=1, keepdim=True)
+    return maps.to(compute_dtype(maps)).abs().pow(power).mean(dim=1, keepdim=True)
 
 
-@register
+def unit_attention(student: Tensor, teacher: Tensor, power: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Return both networks' attention maps at one resolution, flattened and scaled to unit length, [N, H * W] each.
+
+    Args:
+        student: the student's feature map, float [N, C, H, W].
+        teacher: the teacher's feature map of the same images; receives no gradient.
+        power: p, at least 1.
+
+    Raises:
+        ModelError: the numbers of images differ.
+    """
+    student, teacher = match_resolution(attention_map(student, power), attention_map(teacher, power))
+    student, teacher = check_comparable(student, teacher, "attention maps", "both must be of the same images")
+    # Not `l2_normalize`: powers of ordinary small values are shorter than its threshold for a zero vector.
+    return functional.normalize(student.flatten(1), dim=1), functional.normalize(teacher.flatten(1), dim=1)
+
+
+@register_loss
 class AttentionTransfer(Loss):
     """Sum over stages of the mean squared difference of attention maps of unit length (Zagoruyko & Komodakis 2017).
 
-    Mean over the images and the places of (a_s - a_t)^2, where a is ``attention`` of one stage's map, divided for every
-    image by its L2 norm over the places. The benchmark of CRD (Tian et al., ICLR 2020) has this mean (the paper has a
-    norm that is not squared) and weighs it 1000, with p = 2. Stages are paired from the deep end (`stages.paired`).
+    The loss of a network stage is the mean over images and positions of (a_s - a_t)^2, where a is ``attention_map`` of
+    the stage's feature map, divided for every image by its L2 norm over the positions. The benchmark of CRD (Tian et
+    al., ICLR 2020) has this mean (the paper has a norm that is not squared) with weight 1000 and p = 2. Network stages
+    are paired from the deep end (`pair_feature_maps`).
 
-    Where the maps' sides differ, the larger attention map is averaged down before it is normalised, as the paper
-    resamples attention maps. The benchmark averages the maps themselves, in which values of both signs cancel out.
+    Where the resolutions differ, the larger attention map is averaged down before it is normalized, as the paper
+    resamples attention maps. The benchmark averages the feature maps themselves, in which values of both signs cancel.
 
     Options:
-        power: p, at least 1. A higher one looks at the strongest places only.
+        power: p, at least 1. A higher p emphasizes the strongest positions.
     """
 
     name = "at"
+    family = "maps"
     paper = "Zagoruyko & Komodakis, Paying More Attention to Attention, ICLR 2017"
-    equation = "sum over stages of mean (a_s / |a_s| - a_t / |a_t|)^2, a = mean_c |F|^p, norms over an image's places"
+    equation = (
+        "sum over stages of mean (a_s / |a_s| - a_t / |a_t|)^2, a = mean_c |F|^p, norms over an image's positions"
+    )
     weight = 1000.0
-    origin = "benchmark of CRD (Tian et al., ICLR 2020)"
-    maps = True
+    weight_source = "benchmark of CRD (Tian et al., ICLR 2020)"
+    needs_feature_maps = True
 
-    def __init__(self, student: Answer, teacher: Answer, size: Size, *, power: float = 2.0) -> None:
+    def __init__(self, student: ModelOutput, teacher: ModelOutput, size: DatasetSize, *, power: float = 2.0) -> None:
         super().__init__(student, teacher, size)
         if power < 1:
-            raise ModelError(f"loss at: power must be at least 1, not {power}: below, a map's zeros have no gradient")
-        paired(student, teacher, self.name)  # refuses a sample without maps before anything is trained
+            raise ModelError(f"loss at: power must be at least 1, not {power}: below 1, the gradient at 0 is infinite")
+        pair_feature_maps(student, teacher, self.name)  # refuses a sample without feature maps before training starts
         self.power = power
 
-    def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
+    def forward(self, student: ModelOutput, teacher: ModelOutput, context: BatchContext) -> Tensor:
         """See `Loss.forward`."""
-        pairs = paired(student, teacher, self.name)
-        return torch.stack([self._distance(own, target) for own, target in pairs]).sum()
-
-    def _distance(self, own: Tensor, target: Tensor) -> Tensor:
-        own, target = level(attention(own, self.power), attention(target, self.power))
-        own, target = comparable(own, target, "attention maps", "both must be of the same images")
-        # Not `vectors.unit`: powers of ordinary small values are shorter than what it takes for no direction.
-        own, target = (functional.normalize(maps.flatten(1), dim=1) for maps in (own, target))
-        return functional.mse_loss(own, target)
+        pairs = pair_feature_maps(student, teacher, self.name)
+        return torch.stack([functional.mse_loss(*unit_attention(*pair, self.power)) for pair in pairs]).sum()

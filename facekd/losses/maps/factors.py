@@ -1,4 +1,4 @@
-"""Factors: a map as a small auto-encoder retells it, in fewer channels, and how far two factors lie apart."""
+"""Factors: feature maps compressed to fewer channels by a small auto-encoder, and the distance between two factors."""
 
 from __future__ import annotations
 
@@ -9,61 +9,64 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facekd.errors import ModelError
-from facekd.losses.comparable import comparable, exact
-from facekd.losses.feature_maps import level, maps_of
-from facekd.losses.maps.norm import Norm
+from facekd.losses.comparable import check_comparable, compute_dtype
+from facekd.losses.feature_maps import match_resolution, require_feature_maps
+from facekd.losses.maps.norm import SafeBatchNorm2d
 from facekd.losses.registry import Loss
-from facekd.types import Answer, Question, Size
-from facekd.utils.functional import unit
+from facekd.types import BatchContext, DatasetSize, ModelOutput
+from facekd.utils.functional import l2_normalize
 
-SLOPE = 0.1
-"""Of the leaky ReLU, below 0."""
+NEGATIVE_SLOPE = 0.1
+"""The slope of the leaky ReLU below 0."""
 
 
-class Coder(nn.Module):
-    """Three 3x3 convolutions that keep the side: [N, cin, H, W] -> [N, cout, H, W].
+class FactorCoder(nn.Module):
+    """Three 3x3 convolutions that keep the resolution: [N, in_channels, H, W] -> [N, out_channels, H, W].
 
-    Channels go cin -> cin -> cout -> cout. A batch norm and a leaky ReLU of slope 0.1 follow each convolution, so that
-    it needs no bias, and one more leaky ReLU stands before the first: the coder of Inheritance and Exploration (Huang
+    The channels are in -> in -> out -> out. A batch norm and a leaky ReLU of slope 0.1 follow each convolution, which
+    therefore needs no bias, and one more leaky ReLU precedes the first: the coder of Inheritance and Exploration (Huang
     et al., CVPR 2021) as its public code has it. The paraphraser and the translator of Factor Transfer (Kim et al.,
-    NeurIPS 2018) are of the same three convolutions.
+    NeurIPS 2018) have the same three convolutions.
 
     Args:
-        cin: channels of the map.
-        cout: channels of the factor.
-        dtype: of its parameters.
+        in_channels: the number of channels of the feature map.
+        out_channels: the number of channels of the factor.
+        dtype: the dtype of the parameters.
     """
 
-    def __init__(self, cin: int, cout: int, dtype: torch.dtype) -> None:
+    def __init__(self, in_channels: int, out_channels: int, dtype: torch.dtype) -> None:
         super().__init__()
-        parts: list[nn.Module] = [nn.LeakyReLU(SLOPE)]
-        for before, after in ((cin, cin), (cin, cout), (cout, cout)):
-            parts += [nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False, dtype=dtype),
-                      Norm(after, dtype=dtype), nn.LeakyReLU(SLOPE)]
-        self.cin, self.layers = cin, nn.Sequential(*parts)
+        layers: list[nn.Module] = [nn.LeakyReLU(NEGATIVE_SLOPE)]
+        for before, after in ((in_channels, in_channels), (in_channels, out_channels), (out_channels, out_channels)):
+            layers += [nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False, dtype=dtype),
+                       SafeBatchNorm2d(after, dtype=dtype), nn.LeakyReLU(NEGATIVE_SLOPE)]
+        self.in_channels = in_channels
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """The factor of a map in any float dtype; a ModelError where the map has other channels than cin."""
-        if maps.shape[1] != self.cin:
-            raise ModelError(f"a map has {maps.shape[1]} channels and the loss was made for {self.cin}: "
-                             "make a new one for these networks")
+        """Return the factor of a feature map in any float dtype; raise a ModelError for a wrong number of channels."""
+        if maps.shape[1] != self.in_channels:
+            raise ModelError(f"a feature map has {maps.shape[1]} channels and the loss was created for "
+                             f"{self.in_channels}: create a new loss for these networks")
         factor: Tensor = self.layers(maps.to(next(self.parameters()).dtype))
         return factor
 
 
 class AutoEncoder(nn.Module):
-    """A coder to the factor and a mirrored one back to the map, which learns in lessons (same sources as `Coder`).
+    """A coder to the factor and a mirrored one back to the feature map; pretraining fits it to the teacher.
+
+    Sources as for `FactorCoder`.
 
     Args:
-        sample: a map [N, C, H, W] of those it will retell.
-        rate: channels of the factor as a share of the map's, above 0 and at most 1; there is at least one.
-        loss: the name of the loss that asks, for the error's sentence.
+        sample: a sample of the feature maps to reconstruct, [N, C, H, W].
+        rate: the channels of the factor as a share of the feature map's, above 0 and at most 1; there is at least one.
+        loss: the name of the loss, for the error message.
 
     Attributes:
-        channels: of the factor.
+        channels: the number of channels of the factor.
 
     Raises:
-        ModelError: a rate that cannot be.
+        ModelError: the rate is out of range.
     """
 
     def __init__(self, sample: Tensor, rate: float, loss: str) -> None:
@@ -71,69 +74,74 @@ class AutoEncoder(nn.Module):
         if not 0 < rate <= 1:
             raise ModelError(f"loss {loss}: rate must be above 0 and at most 1, not {rate}")
         self.channels = max(1, int(rate * sample.shape[1]))
-        self.encoder = Coder(sample.shape[1], self.channels, exact(sample))
-        self.decoder = Coder(self.channels, sample.shape[1], exact(sample))
+        self.encoder = FactorCoder(sample.shape[1], self.channels, compute_dtype(sample))
+        self.decoder = FactorCoder(self.channels, sample.shape[1], compute_dtype(sample))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """The factor [N, channels, H, W] of a map [N, C, H, W], which receives no gradient."""
-        result: Tensor = self.encoder(maps.detach())
-        return result
+        """Return the factor [N, channels, H, W] of a feature map [N, C, H, W], which receives no gradient."""
+        factor: Tensor = self.encoder(maps.detach())
+        return factor
 
-    def lesson(self, maps: Tensor) -> Tensor:
-        """Mean over all elements of |decoded factor - map|, which is what it learns by; a scalar."""
-        retold, maps = comparable(self.decoder(self(maps)), maps, "maps", "the auto-encoder was made for others")
-        return functional.l1_loss(retold, maps)
+    def pretrain_loss(self, maps: Tensor) -> Tensor:
+        """Return the reconstruction loss, the mean over all elements of |decoded factor - feature map|; a scalar."""
+        reconstruction, maps = check_comparable(self.decoder(self(maps)), maps, "feature maps",
+                                                "the auto-encoder was created for others")
+        return functional.l1_loss(reconstruction, maps)
 
 
 class FactorLoss(Loss):
-    """What follows the factor of the teacher's last map, by an auto-encoder that learns in lessons.
+    """Base class of losses that follow the factor of the teacher's last feature map, by a pretrained auto-encoder.
 
     Args:
-        student: as of any loss.
-        teacher: likewise.
-        size: likewise.
-        rate: as of `AutoEncoder`.
-        lessons: epochs of lessons.
+        student: a sample output of the student.
+        teacher: a sample output of the teacher.
+        size: the number of images and of classes of the training set.
+        rate: the channels of the factor as a share of the feature map's, as in `AutoEncoder`.
+        pretrain_epochs: the epochs of pretraining of the auto-encoder.
     """
 
-    def __init__(self, student: Answer, teacher: Answer, size: Size, rate: float, lessons: float) -> None:
+    family = "maps"
+
+    def __init__(
+        self, student: ModelOutput, teacher: ModelOutput, size: DatasetSize, rate: float, pretrain_epochs: float
+    ) -> None:
         super().__init__(student, teacher, size)
-        extractor = AutoEncoder(maps_of(teacher, "teacher", self.name)[-1], rate, self.name)
-        self.prepared["extractor"] = extractor.eval().requires_grad_(False)
-        self.lessons = lessons
+        extractor = AutoEncoder(require_feature_maps(teacher, "teacher", self.name)[-1], rate, self.name)
+        self.teacher_modules["extractor"] = extractor.eval().requires_grad_(False)
+        self.pretrain_epochs = pretrain_epochs
 
     @property
     def extractor(self) -> AutoEncoder:
         """The auto-encoder."""
-        return cast(AutoEncoder, self.prepared["extractor"])
+        return cast(AutoEncoder, self.teacher_modules["extractor"])
 
-    def lesson(self, teacher: Answer, question: Question) -> Tensor:
-        """See `Loss.lesson`."""
-        return self.extractor.lesson(maps_of(teacher, "teacher", self.name)[-1])
+    def pretrain_loss(self, teacher: ModelOutput, context: BatchContext) -> Tensor:
+        """See `Loss.pretrain_loss`: the reconstruction loss of the auto-encoder."""
+        return self.extractor.pretrain_loss(require_feature_maps(teacher, "teacher", self.name)[-1])
 
-    def factor(self, teacher: Answer) -> Tensor:
-        """Of the teacher's last map, [N, extractor.channels, H, W]."""
-        result: Tensor = self.extractor(maps_of(teacher, "teacher", self.name)[-1])
-        return result
+    def factor(self, teacher: ModelOutput) -> Tensor:
+        """Return the factor of the teacher's last feature map, [N, extractor.channels, H, W]."""
+        factor: Tensor = self.extractor(require_feature_maps(teacher, "teacher", self.name)[-1])
+        return factor
 
 
-def levelled(own: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """A student's and a teacher's factor of one height and width (`stages.level`), in float32 or better.
+def match_factors(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring a student's and a teacher's factor to one resolution (`match_resolution`), in float32 or better.
 
     Raises:
-        ModelError: they differ in channels or images.
+        ModelError: they differ in channels or in the number of images.
     """
-    return comparable(*level(own, target), "factors", "make a new loss for these networks")
+    return check_comparable(*match_resolution(student, teacher), "factors", "create a new loss for these networks")
 
 
-def distance(own: Tensor, target: Tensor) -> Tensor:
-    """d_1: mean over all elements of |a / |a|_2 - b / |b|_2|, norms over an image's channels and places.
+def factor_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return d_1: the mean over all elements of |a / |a|_2 - b / |b|_2|, norms over an image's channels and positions.
 
     Kim et al. (NeurIPS 2018) and Huang et al. (CVPR 2021) write a p-norm; the public code of the latter has p = 1 and
-    this mean. Two unit vectors of D elements can be no further apart than 2 / sqrt(D), hence the large weights.
+    this mean. The distance of two unit vectors of D elements is at most 2 / sqrt(D), hence the large weights.
 
     Args:
-        own: float [N, C, H, W], of any length but 0.
-        target: likewise, as large.
+        first: float [N, C, H, W], not zero.
+        second: float, the same shape, not zero.
     """
-    return functional.l1_loss(unit(own.flatten(1)), unit(target.flatten(1)))
+    return functional.l1_loss(l2_normalize(first.flatten(1)), l2_normalize(second.flatten(1)))

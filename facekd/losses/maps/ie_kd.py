@@ -1,6 +1,7 @@
-"""Inheritance and exploration: half of the student's channels follow the teacher's, the other half keep away from it.
+"""Inheritance and exploration: half of the student's channels follows the teacher's, the other half avoids them.
 
-The public code calls the network that is trained "teacher" and the finished one "student"; here they have their names.
+The public code calls the network that is trained "teacher" and the pretrained one "student"; here they have their usual
+names.
 """
 
 from __future__ import annotations
@@ -8,81 +9,90 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facekd.losses.comparable import exact
-from facekd.losses.feature_maps import maps_of
-from facekd.losses.maps.factors import Coder, FactorLoss, distance, levelled
-from facekd.losses.maps.halves import Halves, cosine, one_of
-from facekd.losses.pairwise import products
-from facekd.losses.registry import register
-from facekd.types import Answer, Question, Size
+from facekd.losses.comparable import compute_dtype
+from facekd.losses.feature_maps import require_feature_maps
+from facekd.losses.maps.channel_split import ChannelSplit, check_choice, mean_abs_cosine
+from facekd.losses.maps.factors import FactorCoder, FactorLoss, factor_distance, match_factors
+from facekd.losses.pairwise import gram_matrix
+from facekd.losses.registry import register_loss
+from facekd.types import BatchContext, DatasetSize, ModelOutput
 
 
-def cka(own: Tensor, target: Tensor) -> Tensor:
-    """Linear CKA of two sets of maps over the batch (Kornblith et al., ICML 2019), from 0 to 1; 0 for one image.
+def cka(first: Tensor, second: Tensor) -> Tensor:
+    """Return the linear CKA of two sets of feature maps over the batch (Kornblith et al., ICML 2019), from 0 to 1.
 
-    <K, L> / (|K| |L|), with the inner products K and L of each set's images after their mean is taken away.
+    <K, L> / (|K| |L|), with the Gram matrices K and L of each set's images after their mean is subtracted; 0 for a
+    single image.
     """
-    own, target = (products(rows - rows.mean(dim=0)) for rows in (own.flatten(1), target.flatten(1)))
-    lengths = torch.linalg.matrix_norm(own) * torch.linalg.matrix_norm(target)
-    likeness: Tensor = (own * target).sum() / lengths.clamp(min=torch.finfo(own.dtype).tiny)
-    return likeness
+    first_rows = first.flatten(1)
+    second_rows = second.flatten(1)
+    first_gram = gram_matrix(first_rows - first_rows.mean(dim=0))
+    second_gram = gram_matrix(second_rows - second_rows.mean(dim=0))
+    norms = torch.linalg.matrix_norm(first_gram) * torch.linalg.matrix_norm(second_gram)
+    similarity: Tensor = (first_gram * second_gram).sum() / norms.clamp(min=torch.finfo(first_gram.dtype).tiny)
+    return similarity
 
 
-def apart(own: Tensor, target: Tensor) -> Tensor:
-    """Minus `factors.distance`: at most 0, and least where the two are opposite."""
-    return -distance(own, target)
+def negative_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return minus `factor_distance`: at most 0, and minimal where the two are opposite."""
+    return -factor_distance(first, second)
 
 
-EXPLORATIONS = {"cosine": cosine, "l1": apart, "cka": cka}
-"""What is made small between the teacher's factor and that of the exploring half."""
+EXPLORATIONS = {"cosine": mean_abs_cosine, "l1": negative_distance, "cka": cka}
+"""The similarity of the teacher's factor and that of the exploring half, which training minimizes."""
 
 
-@register
+@register_loss
 class InheritExplore(FactorLoss):
-    """d_1(Q, E_I(F_inh)) + explore * L_exp(Q, E_E(F_exp)) (IE-KD, with the distance of factor transfer: IE-FT).
+    """d_1(Q, E_I(F_inh)) + exploration_weight * L_exp(Q, E_E(F_exp)) (IE-KD; with factor transfer's distance: IE-FT).
 
-    Q is the factor of the teacher's last map, by an auto-encoder that learns in lessons. The student's last map is
-    divided into two halves of its channels, F_inh and F_exp, each with an encoder of its own (`factors.Coder`) that
-    learns with the student. The halves differ for this loss alone: what follows in the student reads both. Where the
-    factors' sides differ, the larger is averaged down. d_1 is `factors.distance`.
+    Q is the factor of the teacher's last feature map, by a pretrained auto-encoder. The channels of the student's last
+    feature map are split into two halves, F_inh and F_exp, each with its own encoder (`FactorCoder`) that is trained
+    with the student. Only this loss distinguishes the halves: the student's next layer reads both. Where the factors'
+    resolutions differ, the larger is averaged down. d_1 is `factor_distance`.
 
-    Which weights and which exploration the paper's results have is not known: its public code leaves them open. Ours
-    are the weight, the cosine, which unlike "l1" never falls below 0, and ``explore``: a distance of unit vectors is a
-    mean over some thousand elements and the cosine is not, so that with 0.1 the two begin within a few times of each
-    other. With "l1" 1 does that. The public code trains the auto-encoder for 30 epochs.
+    The weights and the exploration of the paper's results are not known: its public code leaves them open. Ours are the
+    weight, the cosine, which unlike "l1" never falls below 0, and ``exploration_weight``: a distance of unit vectors is
+    a mean over some thousand elements and the cosine is not, so that with 0.1 the two terms start within a small factor
+    of each other. With "l1" a weight of 1 has that effect. The public code trains the auto-encoder for 30 epochs.
 
     Options:
-        divide: "natural" (first and second half of the channels) or "random".
-        split_seed: of the random division.
+        split: "natural" (first and second half of the channels) or "random".
+        split_seed: the seed of the random split.
         exploration: "cosine" (mean |cos|), "l1" (-d_1) or "cka" (linear CKA over the batch).
-        explore: weight of the exploration beside the inheritance.
-        rate: channels of the factor as a share of the teacher's, above 0 and at most 1.
-        lessons: epochs of the auto-encoder's training for each teacher.
+        exploration_weight: the weight of the exploration, relative to the inheritance.
+        rate: the channels of the factor as a share of the teacher's, above 0 and at most 1.
+        pretrain_epochs: the epochs of the auto-encoder's pretraining for each teacher.
     """
 
     name = "ie-kd"
+    family = "maps"
     paper = "Huang et al., Revisiting Knowledge Distillation: An Inheritance and Exploration Framework, CVPR 2021"
-    equation = "d_1(Q, E_I(F_inh)) + explore * L_exp(Q, E_E(F_exp)), L_exp = mean |cos|, -d_1 or CKA"
+    equation = "d_1(Q, E_I(F_inh)) + exploration_weight L_exp(Q, E_E(F_exp)), L_exp = mean |cos|, -d_1 or CKA"
     weight = 50.0
-    origin = "ours"
-    maps = True
+    weight_source = "ours"
+    needs_feature_maps = True
 
     def __init__(
-        self, student: Answer, teacher: Answer, size: Size, *, divide: str = "natural", split_seed: int = 0,
-        exploration: str = "cosine", explore: float = 0.1, rate: float = 0.5, lessons: float = 5.0,
+        self, student: ModelOutput, teacher: ModelOutput, size: DatasetSize, *, split: str = "natural",
+        split_seed: int = 0, exploration: str = "cosine", exploration_weight: float = 0.1, rate: float = 0.5,
+        pretrain_epochs: float = 5.0,
     ) -> None:
-        super().__init__(student, teacher, size, rate, lessons)
-        one_of(exploration, tuple(EXPLORATIONS), "exploration", self.name)
-        self.exploration, self.explore = exploration, explore
-        own = maps_of(student, "student", self.name)[-1]
-        self.halves = Halves(own.shape[1], divide, split_seed, self.name)
-        inherits, explores = (half.shape[1] for half in self.halves(own))
-        self.inheritor = Coder(inherits, self.extractor.channels, exact(own))
-        self.explorer = Coder(explores, self.extractor.channels, exact(own))
+        super().__init__(student, teacher, size, rate, pretrain_epochs)
+        check_choice(exploration, tuple(EXPLORATIONS), "exploration", self.name)
+        self.exploration = exploration
+        self.exploration_weight = exploration_weight
+        student_map = require_feature_maps(student, "student", self.name)[-1]
+        self.split = ChannelSplit(student_map.shape[1], split, split_seed, self.name)
+        inheriting, exploring = self.split(student_map)
+        dtype = compute_dtype(student_map)
+        self.inheritor = FactorCoder(inheriting.shape[1], self.extractor.channels, dtype)
+        self.explorer = FactorCoder(exploring.shape[1], self.extractor.channels, dtype)
 
-    def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
+    def forward(self, student: ModelOutput, teacher: ModelOutput, context: BatchContext) -> Tensor:
         """See `Loss.forward`."""
-        inherits, explores = self.halves(maps_of(student, "student", self.name)[-1])
+        inheriting, exploring = self.split(require_feature_maps(student, "student", self.name)[-1])
         factor = self.factor(teacher)
-        explored = EXPLORATIONS[self.exploration](*levelled(self.explorer(explores), factor))
-        return distance(*levelled(self.inheritor(inherits), factor)) + self.explore * explored
+        similarity = EXPLORATIONS[self.exploration](*match_factors(self.explorer(exploring), factor))
+        inheritance = factor_distance(*match_factors(self.inheritor(inheriting), factor))
+        return inheritance + self.exploration_weight * similarity

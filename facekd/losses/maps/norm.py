@@ -1,4 +1,4 @@
-"""Batch norm for the parts that losses train."""
+"""Batch norm for the modules that losses train."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Norm(nn.BatchNorm2d):
-    """Batch norm; one value a channel, which has no variance, is normalised by the running statistics."""
+class SafeBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that uses its running statistics where a batch has only one value per channel, hence no variance."""
 
     def forward(self, input: Tensor) -> Tensor:
         """See `nn.BatchNorm2d`."""

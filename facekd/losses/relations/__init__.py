@@ -1,4 +1,4 @@
-"""Losses of relations: how the images of a batch lie to each other."""
+"""Losses of relations among the images of a batch."""
 
 from facekd.losses.relations import cc as cc
 from facekd.losses.relations import crd as crd

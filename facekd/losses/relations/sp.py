@@ -1,24 +1,24 @@
-"""Similarity preserving: images that the teacher's maps find alike are to be alike in the student's."""
+"""Similarity preserving: images with similar teacher feature maps get similar student feature maps."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from facekd.losses.feature_maps import paired
-from facekd.losses.pairwise import products, relatable
-from facekd.losses.registry import Loss, register
-from facekd.types import Answer, Question, Size
-from facekd.utils.functional import unit
+from facekd.losses.feature_maps import pair_feature_maps
+from facekd.losses.pairwise import check_same_images, gram_matrix
+from facekd.losses.registry import Loss, register_loss
+from facekd.types import BatchContext, DatasetSize, ModelOutput
+from facekd.utils.functional import l2_normalize
 
 
 def similarity_preserving(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over the b^2 pairs of the squared difference of the row-normalised Gram matrices (Tung & Mori, section 3).
+    """Return the mean squared difference of both row-normalized Gram matrices, over b^2 pairs (Tung & Mori, section 3).
 
-    Each row of G = F F^T is brought to unit length; a row of zeros stays one. Scaling all maps of one network, or
-    permuting or rotating their elements alike in all images, changes nothing.
+    Each row of G = F F^T is scaled to unit length; a row of zeros stays zero. Scaling all feature maps of one network,
+    or permuting or rotating their elements in all images in the same way, changes nothing.
 
     Args:
-        student: float [b, ...], flattened to one row an image.
+        student: float [b, ...], flattened to one row per image.
         teacher: float [b, ...], of any other size; receives no gradient.
 
     Returns:
@@ -27,25 +27,26 @@ def similarity_preserving(student: Tensor, teacher: Tensor) -> Tensor:
     Raises:
         ModelError: the numbers of images differ.
     """
-    student, teacher = relatable(student, teacher, "maps")
-    return (unit(products(student)) - unit(products(teacher))).square().mean()
+    student, teacher = check_same_images(student, teacher, "feature maps")
+    return (l2_normalize(gram_matrix(student)) - l2_normalize(gram_matrix(teacher))).square().mean()
 
 
-@register
+@register_loss
 class SP(Loss):
-    """See ``similarity_preserving``; it looks at the last map of either network, as the paper does."""
+    """``similarity_preserving`` of the last feature maps of both networks, as in the paper."""
 
     name = "sp"
+    family = "relations"
     paper = "Tung & Mori, Similarity-Preserving Knowledge Distillation, ICCV 2019"
-    equation = "|rownorm(G_s) - rownorm(G_t)|_F^2 / b^2, G = F F^T of the b flattened last maps"
+    equation = "|rownorm(G_s) - rownorm(G_t)|_F^2 / b^2, G = F F^T of the b flattened last feature maps"
     weight = 3000.0
-    origin = "benchmark of CRD (Tian et al., ICLR 2020)"
-    maps = True
+    weight_source = "benchmark of CRD (Tian et al., ICLR 2020)"
+    needs_feature_maps = True
 
-    def __init__(self, student: Answer, teacher: Answer, size: Size) -> None:
+    def __init__(self, student: ModelOutput, teacher: ModelOutput, size: DatasetSize) -> None:
         super().__init__(student, teacher, size)
-        paired(student, teacher, self.name)  # refuses a sample without maps before anything is trained
+        pair_feature_maps(student, teacher, self.name)  # refuses a sample without feature maps before training starts
 
-    def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
+    def forward(self, student: ModelOutput, teacher: ModelOutput, context: BatchContext) -> Tensor:
         """See `Loss.forward`."""
-        return similarity_preserving(*paired(student, teacher, self.name)[-1])
+        return similarity_preserving(*pair_feature_maps(student, teacher, self.name)[-1])

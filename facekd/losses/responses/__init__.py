@@ -1,4 +1,4 @@
-"""Losses of what networks put out: logits, or embeddings taken number by number."""
+"""Losses of the networks' outputs: logits, or embeddings compared value by value."""
 
 from facekd.losses.responses import ctkd as ctkd
 from facekd.losses.responses import dist as dist

@@ -1,1 +1,1 @@
-"""Architecture search by channel and block gates inside a trained ResNet."""
+"""Search for a smaller student inside a trained network: gates, the training method and layouts within a budget."""

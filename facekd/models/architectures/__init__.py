@@ -1,4 +1,4 @@
-"""One architecture a file; importing this package registers all of them."""
+"""Architectures, one family a module; importing this package registers all of them."""
 
 from facekd.models.architectures import iresnet as iresnet
 from facekd.models.architectures import mobilefacenet as mobilefacenet

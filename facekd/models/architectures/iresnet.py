@@ -1,6 +1,6 @@
-"""IResNet, the ArcFace teacher (Duta et al. 2020; Deng et al., CVPR 2019), with the parameter names of arcface_torch.
+"""IResNet, ArcFace's backbone (Duta et al. 2020; Deng et al., CVPR 2019), with arcface_torch's parameter names.
 
-At width 1 the state dicts of InsightFace's arcface_torch load as they are.
+At width 1 the state dicts of InsightFace's arcface_torch load without changes.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from facekd.errors import ModelError
-from facekd.models.architectures.layers import channels
+from facekd.models.architectures.layers import scale_channels
 from facekd.models.registry import STRIDE, Network, register
 
 Depths = tuple[int, int, int, int]
 
 
 class Block(nn.Module):
-    """BN, conv, BN, PReLU, conv (with the stride), BN, added to the shortcut; every convolution is 3 x 3."""
+    """BN, conv, BN, PReLU, conv (with the stride), BN, plus a shortcut; all convolutions are 3 x 3."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -32,21 +32,21 @@ class Block(nn.Module):
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
+        """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         out: torch.Tensor = self.prelu(self.bn2(self.conv1(self.bn1(x))))
         out = self.bn3(self.conv2(out))
         return out + (x if self.downsample is None else self.downsample(x))
 
 
 class IResNet(Network):
-    """Stem at full resolution, four stages that each halve the side, flattened into one linear layer and a BN.
+    """A stem at full resolution, four stages that each halve the side, a linear layer on the flattened maps, and a BN.
 
     Args:
         size: side of the input in pixels.
         outputs: length of the output.
-        layers: blocks in each stage.
-        width: multiplier on the 64, 128, 256 and 512 channels.
-        dropout: probability before the linear layer.
+        layers: number of blocks in each stage.
+        width: multiplier of the 64, 128, 256 and 512 channels.
+        dropout: dropout probability before the linear layer.
     """
 
     stages = ("layer1", "layer2", "layer3", "layer4")
@@ -55,26 +55,27 @@ class IResNet(Network):
         super().__init__()
         if min(layers) < 1 or dropout >= 1:
             raise ModelError(f"iresnet: layers must be at least 1 and dropout below 1, not {layers}, {dropout}")
-        stem, last = channels(64, width), channels(512, width)
+        stem = scale_channels(64, width)
+        last = scale_channels(512, width)
         self.conv1 = nn.Conv2d(3, stem, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.prelu = nn.PReLU(stem)
-        self.layer1 = _stage(stem, channels(64, width), layers[0])
-        self.layer2 = _stage(channels(64, width), channels(128, width), layers[1])
-        self.layer3 = _stage(channels(128, width), channels(256, width), layers[2])
-        self.layer4 = _stage(channels(256, width), last, layers[3])
+        self.layer1 = _stage(stem, scale_channels(64, width), layers[0])
+        self.layer2 = _stage(scale_channels(64, width), scale_channels(128, width), layers[1])
+        self.layer3 = _stage(scale_channels(128, width), scale_channels(256, width), layers[2])
+        self.layer4 = _stage(scale_channels(256, width), last, layers[3])
         self.bn2 = nn.BatchNorm2d(last)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(last * (size // STRIDE) ** 2, outputs)
         self.features = nn.BatchNorm1d(outputs)
-        # Fixed at 1 as in arcface_torch: the linear layer before it already sets how much each dimension counts.
+        # Fixed at 1 as in arcface_torch: the linear layer before it already determines the weight of each dimension.
         self.features.weight.requires_grad_(False)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         x = self.prelu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         x = self.dropout(torch.flatten(self.bn2(x), 1))
@@ -91,7 +92,7 @@ def _stage(inputs: int, outputs: int, depth: int) -> nn.Sequential:
 def iresnet10(
     size: int, outputs: int, *, layers: Depths = (1, 1, 1, 1), width: float = 1.0, dropout: float = 0.0
 ) -> Network:
-    """One block a stage: the teacher for small machines."""
+    """One block a stage, a teacher for small machines."""
     return IResNet(size, outputs, layers, width, dropout)
 
 

@@ -1,4 +1,4 @@
-"""Building blocks that the mobile architectures share."""
+"""Building blocks shared by the architectures."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from torch import nn
 from facekd.errors import ModelError
 
 
-def channels(count: int, width: float) -> int:
-    """A channel count times a width multiplier, rounded down as RCO's MobileNetV2 does.
+def scale_channels(count: int, width: float) -> int:
+    """Multiply a number of channels by a width, rounded down as in RCO's MobileNetV2.
 
     Raises:
-        ModelError: nothing would be left.
+        ModelError: the result is 0.
     """
-    if int(count * width) < 1:
+    scaled = int(count * width)
+    if scaled < 1:
         raise ModelError(f"width {width:g} leaves no channel of {count}; use a larger one")
-    return int(count * width)
+    return scaled
 
 
 def conv_bn(
-    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1,
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, *,
     padding: int | None = None, activation: nn.Module | None = None,
 ) -> nn.Sequential:
-    """Convolution without bias, batch normalisation and, where given, an activation.
+    """Return a convolution without bias, a batch normalization and an optional activation.
 
     Args:
-        inputs: channels in.
-        outputs: channels out.
+        inputs: number of input channels.
+        outputs: number of output channels.
         kernel: side of the kernel.
-        stride: step.
-        groups: groups of channels; equal to both counts it is a depthwise convolution.
-        padding: zeros around; by default what keeps the side at stride 1.
-        activation: a module for the end; without it the block is linear.
+        stride: stride of the convolution.
+        groups: number of channel groups; a depthwise convolution has as many groups as channels.
+        padding: width of the zero padding; by default the side does not change at stride 1.
+        activation: the module at the end; None for a linear block.
     """
-    around = kernel // 2 if padding is None else padding
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, around, groups=groups, bias=False)
+    if padding is None:
+        padding = kernel // 2
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
     block = nn.Sequential(convolution, nn.BatchNorm2d(outputs))
     if activation is not None:
         block.append(activation)
@@ -43,27 +45,32 @@ def conv_bn(
 
 
 class Residual(nn.Module):
-    """Adds its input to what the body makes of it."""
+    """The sum of the input and the output of a body."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, C, H, W] to the same shape."""
+        """Map [N, C, H, W] to the same shape."""
         out: torch.Tensor = x + self.body(x)
         return out
 
 
-def initialise_convolutions(model: nn.Module) -> None:
-    """He-initialise the convolutions (fan out) and nothing else, as ResNet and its kin begin."""
+def initialize_convolutions(model: nn.Module) -> None:
+    """Apply He initialization (fan out) to the convolutions only, as ResNets do."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def initialise(model: nn.Module, linear_std: float | None = None) -> None:
-    """He-initialise the convolutions (fan out), and the linear layers with the given deviation or, by default, too."""
+def initialize_weights(model: nn.Module, linear_std: float | None = None) -> None:
+    """Apply He initialization (fan out) to convolutions and linear layers; set biases to 0.
+
+    Args:
+        model: the network to initialize in place.
+        linear_std: standard deviation of the weights of linear layers; None for He initialization.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d) or (isinstance(module, nn.Linear) and linear_std is None):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

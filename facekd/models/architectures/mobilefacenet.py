@@ -1,7 +1,8 @@
-"""MobileFaceNet (Chen, Liu, Gao, Han; CCBR 2018), in the form arcface_torch trains it.
+"""MobileFaceNet (Chen, Liu, Gao, Han; CCBR 2018), as in arcface_torch.
 
-At 128 dimensions this is the paper's net: 1,003,136 parameters, and the published 0.99 M (993,344) once the batch
-normalisations are folded into the convolutions as on a phone. At 512 dimensions it is the "1.2 M" net (1,200,512).
+At 128 dimensions this is the network of the paper: 1,003,136 parameters, and the published 0.99 M (993,344) after the
+batch normalizations are folded into the convolutions as on a phone. At 512 dimensions it is the "1.2 M" network
+(1,200,512).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from facekd.errors import ModelError
-from facekd.models.architectures.layers import Residual, channels, conv_bn, initialise
+from facekd.models.architectures.layers import Residual, conv_bn, initialize_weights, scale_channels
 from facekd.models.registry import STRIDE, Network, register
 
 
@@ -22,11 +23,11 @@ class MobileFaceNet(Network):
     Args:
         size: side of the input in pixels.
         outputs: length of the output.
-        width: multiplier on every channel count, the insides of the bottlenecks included.
-        scale: multiplier on the channels between the bottlenecks only; 2 is arcface_torch's own default.
-        blocks: residual bottlenecks in the stages at 1/2, 1/4, 1/8 and 1/16 of the side; a first 1 is the paper's
-            plain depthwise convolution.
-        activation: ``prelu``, the paper's; or ``relu``, which phones compute faster (docs/deploy.md).
+        width: multiplier of all channels, those inside the bottlenecks included.
+        scale: multiplier of the channels between the bottlenecks only; arcface_torch's default is 2.
+        blocks: number of residual bottlenecks in the stages at 1/2, 1/4, 1/8 and 1/16 of the side; a 1 in the first
+            stage means the plain depthwise convolution of the paper.
+        activation: ``prelu`` as in the paper, or ``relu``, which phones compute faster (docs/deploy.md).
     """
 
     def __init__(self, size: int, outputs: int, width: float, scale: int, blocks: tuple[int, int, int, int],
@@ -36,10 +37,11 @@ class MobileFaceNet(Network):
             raise ModelError(f"mobilefacenet: activation must be 'prelu' or 'relu', not {activation!r}")
         if scale < 1 or blocks[0] < 1:
             raise ModelError(f"mobilefacenet: scale and blocks[0] must be at least 1, not {scale}, {blocks[0]}")
-        narrow, wide = channels(64, width) * scale, channels(128, width) * scale
-        inner = {count: channels(count, width) for count in (128, 256, 512)}
+        narrow = scale_channels(64, width) * scale
+        wide = scale_channels(128, width) * scale
+        inner = {count: scale_channels(count, width) for count in (128, 256, 512)}
         self.stem = _conv(3, narrow, 3, 2)
-        # Groups stay at 64 when the trunk widens (as in arcface_torch), so this is depthwise only at scale 1.
+        # The number of groups does not grow with scale (as in arcface_torch), so this is depthwise only at scale 1.
         first = [_conv(narrow, narrow, 3, groups=narrow // scale)]
         self.trunk = nn.Sequential(
             *(first if blocks[0] == 1 else _residuals(narrow, inner[128], blocks[0])),
@@ -48,17 +50,17 @@ class MobileFaceNet(Network):
             _bottleneck(wide, inner[512], wide, 2), *_residuals(wide, inner[256], blocks[3]),
             _conv(wide, inner[512]),
         )
-        ends = accumulate((blocks[0], *(1 + more for more in blocks[1:])))  # a bottleneck opens all but the first
+        ends = accumulate((blocks[0], *(1 + count for count in blocks[1:])))  # stages 2 to 4 begin with a bottleneck
         self.stages = tuple(f"trunk.{end - 1}" for end in ends)
         self.gdc = conv_bn(inner[512], inner[512], size // STRIDE, groups=inner[512], padding=0)
         self.fc = nn.Linear(inner[512], outputs, bias=False)
         self.features = nn.BatchNorm1d(outputs)
         if activation == "relu":
-            _without_slopes(self)
-        initialise(self)
+            _replace_prelu_by_relu(self)
+        initialize_weights(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         x = self.gdc(self.trunk(self.stem(x)))
         out: torch.Tensor = self.features(self.fc(torch.flatten(x, 1)))
         return out
@@ -76,7 +78,7 @@ def _residuals(width: int, inner: int, count: int) -> list[nn.Module]:
     return [Residual(_bottleneck(width, inner, width)) for _ in range(count)]
 
 
-def _without_slopes(model: nn.Module) -> None:
+def _replace_prelu_by_relu(model: nn.Module) -> None:
     for block in list(model.modules()):
         if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.PReLU):
             block[-1] = nn.ReLU()
@@ -87,5 +89,5 @@ def mobilefacenet(
     size: int, outputs: int, *, width: float = 1.0, scale: int = 1,
     blocks: tuple[int, int, int, int] = (1, 4, 6, 2), activation: str = "prelu",
 ) -> Network:
-    """0.99 M at 128 dimensions, 1.2 M at 512; see the module."""
+    """0.99 M parameters at 128 dimensions, 1.2 M at 512; see the module."""
     return MobileFaceNet(size, outputs, width, scale, blocks, activation)

@@ -1,7 +1,7 @@
 """ResNet-50 (He et al., CVPR 2016) with a stem for small images, the widest teacher of the CRD benchmark.
 
-The stem is one 3 x 3 convolution at full resolution, without the pool of ImageNet's net. Parameters are named as in
-RepDistiller, so that the benchmark's state dict loads as it is.
+The stem is one 3 x 3 convolution at full resolution, without the pooling of the network for ImageNet. Parameters are
+named as in RepDistiller, so that the benchmark's state dict loads without changes.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
 
-from facekd.models.architectures.layers import channels, conv_bn, initialise_convolutions
+from facekd.models.architectures.layers import conv_bn, initialize_convolutions, scale_channels
 from facekd.models.registry import Network, register
 
 EXPANSION = 4
-"""How much wider a block is outside than inside."""
+"""Ratio of the output channels of a block to its inner channels."""
 
 
 class Bottleneck(nn.Module):
-    """Convolutions 1 x 1, 3 x 3 (with the stride) and 1 x 1, added to the shortcut."""
+    """Convolutions 1 x 1, 3 x 3 (with the stride) and 1 x 1, plus a shortcut."""
 
     def __init__(self, inputs: int, inner: int, stride: int) -> None:
         super().__init__()
@@ -29,43 +29,43 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(inner)
         self.conv3 = nn.Conv2d(inner, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
-        same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else conv_bn(inputs, outputs, stride=stride)
+        same_shape = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same_shape else conv_bn(inputs, outputs, stride=stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, inputs, H, W] to [N, 4 inner, H / stride, W / stride], none below 0."""
+        """Map [N, inputs, H, W] to [N, 4 inner, H / stride, W / stride], not negative."""
         out = relu(self.bn1(self.conv1(x)))
         out = relu(self.bn2(self.conv2(out)))
         return relu(self.bn3(self.conv3(out)) + self.shortcut(x))
 
 
 class BottleneckResNet(Network):
-    """Stem at full resolution, four stages of which three halve the side, global average and a linear layer.
+    """A stem at full resolution, four stages of which three halve the side, global average pooling, a linear layer.
 
     Args:
         outputs: length of the output.
-        depths: blocks in each stage.
-        width: multiplier on the 64, 128, 256 and 512 channels inside the blocks.
+        depths: number of blocks in each stage.
+        width: multiplier of the 64, 128, 256 and 512 channels inside the blocks.
     """
 
     stages = ("layer1", "layer2", "layer3", "layer4")
-    final = "linear"
+    final_layer = "linear"
 
     def __init__(self, outputs: int, depths: tuple[int, int, int, int], width: float) -> None:
         super().__init__()
-        count = channels(64, width)
+        count = scale_channels(64, width)
         self.conv1 = nn.Conv2d(3, count, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(count)
         for index, depth in enumerate(depths):
-            inner = channels(64 * 2**index, width)
+            inner = scale_channels(64 * 2**index, width)
             rest = [Bottleneck(inner * EXPANSION, inner, 1) for _ in range(depth - 1)]
             setattr(self, self.stages[index], nn.Sequential(Bottleneck(count, inner, 2 if index else 1), *rest))
             count = inner * EXPANSION
         self.linear = nn.Linear(count, outputs)
-        initialise_convolutions(self)
+        initialize_convolutions(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         x = relu(self.bn1(self.conv1(x)))
         for stage in self.stages:
             x = self.get_submodule(stage)(x)

@@ -1,7 +1,8 @@
 """ResNet for CIFAR (He et al., CVPR 2016, section 4.2), in the depths and widths of the CRD benchmark.
 
-It differs from the paper in the shortcuts: where the shape changes they are a convolution (option B), not zeros.
-Parameters are named as in RepDistiller (Tian et al., ICLR 2020), so that the benchmark's state dicts load as they are.
+It differs from the paper in the shortcuts that change the shape: they are convolutions (option B), not zero padding.
+Parameters are named as in RepDistiller (Tian et al., ICLR 2020), so that the benchmark's state dicts load without
+changes.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
 
 from facekd.errors import ModelError
-from facekd.models.architectures.layers import channels, conv_bn, initialise_convolutions
+from facekd.models.architectures.layers import conv_bn, initialize_convolutions, scale_channels
 from facekd.models.registry import Network, register
 
 Channels = tuple[int, int, int, int]
 
 THIN: Channels = (16, 16, 32, 64)
 THICK: Channels = (32, 64, 128, 256)
-"""Channels of the stem and of the three stages; ``x4`` in a name stands for the second."""
+"""Channels of the stem and of the three stages; ``x4`` in a name means the latter."""
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions, the first with the stride, added to the shortcut."""
+    """Two 3 x 3 convolutions, the first with the stride, plus a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -30,30 +31,30 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        same = stride == 1 and inputs == outputs
-        self.downsample = nn.Identity() if same else conv_bn(inputs, outputs, stride=stride)
+        same_shape = stride == 1 and inputs == outputs
+        self.downsample = nn.Identity() if same_shape else conv_bn(inputs, outputs, stride=stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, inputs, H, W] to [N, outputs, H / stride, W / stride], none below 0."""
+        """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride], not negative."""
         out = relu(self.bn1(self.conv1(x)))
         return relu(self.bn2(self.conv2(out)) + self.downsample(x))
 
 
 class ResNet(Network):
-    """Stem at full resolution, three stages of which two halve the side, global average and a linear layer.
+    """A stem at full resolution, three stages of which two halve the side, global average pooling, a linear layer.
 
     Args:
         outputs: length of the output.
-        depth: layers with weights on the longest way, 6 n + 2 with n blocks a stage.
+        depth: number of layers with weights on the longest path, 6 n + 2 with n blocks a stage.
         counts: channels of the stem and of the stages.
-        width: multiplier on them.
+        width: multiplier of the channels.
     """
 
     stages = ("layer1", "layer2", "layer3")
 
     def __init__(self, outputs: int, depth: int, counts: Channels, width: float) -> None:
         super().__init__()
-        stem, first, second, third = (channels(count, width) for count in counts)
+        stem, first, second, third = (scale_channels(count, width) for count in counts)
         if first < 8:  # torch 2.13 corrupts its heap in the backward pass of so narrow a 1 x 1 shortcut on a CPU
             raise ModelError(f"width {width:g} leaves {first} channels in the first stage; at least 8 are needed")
         blocks = (depth - 2) // 6
@@ -63,10 +64,10 @@ class ResNet(Network):
         self.layer2 = _stage(first, second, blocks, 2)
         self.layer3 = _stage(second, third, blocks, 2)
         self.fc = nn.Linear(third, outputs)
-        initialise_convolutions(self)
+        initialize_convolutions(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         x = relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         out: torch.Tensor = self.fc(torch.flatten(adaptive_avg_pool2d(x, 1), 1))

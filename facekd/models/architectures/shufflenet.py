@@ -1,7 +1,7 @@
 """ShuffleNet V1 (Zhang et al., CVPR 2018) and V2 (Ma et al., ECCV 2018), as students of the CRD benchmark.
 
-They differ from the papers' nets for ImageNet in the stem, one 1 x 1 convolution at full resolution and no pool, and V1
-in a ReLU behind its depthwise convolutions too.
+They differ from the networks of the papers for ImageNet in the stem, which is one 1 x 1 convolution at full resolution
+without pooling; V1 also has a ReLU after its depthwise convolutions.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, relu
 from facekd.models.architectures.layers import conv_bn
 from facekd.models.registry import Network, register
 
-STEM = 24
-"""Channels of the stem, of both versions."""
+STEM_CHANNELS = 24
+"""Channels of the stem in both versions."""
 
 
-class Grouped(nn.Module):
-    """V1's unit: grouped 1 x 1, shuffle, depthwise 3 x 3, grouped 1 x 1.
+class ShuffleUnitV1(nn.Module):
+    """The unit of V1: grouped 1 x 1, shuffle, depthwise 3 x 3, grouped 1 x 1.
 
-    At stride 1 its input is added, at stride 2 its input's average is put beside it.
+    At stride 1 the input is added to the result; at stride 2 the average-pooled input is concatenated to it.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, groups: int) -> None:
         super().__init__()
         self.stride = stride
-        made = outputs - inputs if stride == 2 else outputs
-        inner = made // 4
-        first = 1 if inputs == STEM else groups  # too few channels to group
+        body_outputs = outputs - inputs if stride == 2 else outputs
+        inner = body_outputs // 4
+        first_groups = 1 if inputs == STEM_CHANNELS else groups  # the stem has too few channels to group
         self.body = nn.Sequential(
-            _conv(inputs, inner, groups=first), nn.ChannelShuffle(first),
-            _conv(inner, inner, 3, stride, inner), conv_bn(inner, made, groups=groups),
+            _conv(inputs, inner, groups=first_groups), nn.ChannelShuffle(first_groups),
+            _conv(inner, inner, 3, stride, inner), conv_bn(inner, body_outputs, groups=groups),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, inputs, H, W] to [N, outputs, H / stride, W / stride], none below 0."""
+        """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride], not negative."""
         out: torch.Tensor = self.body(x)
         if self.stride == 1:
             return relu(out + x)
         return relu(torch.cat([out, avg_pool2d(x, 3, 2, padding=1)], 1))
 
 
-class Split(nn.Module):
-    """V2's unit: one half of the channels passes as it is, the other through 1 x 1, depthwise 3 x 3, 1 x 1; shuffle."""
+class ShuffleUnitV2(nn.Module):
+    """The unit of V2: half of the channels pass, the others go through 1 x 1, depthwise 3 x 3, 1 x 1; shuffle."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -52,14 +52,14 @@ class Split(nn.Module):
         self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, C, H, W] to the same shape."""
-        kept, changed = x.chunk(2, 1)
-        out: torch.Tensor = self.shuffle(torch.cat([kept, self.body(changed)], 1))
+        """Map [N, C, H, W] to the same shape."""
+        identity, transformed = x.chunk(2, 1)
+        out: torch.Tensor = self.shuffle(torch.cat([identity, self.body(transformed)], 1))
         return out
 
 
-class Down(nn.Module):
-    """V2's unit that halves the side: both halves of the output are made from the whole input; shuffle."""
+class DownsampleUnitV2(nn.Module):
+    """The unit of V2 that halves the side: two branches of the whole input give half of the channels each; shuffle."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -69,32 +69,32 @@ class Down(nn.Module):
         self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, inputs, H, W] to [N, outputs, H / 2, W / 2], none below 0."""
+        """Map [N, inputs, H, W] to [N, outputs, H / 2, W / 2], not negative."""
         out: torch.Tensor = self.shuffle(torch.cat([self.left(x), self.right(x)], 1))
         return out
 
 
 class ShuffleNet(Network):
-    """Stem at full resolution, three stages that each halve the side, global average and a linear layer.
+    """A stem at full resolution, three stages that each halve the side, global average pooling, a linear layer.
 
     Args:
         outputs: length of the output.
         trunk: the three stages.
-        last: a module behind them, for V2 a 1 x 1 convolution.
-        count: channels at the end.
+        last: the module after the stages, for V2 a 1 x 1 convolution.
+        count: number of channels after ``last``.
     """
 
     stages = ("trunk.0", "trunk.1", "trunk.2")
 
     def __init__(self, outputs: int, trunk: nn.Sequential, last: nn.Module, count: int) -> None:
         super().__init__()
-        self.stem = _conv(3, STEM)
+        self.stem = _conv(3, STEM_CHANNELS)
         self.trunk = trunk
         self.last = last
         self.fc = nn.Linear(count, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         x = self.last(self.trunk(self.stem(x)))
         out: torch.Tensor = self.fc(torch.flatten(adaptive_avg_pool2d(x, 1), 1))
         return out
@@ -107,10 +107,11 @@ def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: i
 @register
 def shufflenetv1(size: int, outputs: int) -> Network:
     """0.949 M parameters, 38.7 MMAC at 32 px and 100 classes; three groups."""
-    trunk, inputs = nn.Sequential(), STEM
+    trunk = nn.Sequential()
+    inputs = STEM_CHANNELS
     for count, units in ((240, 4), (480, 8), (960, 4)):
-        rest = [Grouped(count, count, 1, 3) for _ in range(units - 1)]
-        trunk.append(nn.Sequential(Grouped(inputs, count, 2, 3), *rest))
+        rest = [ShuffleUnitV1(count, count, 1, 3) for _ in range(units - 1)]
+        trunk.append(nn.Sequential(ShuffleUnitV1(inputs, count, 2, 3), *rest))
         inputs = count
     return ShuffleNet(outputs, trunk, nn.Identity(), inputs)
 
@@ -118,8 +119,9 @@ def shufflenetv1(size: int, outputs: int) -> Network:
 @register
 def shufflenetv2(size: int, outputs: int) -> Network:
     """1.356 M parameters, 44.5 MMAC at 32 px and 100 classes; width 1."""
-    trunk, inputs = nn.Sequential(), STEM
+    trunk = nn.Sequential()
+    inputs = STEM_CHANNELS
     for count, units in ((116, 4), (232, 8), (464, 4)):
-        trunk.append(nn.Sequential(Down(inputs, count), *[Split(count) for _ in range(units - 1)]))
+        trunk.append(nn.Sequential(DownsampleUnitV2(inputs, count), *[ShuffleUnitV2(count) for _ in range(units - 1)]))
         inputs = count
     return ShuffleNet(outputs, trunk, _conv(inputs, 1024), 1024)

@@ -1,6 +1,6 @@
 """VGG (Simonyan and Zisserman, ICLR 2015) with batch normalisation and one linear layer, as the CRD benchmark uses it.
 
-Parameters are named as in RepDistiller, so that the benchmark's state dicts load as they are.
+Parameters are named as in RepDistiller, so that the benchmark's state dicts load without changes.
 """
 
 from __future__ import annotations
@@ -9,39 +9,40 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 
-from facekd.models.architectures.layers import channels, initialise
+from facekd.models.architectures.layers import initialize_weights, scale_channels
 from facekd.models.registry import Network, register
 
-COUNTS = (64, 128, 256, 512, 512)
+CHANNELS = (64, 128, 256, 512, 512)
 """Channels of the five blocks."""
 
 
 class VGG(Network):
-    """Five blocks of 3 x 3 convolutions, a pool that halves the side behind each of the first, a global average.
+    """Five blocks of 3 x 3 convolutions, with max pooling between them, global average pooling and a linear layer.
 
-    The fourth pool is left out below 64 pixels: at 32 the last two blocks both see 4 x 4 maps, as in the benchmark.
+    Below 64 pixels there is no fourth max pooling: at 32 pixels the last two blocks both have 4 x 4 maps, as in the
+    benchmark.
 
     Args:
         size: side of the input in pixels.
         outputs: length of the output.
-        convolutions: how many each block has.
-        width: multiplier on the channels.
+        convolutions: number of convolutions in each block.
+        width: multiplier of the channels.
     """
 
     stages = ("block0", "block1", "block2", "block3", "block4")
-    final = "classifier"
+    final_layer = "classifier"
 
     def __init__(self, size: int, outputs: int, convolutions: tuple[int, int, int, int, int], width: float) -> None:
         super().__init__()
         self.pools = 4 if size >= 64 else 3
-        counts = [channels(count, width) for count in COUNTS]
+        counts = [scale_channels(count, width) for count in CHANNELS]
         for index, (inputs, count, depth) in enumerate(zip([3, *counts[:-1]], counts, convolutions, strict=True)):
             setattr(self, f"block{index}", _block(inputs, count, depth))
         self.classifier = nn.Linear(counts[-1], outputs)
-        initialise(self, linear_std=0.01)
+        initialize_weights(self, linear_std=0.01)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         for index, stage in enumerate(self.stages):
             x = self.get_submodule(stage)(x)
             if index < self.pools:

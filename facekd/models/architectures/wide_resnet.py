@@ -1,7 +1,7 @@
 """Wide ResNet (Zagoruyko and Komodakis, BMVC 2016), without dropout, as the CRD benchmark uses it.
 
-A name ``wrn_D_K`` is depth D and K times the channels 16, 32, 64. Parameters are named as in RepDistiller, so that the
-benchmark's state dicts load as they are.
+A name ``wrn_D_K`` means depth D and K times 16, 32, 64 channels. Parameters are named as in RepDistiller, so that the
+benchmark's state dicts load without changes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
 
-from facekd.models.architectures.layers import initialise_convolutions
+from facekd.models.architectures.layers import initialize_convolutions
 from facekd.models.registry import Network, register
 
 
 class Block(nn.Module):
-    """BN and ReLU before each of two 3 x 3 convolutions; a shortcut with weights starts behind the first ones."""
+    """BN and ReLU before each of two 3 x 3 convolutions; a shortcut with weights begins after the first BN and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -28,14 +28,14 @@ class Block(nn.Module):
             self.convShortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
+        """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         active = relu(self.bn1(x))
         out: torch.Tensor = self.conv2(relu(self.bn2(self.conv1(active))))
         return out + (x if self.convShortcut is None else self.convShortcut(active))
 
 
 class Group(nn.Module):
-    """One stage: a block that changes the shape, and blocks that keep it."""
+    """One network stage: a block that changes the shape, and blocks that keep it."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int, stride: int) -> None:
         super().__init__()
@@ -43,18 +43,18 @@ class Group(nn.Module):
         self.layer = nn.Sequential(Block(inputs, outputs, stride), *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
+        """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         out: torch.Tensor = self.layer(x)
         return out
 
 
 class WideResNet(Network):
-    """Stem at full resolution, three stages of which two halve the side, BN, global average and a linear layer.
+    """A stem at full resolution, three stages of which two halve the side, BN, global average pooling, a linear layer.
 
     Args:
         outputs: length of the output.
         depth: 6 n + 4 with n blocks a stage.
-        factor: how many times wider than 16, 32, 64 channels the stages are; the stem stays at 16.
+        factor: multiplier of the 16, 32, 64 channels of the stages; the stem has 16 channels.
     """
 
     stages = ("block1", "block2", "block3")
@@ -69,11 +69,11 @@ class WideResNet(Network):
         self.block3 = Group(second, third, blocks, 2)
         self.bn1 = nn.BatchNorm2d(third)
         self.fc = nn.Linear(third, outputs)
-        initialise_convolutions(self)
+        initialize_convolutions(self)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         x = self.block3(self.block2(self.block1(self.conv1(x))))
         x = adaptive_avg_pool2d(relu(self.bn1(x)), 1)
         out: torch.Tensor = self.fc(torch.flatten(x, 1))

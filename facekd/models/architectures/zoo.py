@@ -1,7 +1,7 @@
 """Architectures of torchvision and timm, under the names ``torchvision/NAME`` and ``timm/NAME``.
 
-Both libraries come with the extra ``zoo`` and are imported only when one of their names is asked for. Weights that they
-publish (option ``pretrained``) were trained on ImageNet, hence with ``pixels="imagenet"``.
+Both libraries are installed by the extra ``zoo`` and imported only if one of their models is created. Their published
+weights (option ``pretrained``) were trained on ImageNet and need ``normalization="imagenet"``.
 """
 
 from __future__ import annotations
@@ -14,111 +14,113 @@ from typing import Any
 import torch
 from torch import nn
 
-from facekd.errors import ModelError, nearest
+from facekd.errors import ModelError, did_you_mean
 from facekd.models.registry import Factory, Network, register_library
 
 _LAYERS = ("layer1", "layer2", "layer3", "layer4")
-TORCHVISION = {
+TORCHVISION_STAGES = {
     "resnet18": _LAYERS, "resnet34": _LAYERS, "resnet50": _LAYERS, "resnet101": _LAYERS,
     "mobilenet_v2": ("features.3", "features.6", "features.13", "features.17"),
 }
-"""The nets of torchvision offered, with the names of their stages."""
+"""The supported models of torchvision, with the names of their stages."""
 
 IMAGENET_CLASSES = 1000
 
 
-class Foreign(Network):
-    """A net of another library as a network of ours.
+class LibraryNetwork(Network):
+    """A model of another library as a `Network`.
 
     Args:
         net: maps float [N, 3, size, size] to float [N, outputs].
-        stages: names of submodules of ``net``, shallow to deep.
+        stages: names of submodules of ``net``, from shallow to deep.
     """
 
     def __init__(self, net: nn.Module, stages: tuple[str, ...]) -> None:
         super().__init__()
         self.net = net
         self.stages = tuple(f"net.{stage}" for stage in stages)
-        self.final = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)][-1]
+        self.final_layer = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)][-1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float [N, 3, size, size] to float [N, outputs]."""
+        """Map float [N, 3, size, size] to float [N, outputs]."""
         out: torch.Tensor = self.net(x)
         return out
 
 
 @register_library
 def torchvision(name: str) -> Factory:
-    """The factory of one of torchvision's nets.
+    """Return the factory of a model of torchvision.
 
     Raises:
-        ModelError: torchvision is not there, or the net is not among ``TORCHVISION``.
+        ModelError: torchvision is not installed, or the model is not in ``TORCHVISION_STAGES``.
     """
-    library = _library("torchvision.models", f"torchvision/{name}")
-    if name not in TORCHVISION:
-        raise ModelError(f"unknown model 'torchvision/{name}': {nearest(name, list(TORCHVISION))}")
+    library = _import_library("torchvision.models", f"torchvision/{name}")
+    if name not in TORCHVISION_STAGES:
+        raise ModelError(f"unknown model 'torchvision/{name}': {did_you_mean(name, list(TORCHVISION_STAGES))}")
 
     def factory(size: int, outputs: int, *, pretrained: bool = False) -> Network:
-        with _making(f"torchvision/{name}", pretrained):
+        with _creation_errors(f"torchvision/{name}", pretrained):
             net: nn.Module = library.get_model(name, num_classes=IMAGENET_CLASSES if pretrained else outputs)
             if pretrained:
-                best = library.get_model_weights(name).DEFAULT
-                # Said here because torchvision's own default lets the file run code.
-                net.load_state_dict(best.get_state_dict(progress=False, check_hash=True, weights_only=True))
+                weights = library.get_model_weights(name).DEFAULT
+                # weights_only is explicit, because torchvision's default lets the file run code.
+                net.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
         if pretrained and outputs != IMAGENET_CLASSES:
-            head, linear = [(key, module) for key, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
-            net.set_submodule(head, nn.Linear(linear.in_features, outputs))
-        return Foreign(net, TORCHVISION[name])
+            layers = [(key, module) for key, module in net.named_modules() if isinstance(module, nn.Linear)]
+            key, classifier = layers[-1]
+            net.set_submodule(key, nn.Linear(classifier.in_features, outputs))
+        return LibraryNetwork(net, TORCHVISION_STAGES[name])
 
     return factory
 
 
 @register_library
 def timm(name: str) -> Factory:
-    """The factory of one of timm's nets, published weights chosen by a tag as in ``resnet50.a1_in1k``.
+    """Return the factory of a model of timm; a tag chooses published weights, as in ``resnet50.a1_in1k``.
 
-    Its stages are those timm names in ``feature_info``. A net made for one size of image (a ViT, Swin, MLP-Mixer) has
-    none, because what passes through it are tokens and not maps.
+    Its stages are those in timm's ``feature_info``. A model for one image size (ViT, Swin, MLP-Mixer) has none, because
+    its intermediate outputs are tokens, not feature maps.
 
     Raises:
-        ModelError: timm is not there, or does not know the net.
+        ModelError: timm is not installed, or does not have the model.
     """
-    library = _library("timm", f"timm/{name}")
-    if not library.is_model(name):  # which also keeps out names that would make timm fetch code or weights from a hub
+    library = _import_library("timm", f"timm/{name}")
+    if not library.is_model(name):  # also rejects names that would make timm download code or weights from a hub
         raise ModelError(f"unknown model 'timm/{name}'; timm.list_models() lists what timm {library.__version__} has")
 
     def factory(size: int, outputs: int, *, pretrained: bool = False) -> Network:
-        fixed = library.get_pretrained_cfg(name).fixed_input_size  # only nets made for one size take it as an option
-        options: dict[str, Any] = {"img_size": size} if fixed else {}
-        with _making(f"timm/{name}", pretrained):
+        has_fixed_size = library.get_pretrained_cfg(name).fixed_input_size  # only such models have the option img_size
+        options: dict[str, Any] = {"img_size": size} if has_fixed_size else {}
+        with _creation_errors(f"timm/{name}", pretrained):
             net: nn.Module = library.create_model(name, pretrained=pretrained, num_classes=outputs, **options)
-        return Foreign(net, () if fixed else _timm_stages(net))
+        return LibraryNetwork(net, () if has_fixed_size else _timm_stages(net))
 
     return factory
 
 
 def _timm_stages(net: nn.Module) -> tuple[str, ...]:
-    """The submodules that timm says give features; a list of mappings, each naming its ``module``."""
-    there = {key for key, _ in net.named_modules() if key}
-    named: list[str] = [info.get("module", "") for info in getattr(net, "feature_info", None) or []]
-    return tuple(module for module in named if module in there)
+    """Return the submodules in timm's ``feature_info``, a list of mappings that each name their ``module``."""
+    submodules = {key for key, _ in net.named_modules() if key}
+    stages: list[str] = [info.get("module", "") for info in getattr(net, "feature_info", None) or []]
+    return tuple(stage for stage in stages if stage in submodules)
 
 
 @contextmanager
-def _making(wanted: str, pretrained: bool) -> Iterator[None]:
-    """Turns what the libraries raise for a size or weights they do not have into one sentence."""
+def _creation_errors(model: str, pretrained: bool) -> Iterator[None]:
+    """Turn the errors of the libraries for an unsupported size or missing weights into a ModelError."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
-        hint = "; published weights are fetched from the network the first time" if pretrained else ""
-        raise ModelError(f"{wanted} cannot be made ({error}){hint}") from error
+        hint = "; published weights are downloaded on first use" if pretrained else ""
+        raise ModelError(f"{model} cannot be created ({error}){hint}") from error
 
 
-def _library(module: str, wanted: str) -> Any:
+def _import_library(module: str, model: str) -> Any:
+    """Import a library for a model, or raise a ModelError with the command that installs it."""
     try:
         return import_module(module)
     except (ImportError, RuntimeError) as error:  # a torchvision built for another torch raises RuntimeError
         name = module.partition(".")[0]
         raise ModelError(
-            f"{wanted} needs {name}, which cannot be imported ({error}): pip install 'facekd[zoo]'"
+            f"{model} needs {name}, which cannot be imported ({error}): pip install 'facekd[zoo]'"
         ) from error

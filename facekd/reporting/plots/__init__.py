@@ -1,1 +1,1 @@
-"""Plots as SVG and PNG."""
+"""Plots as SVG, and grids of image pairs as JPEG."""

@@ -1,4 +1,4 @@
-"""A route to look at: learning rate, the teacher's metric and congruence, with a plan's anchors marked."""
+"""Tables and plots of a route: learning rate, metric of the teacher and congruence, with the anchors of a plan."""
 
 from __future__ import annotations
 
@@ -10,46 +10,55 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from facekd.reporting.plots.training import COLOURS, POSITION, STYLE, as_svg
-from facekd.route.profile import Place
+from facekd.reporting.plots.training import COLORS, STYLE, loss_terms, to_svg
+from facekd.route.profile import PointProfile
 
 
-def route_table(places: Sequence[Place]) -> Table:
-    """A line for each point, to print."""
+def route_table(profiles: Sequence[PointProfile]) -> Table:
+    """Return a table for the terminal with one row per point."""
     table = Table("point", "epoch", "learning rate", "recorded", "loss", "accuracy", "to the end", "to the student")
-    for place in places:
-        measured = (place.point.metrics.get("loss"), place.accuracy, place.to_end, place.to_student)
-        table.add_row(str(place.number), f"{place.point.epoch:g}", f"{place.point.learning_rate:.3g}",
-                      place.point.reason, *("" if value is None else f"{value:.4g}" for value in measured))
+    for profile in profiles:
+        point = profile.point
+        measurements = (point.metrics.get("loss"), profile.accuracy, profile.congruence_to_end,
+                        profile.congruence_to_student)
+        table.add_row(str(profile.number), f"{point.epoch:g}", f"{point.learning_rate:.3g}", point.reason,
+                      *("" if value is None else f"{value:.4g}" for value in measurements))
     return table
 
 
-def route_picture(places: Sequence[Place], anchors: Sequence[int], title: str) -> str:
-    """Three curves over the teacher's epochs, one under the other; those nobody measured are left out.
+def route_picture(profiles: Sequence[PointProfile], anchors: Sequence[int], title: str) -> str:
+    """Draw the curves of a route over the epochs of the teacher, one below the other, without those not measured.
 
     Args:
-        places: of the route, see `facekd.route.profile`.
-        anchors: points that a plan names.
-        title: above the picture.
+        profiles: the profile of every point of the route, see `facekd.route.profile.profile_route`.
+        anchors: the numbers of the points that are anchors of the plan, by stage.
+        title: the text above the picture.
 
     Returns:
         An SVG document.
     """
-    epochs = [place.point.epoch for place in places]
-    metric = [place.accuracy if place.accuracy is not None else place.point.metrics.get("loss") for place in places]
-    name = "accuracy" if places[0].accuracy is not None else "training loss"
-    curves: list[tuple[str, list[float | None]]] = [
-        ("learning rate", [place.point.learning_rate for place in places]), (name, metric),
-        ("congruence loss\nwith the end", [place.to_end for place in places]),
-        ("congruence loss\nof the student", [place.to_student for place in places]),
+    epochs = [profile.point.epoch for profile in profiles]
+    if profiles[0].accuracy is not None:
+        metric_name = "accuracy"
+        metric_values = [profile.accuracy for profile in profiles]
+    else:
+        metric_name = "training loss"
+        metric_values = [profile.point.metrics.get("loss") for profile in profiles]
+    all_curves: list[tuple[str, list[float | None]]] = [
+        ("learning rate", [profile.point.learning_rate for profile in profiles]), (metric_name, metric_values),
+        ("congruence loss\nwith the end", [profile.congruence_to_end for profile in profiles]),
+        ("congruence loss\nof the student", [profile.congruence_to_student for profile in profiles]),
     ]
-    measured = ((label, [value for value in values if value is not None]) for label, values in curves)
-    shown = [(label, values) for label, values in measured if len(values) == len(places)]
+    curves = []
+    for label, values in all_curves:
+        known = [value for value in values if value is not None]
+        if len(known) == len(profiles):
+            curves.append((label, known))
     with rc_context(STYLE):
-        figure = Figure(figsize=(9, 0.6 + 1.5 * len(shown)), layout="constrained")
-        panels: list[Axes] = list(figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0])
-        for axes, (label, values), colour in zip(panels, shown, COLOURS, strict=False):
-            axes.plot(epochs, values, ".-", color=colour)
+        figure = Figure(figsize=(9, 0.6 + 1.5 * len(curves)), layout="constrained")
+        panels: list[Axes] = list(figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0])
+        for axes, (label, known), color in zip(panels, curves, COLORS, strict=False):
+            axes.plot(epochs, known, ".-", color=color)
             axes.set(ylabel=label, ylim=(0, None))
             for stage, anchor in enumerate(anchors):
                 axes.axvline(epochs[anchor], color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
@@ -58,17 +67,17 @@ def route_picture(places: Sequence[Place], anchors: Sequence[int], title: str) -
                               ha="center", color="#57606a")
         panels[0].set_title(title, loc="left", pad=14, size=10)
         panels[-1].set(xlabel="epoch of the teacher")
-        return as_svg(figure)
+        return to_svg(figure)
 
 
 def students_picture(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """How far students stay from the anchor they follow, while they are trained; the last value of each is named.
+    """Draw the congruence loss of students with the anchors they follow over the training; labels give the last value.
 
-    It shows what RCO's authors call the lower bound of the congruence loss: a student comes closer to an early anchor
+    The picture shows the lower bound of the congruence loss in the RCO paper: a student comes closer to an early anchor
     than to the converged teacher.
 
     Args:
-        logs: by the runs' names: lines of ``log.jsonl`` of students that follow an anchor.
+        logs: by name of the run: the lines of ``log.jsonl`` of a student that follows an anchor.
 
     Returns:
         An SVG document.
@@ -76,11 +85,12 @@ def students_picture(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     with rc_context(STYLE):
         figure = Figure(figsize=(9, 4.4), layout="constrained")
         axes = figure.subplots()
-        for (name, log), colour in zip(logs.items(), COLOURS * len(logs), strict=False):
-            term = next(key for key in log[0] if key not in (*POSITION, "loss", "labels"))
+        for (name, log), color in zip(logs.items(), COLORS * len(logs), strict=False):
+            term = next(key for key in loss_terms(log[0]) if key not in ("loss", "labels"))
+            # One value per epoch; a run of less than half an epoch has its last value alone.
             by_epoch = {round(line["epoch"]): line[term] for line in log if line["epoch"] > 0.5 or line is log[-1]}
-            axes.plot(list(by_epoch), list(by_epoch.values()), color=colour,
-                      label=f"{name}: {list(by_epoch.values())[-1]:.3g}")
+            values = list(by_epoch.values())
+            axes.plot(list(by_epoch), values, color=color, label=f"{name}: {values[-1]:.3g}")
             axes.set(xlabel="epoch of the student", ylabel=f"{term} (weighted, training images)", yscale="log")
         axes.legend(title="run: last epoch", loc="upper left", bbox_to_anchor=(1, 1))
-        return as_svg(figure)
+        return to_svg(figure)

@@ -1,1 +1,1 @@
-"""Result rows of runs, the CSV files that hold them, and the tables made of them."""
+"""One row per run, the CSV files that collect the rows, and the results page made from them."""

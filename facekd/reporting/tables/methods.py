@@ -1,4 +1,4 @@
-"""The methods as a table for the terminal."""
+"""The table of distillation methods for the terminal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from facekd.methods.catalogue import Entry
+from facekd.methods.catalogue import MethodEntry
 
 
-def methods_table(entries: Iterable[Entry]) -> Table:
-    """A line a method: name, family, what it needs, how its teacher runs, paper."""
+def methods_table(entries: Iterable[MethodEntry]) -> Table:
+    """Return a table with one row per method: name, family, needs, teacher, paper."""
     table = Table("method", "family", "needs", "teacher", "paper", box=None)
     for entry in entries:
         table.add_row(entry.name, entry.family, entry.needs, entry.teacher, entry.paper)

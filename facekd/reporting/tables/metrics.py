@@ -1,62 +1,95 @@
-"""The figures in a run's results, each with the label it has in the table of several runs."""
+"""The metrics of a run's results, with the labels that they have in the table of several runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from facekd.reporting.run_data import Json, Material
+from facekd.reporting.run_data import Json, RunData
 
 HEADLINE = ("accuracy", "TAR@FAR 1e-2", "rank 1", "1:1 TAR@FAR 1e-4", "top-1", "top-5", "ECE", "agreement")
+"""The short labels of the metrics in the short form of the table."""
 SIZES = {"verify": ("pairs", "pairs"), "megaface": ("distractors", "distractors"), "ijb": ("templates", "templates"),
-         "search": ("mated", "probes of people in the gallery"), "classify": ("images", "images")}
-"""What says how large a test of a kind was, and how a reader calls it."""
-Rate = tuple[str, float | None, Sequence[float] | None]
-"""What it is of or at, a fraction, and its interval."""
+         "identify": ("mated", "probes of people in the gallery"), "classify": ("images", "images")}
+"""The size of a test, by the kind of result: the key in the result, and the noun for people."""
 
 
-def metrics(run: Material) -> Iterator[tuple[str, str, str, float, Sequence[float] | None]]:
-    """Key, label, short label, value and interval of every metric a run has."""
-    for kind, result in run.results:
-        for short, value, ends in _figures(kind, result):
+class Rate(NamedTuple):
+    """One figure of a result: its name, or the FAR, FPIR or rank at which it was measured; a fraction; its interval."""
+
+    name: str
+    value: float | None
+    interval: Sequence[float] | None
+
+
+class Metric(NamedTuple):
+    """One figure of a run.
+
+    Attributes:
+        key: ``KIND/TEST/SHORT LABEL``, unique within a run.
+        label: the name of the test and the short label, on two lines.
+        short_label: the label without the name of the test.
+        value: the figure; rates are fractions.
+        interval: the ends of its 95 % interval; None without one.
+    """
+
+    key: str
+    label: str
+    short_label: str
+    value: float
+    interval: Sequence[float] | None
+
+
+def metrics(run: RunData) -> Iterator[Metric]:
+    """Yield every metric of a run that has a value."""
+    for kind, result in run.all_results:
+        for short_label, value, interval in _labeled_figures(kind, result):
             if value is not None:
-                yield f"{kind}/{result['name']}/{short}", f"{result['name']}\n{short}", short, value, ends
+                test = result["name"]
+                yield Metric(f"{kind}/{test}/{short_label}", f"{test}\n{short_label}", short_label, value, interval)
 
 
-def place(kind: str, name: str) -> tuple[int, str]:
-    """For sorting: by kind, verification first, then by name."""
+def sort_key(kind: str, name: str) -> tuple[int, str]:
+    """Return the sort key of a test: by kind, verification first, then by name."""
     return list(SIZES).index(kind), name
 
 
 def rates(result: Json, name: str) -> Iterator[Rate]:
-    """The rates under a name in a result: at which FAR, FPIR or rank, what, and its interval."""
-    for at, value in result.get(name, {}).items():
-        yield at, value, result[f"{name}_interval"].get(at)
+    """Yield the rates of a result under a key (``tar``, ``rank``, ``tpir``); the name is the FAR, rank or FPIR."""
+    for operating_point, value in result.get(name, {}).items():
+        yield Rate(operating_point, value, result[f"{name}_interval"].get(operating_point))
 
 
-def templates(result: Json) -> tuple[Json, Json]:
-    """The 1:1 part of a result of IJB, and the mean over its galleries of 1:N; empty where there is none."""
-    return result["verification"] or {}, result["search"].get("mean") or {}
+def ijb_protocols(result: Json) -> tuple[Json, Json]:
+    """Return the 1:1 result of IJB, and the mean of its 1:N results over the galleries; empty if not measured."""
+    return result["verification"] or {}, result["identification"].get("mean") or {}
 
 
-def _figures(kind: str, result: Json) -> Iterator[Rate]:
-    pairs, searched = templates(result) if kind == "ijb" else ({}, result if kind == "search" else {})
+def _labeled_figures(kind: str, result: Json) -> Iterator[Rate]:
+    """Yield the figures of a result with their short labels as names."""
+    template_pairs: Json = {}
+    open_set: Json = {}
+    if kind == "ijb":
+        template_pairs, open_set = ijb_protocols(result)
+    elif kind == "identify":
+        open_set = result
     if kind == "classify":
-        yield "top-1", result["top1"], result["top1_interval"]
-        yield "top-5", result["top5"], result["top5_interval"]
-        yield "ECE", result["ece"], None
-        yield "agreement", result["agreement"], None
+        yield Rate("top-1", result["top1"], result["top1_interval"])
+        yield Rate("top-5", result["top5"], result["top5_interval"])
+        yield Rate("ECE", result["ece"], None)
+        yield Rate("agreement", result["agreement"], None)
     if kind == "verify":
-        yield "accuracy", result["accuracy"], result["accuracy_interval"]
+        yield Rate("accuracy", result["accuracy"], result["accuracy_interval"])
     if kind == "megaface":
-        yield "rank 1", result["rank1"], result["rank1_interval"]
+        yield Rate("rank 1", result["rank1"], result["rank1_interval"])
     if kind in ("verify", "megaface"):
-        yield from _labelled("TAR@FAR", result, "tar")
+        yield from _labeled_rates("TAR@FAR", result, "tar")
     if kind == "verify":
-        yield "AUC", result["auc"], None
-    yield from _labelled("1:1 TAR@FAR", pairs, "tar")
-    yield from _labelled("rank", searched, "rank")
-    yield from _labelled("TPIR@FPIR", searched, "tpir")
+        yield Rate("AUC", result["auc"], None)
+    yield from _labeled_rates("1:1 TAR@FAR", template_pairs, "tar")
+    yield from _labeled_rates("rank", open_set, "rank")
+    yield from _labeled_rates("TPIR@FPIR", open_set, "tpir")
 
 
-def _labelled(label: str, result: Json, name: str) -> Iterator[Rate]:
-    return ((f"{label} {at}", value, ends) for at, value, ends in rates(result, name))
+def _labeled_rates(label: str, result: Json, name: str) -> Iterator[Rate]:
+    return (Rate(f"{label} {rate.name}", rate.value, rate.interval) for rate in rates(result, name))

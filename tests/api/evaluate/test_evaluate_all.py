@@ -1,4 +1,4 @@
-"""``eval all``: every set that is there is measured, every other is named, and nothing is measured twice."""
+"""All evaluation sets of a folder: existing sets are evaluated once, missing sets are named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facekd.data.opening import open_pairs
 from facekd.data.pairs.insightface_bin import write_bin
 from facekd.data.synthetic.dataset import write_faces
 from facekd.errors import DataError, ModelError, SetupError
-from facekd.evaluation.verification.verify import VerificationResult
+from facekd.evaluation.verification.result import VerificationResult
 from facekd.models.registry import create
 from facekd.models.weights import save_model
 from facekd.reporting.tables.evaluation import Row, Suite
@@ -29,7 +29,7 @@ from facekd.run import Run
 
 @pytest.fixture
 def sets(fixtures: Path, tmp_path: Path) -> Path:
-    """LFW as .bin and a person's own pairs as a folder."""
+    """LFW as .bin, and a pair list of the user in a folder of images."""
     folder = tmp_path / "sets"
     shutil.copytree(fixtures / "folder", folder / "mine")
     shutil.copy(fixtures / "pairs.csv", folder / "mine")
@@ -37,23 +37,23 @@ def sets(fixtures: Path, tmp_path: Path) -> Path:
     return folder
 
 
-class Asked(list[str]):
-    """The names of the pair lists that were measured; at ``stop_at`` the person presses Ctrl-C."""
+class EvaluatedNames(list[str]):
+    """The names of the pair lists that were evaluated; the evaluation of ``stop_at`` is interrupted by Ctrl-C."""
 
     stop_at = ""
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    names = Asked()
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> EvaluatedNames:
+    names = EvaluatedNames()
 
-    def counted(model: Path, name: str, **options: Any) -> VerificationResult:
+    def recorded_verify(model: Path, name: str, **options: Any) -> VerificationResult:
         if name == names.stop_at:
             raise KeyboardInterrupt
         names.append(name)
         return verify(model, name=name, **options)
 
-    monkeypatch.setattr("facekd.api.evaluate.evaluate_all.verify", counted)
+    monkeypatch.setattr("facekd.api.evaluate.evaluate_all.verify", recorded_verify)
     return names
 
 
@@ -61,14 +61,14 @@ def by_set(suite: Suite) -> dict[str, Row]:
     return {row.set: row for row in suite.rows}
 
 
-def test_what_is_there_is_measured_as_by_its_own_verb(run: Run, sets: Path) -> None:
+def test_an_existing_set_is_evaluated_as_by_its_own_command(run: Run, sets: Path) -> None:
     rows = by_set(evaluate_all(run.path, sets, device="cpu"))
     assert {title for title, row in rows.items() if row.status == "measured"} == {"LFW", "mine"}
     assert rows["LFW"].result == verify(run.path, sets / "lfw.bin").to_dict()
-    assert rows["mine"].result == verify(run.path, sets / "mine" / "pairs.csv", sets / "mine").to_dict()
+    assert rows["mine"].result == verify(run.path, sets / "mine" / "pairs.csv", images=sets / "mine").to_dict()
 
 
-def test_pairs_that_are_called_like_another_protocol_are_a_set_of_their_own(run: Run, sets: Path) -> None:
+def test_pairs_with_the_name_of_another_protocol_are_a_separate_set(run: Run, sets: Path) -> None:
     (sets / "lfw.bin").rename(sets / "megaface.bin")
     rows = evaluate_all(run.path, sets, device="cpu").rows
     assert [(row.protocol, row.status) for row in rows if row.name == "megaface"] == [
@@ -76,30 +76,32 @@ def test_pairs_that_are_called_like_another_protocol_are_a_set_of_their_own(run:
     ]
 
 
-def test_what_is_not_there_is_named(run: Run, sets: Path) -> None:
+def test_missing_sets_are_named(run: Run, sets: Path) -> None:
     rows = by_set(evaluate_all(run.path, sets, device="cpu"))
     missing = [title for title, row in rows.items() if row.status == "missing" and row.note]
     assert missing == ["CFP-FF", "CFP-FP", "AgeDB-30", "CALFW", "CPLFW", "MegaFace", "IJB-B", "IJB-C"]
 
 
-def test_the_results_of_a_run_are_kept_as_by_the_single_verbs(run: Run, sets: Path) -> None:
-    found = evaluate_all(run.path, sets, device="cpu")
+def test_the_results_of_a_run_are_written_as_by_the_single_commands(run: Run, sets: Path) -> None:
+    table = evaluate_all(run.path, sets, device="cpu")
     assert sorted(file.name for file in run.results.glob("*.json")) == [
         "all-sets.json", "verify-lfw.json", "verify-mine.json",
     ]
-    assert json.loads((run.results / "all-sets.json").read_text())["rows"] == [row.to_dict() for row in found.rows]
+    assert json.loads((run.results / "all-sets.json").read_text())["rows"] == [row.to_dict() for row in table.rows]
 
 
-def test_a_folder_that_was_moved_is_not_measured_again(run: Run, sets: Path, asked: Asked, tmp_path: Path) -> None:
+def test_a_folder_that_was_moved_is_not_measured_again(
+    run: Run, sets: Path, evaluated: EvaluatedNames, tmp_path: Path
+) -> None:
     evaluate_all(run.path, sets, device="cpu")
     (tmp_path / "moved").mkdir()
     moved = sets.rename(tmp_path / "moved" / "sets")
     rows = by_set(evaluate_all(run.path, moved, device="cpu"))
-    assert (asked, rows["LFW"].paths) == (["lfw", "mine"], [str(moved / "lfw.bin")])
+    assert (evaluated, rows["LFW"].paths) == (["lfw", "mine"], [str(moved / "lfw.bin")])
 
 
 def test_one_file_holds_all_rows(run: Run, sets: Path, tmp_path: Path) -> None:
-    evaluate_all(run.model, sets, tmp_path / "all.json", flip=False, device="cpu")
+    evaluate_all(run.model, sets, json=tmp_path / "all.json", flip=False, device="cpu")
     content = json.loads((tmp_path / "all.json").read_text())
     assert (content["kind"], content["flip"], len(content["rows"])) == ("all", False, 10)
     assert content["rows"][0]["figure"]["name"] == "accuracy"
@@ -109,83 +111,88 @@ def test_one_file_holds_all_rows(run: Run, sets: Path, tmp_path: Path) -> None:
 def test_a_damaged_set_stops_no_other(run: Run, sets: Path) -> None:
     (sets / "lfw.bin").write_bytes((sets / "lfw.bin").read_bytes()[:1000])
     (sets / "mine" / "pairs.csv").rename(sets / "mine" / "pairs_hard.csv")
-    found = evaluate_all(run.path, sets, device="cpu")
-    rows = by_set(found)
-    assert (rows["LFW"].status, rows["mine-hard"].status, found.failed) == ("failed", "measured", 1)
+    table = evaluate_all(run.path, sets, device="cpu")
+    rows = by_set(table)
+    assert (rows["LFW"].status, rows["mine-hard"].status, table.failed) == ("failed", "measured", 1)
     assert "lfw.bin cannot be read as a pickle" in rows["LFW"].note
     assert rows["LFW"].paths == [str(sets / "lfw.bin")]
 
 
-def test_a_failed_set_is_measured_as_soon_as_it_is_mended(run: Run, sets: Path) -> None:
-    whole = (sets / "lfw.bin").read_bytes()
-    (sets / "lfw.bin").write_bytes(whole[:1000])
+def test_a_failed_set_is_evaluated_as_soon_as_it_is_repaired(run: Run, sets: Path) -> None:
+    content = (sets / "lfw.bin").read_bytes()
+    (sets / "lfw.bin").write_bytes(content[:1000])
     evaluate_all(run.path, sets, device="cpu")
-    (sets / "lfw.bin").write_bytes(whole)
+    (sets / "lfw.bin").write_bytes(content)
     assert evaluate_all(run.path, sets, device="cpu").failed == 0
 
 
-def test_nothing_is_measured_twice(run: Run, sets: Path, asked: Asked) -> None:
+def test_the_model_is_loaded_once(run: Run, sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facekd.api.evaluate.verify.load", None)
+    assert evaluate_all(run.path, sets, device="cpu").failed == 0
+
+
+def test_nothing_is_measured_twice(run: Run, sets: Path, evaluated: EvaluatedNames) -> None:
     first = by_set(evaluate_all(run.path, sets, device="cpu"))
     second = by_set(evaluate_all(run.path, sets, device="cpu"))
-    assert asked == ["lfw", "mine"]
+    assert evaluated == ["lfw", "mine"]
     assert second["LFW"].result == first["LFW"].result
     assert second["LFW"].note == "measured before"
 
 
 def test_the_result_file_of_a_model_that_is_no_run_is_continued(
-    run: Run, sets: Path, tmp_path: Path, asked: Asked
+    run: Run, sets: Path, tmp_path: Path, evaluated: EvaluatedNames
 ) -> None:
     for _ in range(2):
-        evaluate_all(run.model, sets, tmp_path / "all.json", device="cpu")
-    assert asked == ["lfw", "mine"]
+        evaluate_all(run.model, sets, json=tmp_path / "all.json", device="cpu")
+    assert evaluated == ["lfw", "mine"]
 
 
-def test_an_interrupted_call_is_continued(run: Run, sets: Path, asked: Asked) -> None:
-    asked.stop_at = "mine"
+def test_an_interrupted_call_is_continued(run: Run, sets: Path, evaluated: EvaluatedNames) -> None:
+    evaluated.stop_at = "mine"
     with pytest.raises(KeyboardInterrupt):
         evaluate_all(run.path, sets, device="cpu")
     written = json.loads((run.results / "all-sets.json").read_text())["rows"]
     assert [row["set"] for row in written if row["status"] == "waiting"] == ["mine"]
-    asked.stop_at = ""
+    evaluated.stop_at = ""
     evaluate_all(run.path, sets, device="cpu")
-    assert asked == ["lfw", "mine"]
+    assert evaluated == ["lfw", "mine"]
 
 
-def test_results_of_later_sets_outlive_an_interruption(run: Run, sets: Path, asked: Asked) -> None:
+def test_results_of_later_sets_outlive_an_interruption(run: Run, sets: Path, evaluated: EvaluatedNames) -> None:
     evaluate_all(run.path, sets, device="cpu")
     os.utime(sets / "lfw.bin", ns=(1, 1))
-    asked.stop_at = "lfw"
+    evaluated.stop_at = "lfw"
     with pytest.raises(KeyboardInterrupt):
         evaluate_all(run.path, sets, device="cpu")
-    asked.stop_at = ""
+    evaluated.stop_at = ""
     evaluate_all(run.path, sets, device="cpu")
-    assert asked == ["lfw", "mine", "lfw"]
+    assert evaluated == ["lfw", "mine", "lfw"]
 
 
-def test_a_set_that_changed_is_measured_again(run: Run, sets: Path, asked: Asked) -> None:
+def test_a_set_that_changed_is_measured_again(run: Run, sets: Path, evaluated: EvaluatedNames) -> None:
     evaluate_all(run.path, sets, device="cpu")
     os.utime(sets / "mine" / "id_00000" / "0000.jpg", ns=(1, 1))
     evaluate_all(run.path, sets, device="cpu")
-    assert asked == ["lfw", "mine", "mine"]
+    assert evaluated == ["lfw", "mine", "mine"]
 
 
-def test_another_model_or_option_is_measured_anew(run: Run, sets: Path, asked: Asked) -> None:
+def test_another_model_or_option_is_measured_anew(run: Run, sets: Path, evaluated: EvaluatedNames) -> None:
     evaluate_all(run.path, sets, device="cpu")
     evaluate_all(run.path, sets, flip=False, device="cpu")
     torch.manual_seed(1)
     save_model(create("mobilenetv2", size=32, outputs=16, expansion=2, width=0.25), run.model)
     evaluate_all(run.path, sets, flip=False, device="cpu")
-    assert asked == ["lfw", "mine"] * 3
+    assert evaluated == ["lfw", "mine"] * 3
 
 
-def test_a_damaged_result_file_counts_as_none(run: Run, sets: Path, asked: Asked) -> None:
+def test_a_damaged_result_file_counts_as_none(run: Run, sets: Path, evaluated: EvaluatedNames) -> None:
     evaluate_all(run.path, sets, device="cpu")
     (run.results / "all-sets.json").write_text('{"rows": [{"set": "LFW"}, 3]}')
     evaluate_all(run.path, sets, device="cpu")
-    assert asked == ["lfw", "mine"] * 2
+    assert evaluated == ["lfw", "mine"] * 2
 
 
-def test_a_form_that_is_not_used_is_named(run: Run, sets: Path) -> None:
+def test_an_unused_alternative_is_named(run: Run, sets: Path) -> None:
     (sets / "lfw").mkdir()
     shutil.copy(sets / "mine" / "pairs.csv", sets / "lfw")
     note = f"also there, not used: {sets / 'lfw' / 'pairs.csv'}"
@@ -198,23 +205,24 @@ def test_megaface_runs_on_face_sets(run: Run, fixtures: Path, tmp_path: Path) ->
     folder = tmp_path / "sets"
     shutil.copytree(fixtures / "folder", folder / "probes")
     write_faces(folder / "distractors", range(100, 115), 1, size=32)
-    row = by_set(evaluate_all(run.path, folder, device="cpu", features=tmp_path / "kept"))["MegaFace"]
-    alone = megaface(run.path, folder / "probes", folder / "distractors", device="cpu")
-    assert row.result == alone["megaface"].to_dict()
+    row = by_set(evaluate_all(run.path, folder, device="cpu", features=tmp_path / "features"))["MegaFace"]
+    results = megaface(run.path, folder / "probes", folder / "distractors", device="cpu")
+    assert row.result == results["megaface"].to_dict()
     assert row.figure and row.figure.name == "rank-1 among 15"
-    assert (tmp_path / "kept").is_dir()
+    assert (tmp_path / "features").is_dir()
 
 
 @pytest.fixture
 def kit(fixtures: Path, tmp_path: Path) -> Path:
-    """MegaFace's kit with 8 people, lists of 5 and 10 distractors, and noise lists."""
-    folder, lists = tmp_path / "kit", tmp_path / "kit" / "templatelists"
+    """MegaFace's kit with 8 identities, lists of 5 and 10 distractors, and noise lists."""
+    folder = tmp_path / "kit"
+    lists = folder / "templatelists"
     lists.mkdir(parents=True)
     probes = []
     for image in sorted((fixtures / "folder").rglob("*.jpg")):
-        person = image.parent.name
-        probes.append(f"{person}/{person}_{image.name}")
-        (folder / "facescrub_images" / person).mkdir(parents=True, exist_ok=True)
+        identity = image.parent.name
+        probes.append(f"{identity}/{identity}_{image.name}")
+        (folder / "facescrub_images" / identity).mkdir(parents=True, exist_ok=True)
         shutil.copy(image, folder / "facescrub_images" / probes[-1])
     names = [probe.partition("/")[0] for probe in probes]
     (lists / "facescrub_features_list.json").write_text(json.dumps({"path": probes, "id": names}))
@@ -230,18 +238,18 @@ def kit(fixtures: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_kit_gives_a_row_for_each_cleaning_at_its_largest_size(run: Run, kit: Path) -> None:
+def test_the_kit_gives_a_row_for_each_noise_mode_at_its_largest_size(run: Run, kit: Path) -> None:
     rows = [row for row in evaluate_all(run.path, kit, device="cpu").rows if row.name == "megaface"]
     assert [row.status for row in rows] == ["measured"] * 3
     assert [row.figure and row.figure.name for row in rows] == [
         "rank-1 among 10", "rank-1 among 9", "rank-1 among 9",
     ]
-    assert all(row.set.startswith("MegaFace ") and way in row.set
-               for row, way in zip(rows, ("raw", "compatible", "strict"), strict=True))
+    assert all(row.set.startswith("MegaFace ") and mode in row.set
+               for row, mode in zip(rows, ("raw", "compatible", "strict"), strict=True))
     assert rows[0].note == "the largest of 2 sizes, for the others 'facekd eval megaface'"
 
 
-def test_all_rows_of_the_kit_are_used_again(run: Run, kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_rows_of_the_kit_are_reused(run: Run, kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluate_all(run.path, kit, device="cpu")
     monkeypatch.setattr("facekd.api.evaluate.evaluate_all.megaface", lambda *_, **__: pytest.fail("measured again"))
     again = evaluate_all(run.path, kit, device="cpu")
@@ -259,7 +267,7 @@ def test_a_kit_without_a_list_of_distractors_fails_in_one_sentence(run: Run, kit
 
 @pytest.fixture
 def ijbb(fixtures: Path, tmp_path: Path) -> Path:
-    """The fixture's people as IJB-B: two templates of two images each."""
+    """The fixture's identities as IJB-B: two templates of two images each."""
     meta = tmp_path / "sets" / "IJBB" / "meta"
     meta.mkdir(parents=True)
     names = [file.relative_to(fixtures / "folder").as_posix() for file in sorted((fixtures / "folder").rglob("*.jpg"))]
@@ -272,16 +280,16 @@ def ijbb(fixtures: Path, tmp_path: Path) -> Path:
     return tmp_path / "sets"
 
 
-def test_ijb_without_features_says_what_to_do(run: Run, ijbb: Path) -> None:
-    found = evaluate_all(run.path, ijbb, device="cpu")
-    row = by_set(found)["IJB-B"]
-    assert (row.status, row.paths, found.failed) == ("missing", [str(ijbb / "IJBB")], 0)
+def test_ijb_without_features_names_the_command_that_makes_them(run: Run, ijbb: Path) -> None:
+    table = evaluate_all(run.path, ijbb, device="cpu")
+    row = by_set(table)["IJB-B"]
+    assert (row.status, row.paths, table.failed) == ("missing", [str(ijbb / "IJBB")], 0)
     assert f"'facekd embed IMAGES {ijbb / 'IJBB' / 'run.npy'} --model {run.path}'" in row.note
 
 
 def test_ijb_is_measured_from_features_of_this_model(run: Run, ijbb: Path, fixtures: Path) -> None:
     out = ijbb / "IJBB" / "run.npy"
-    embed(fixtures / "folder", out, run.path, device="cpu", listed=ijbb / "IJBB" / "meta" / "list.txt")
+    embed(fixtures / "folder", out, run.path, device="cpu", image_list=ijbb / "IJBB" / "meta" / "list.txt")
     row = by_set(evaluate_all(run.path, ijbb, device="cpu"))["IJB-B"]
     assert (row.status, row.paths) == ("measured", [str(ijbb / "IJBB"), str(out)])
     assert row.further[-1] == "16 templates"
@@ -290,13 +298,13 @@ def test_ijb_is_measured_from_features_of_this_model(run: Run, ijbb: Path, fixtu
 
 def test_features_of_other_options_are_not_used_for_ijb(run: Run, ijbb: Path, fixtures: Path) -> None:
     out = ijbb / "IJBB" / "run.npy"
-    embed(fixtures / "folder", out, run.path, device="cpu", listed=ijbb / "IJBB" / "meta" / "list.txt")
+    embed(fixtures / "folder", out, run.path, device="cpu", image_list=ijbb / "IJBB" / "meta" / "list.txt")
     row = by_set(evaluate_all(run.path, ijbb, flip=False, device="cpu"))["IJB-B"]
     assert row.status == "missing"
     assert "--no-flip'" in row.note
 
 
-def test_a_folder_or_a_model_that_is_not_there_is_said_before_all(run: Run, sets: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_or_model_is_an_error(run: Run, sets: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none is not a folder"):
         evaluate_all(run.path, tmp_path / "none")
     with pytest.raises(ModelError, match=r"none\.onnx does not exist"):
@@ -304,16 +312,16 @@ def test_a_folder_or_a_model_that_is_not_there_is_said_before_all(run: Run, sets
 
 
 def test_several_processes_are_refused(run: Run, sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facekd.distributed.place", lambda: (1, 2))
+    monkeypatch.setattr("facekd.api.evaluate.evaluate_all.get_world_size", lambda: 2)
     with pytest.raises(SetupError, match="'facekd eval all' runs in one process"):
         evaluate_all(run.path, sets)
 
 
 def test_a_full_disk_ends_all(run: Run, sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise SetupError("the disk is full")
 
-    monkeypatch.setattr("facekd.api.evaluate.evaluate_all.verify", full)
+    monkeypatch.setattr("facekd.api.evaluate.evaluate_all.verify", fail)
     with pytest.raises(SetupError, match="the disk is full"):
         evaluate_all(run.path, sets)
 

@@ -10,7 +10,7 @@ import pytest
 from facekd.api.embed import embed
 from facekd.api.evaluate.ijb import ijb
 from facekd.data.features.opening import write_features
-from facekd.data.transforms import crop_of
+from facekd.data.transforms import decode_crop
 from facekd.errors import DataError
 from facekd.models.loading import load
 from facekd.models.torch_embedder import TorchEmbedder
@@ -20,7 +20,7 @@ from facekd.run import Run
 
 @pytest.fixture
 def meta(tmp_path: Path) -> Path:
-    """Ten people, an enrolled template and a probe of two images each, in InsightFace's form."""
+    """Ten identities, an enrolled template and a probe of two images each, in InsightFace's format."""
     folder = tmp_path / "meta"
     folder.mkdir()
     lines = [f"{image}.jpg {image // 2} {image}\n" for image in range(40)]
@@ -34,9 +34,10 @@ def meta(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def features(tmp_path: Path) -> Path:
+    """Features of these images, close to each other within an identity."""
     generator = np.random.default_rng(0)
-    people = np.tile(np.repeat(np.arange(10), 2), 2)
-    rows = generator.normal(size=(10, 32))[people] + 0.1 * generator.normal(size=(40, 32))
+    identities = np.tile(np.repeat(np.arange(10), 2), 2)
+    rows = generator.normal(size=(10, 32))[identities] + 0.1 * generator.normal(size=(40, 32))
     path = tmp_path / "features.npy"
     write_features(path, rows.astype(np.float32))
     return path
@@ -61,34 +62,34 @@ def crops(fixtures: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_embed_stores_is_pooled_with_the_lengths_the_model_gave(
+def test_stored_embeddings_are_pooled_with_the_norms_of_the_model(
     run: Run, crops: Path, meta: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "ijbb.npy"
-    embed(crops, out, run.path, listed=tmp_path / "names.txt", device="cpu")
-    result = ijb(out, meta, run.path)
+    embed(crops, out, run.path, image_list=tmp_path / "names.txt", device="cpu")
+    result = ijb(out, meta, model=run.path)
     assert not [note for note in result.notes if "length" in note]
     assert result.verification is not None
-    images = [crop_of((crops / f"{image}.jpg").read_bytes(), 32, "") for image in range(40)]
-    rows = TorchEmbedder(load_model(run.model)).raw(np.stack(images)).astype(np.float64) * 0.9
+    images = [decode_crop((crops / f"{image}.jpg").read_bytes(), 32, "") for image in range(40)]
+    rows = TorchEmbedder(load_model(run.model)).embed(np.stack(images), normalize=False).astype(np.float64) * 0.9
     templates = rows.reshape(20, 2, -1).sum(axis=1)
-    unit = templates / np.linalg.norm(templates, axis=1, keepdims=True)
-    impostors = [unit[one] @ unit[10 + other] for one in range(10) for other in range(10) if one != other]
+    normalized = templates / np.linalg.norm(templates, axis=1, keepdims=True)
+    impostors = [normalized[i] @ normalized[10 + j] for i in range(10) for j in range(10) if i != j]
     assert result.verification.thresholds["1e-1"] == pytest.approx(sorted(impostors)[-10], abs=1e-5)
 
 
 def test_a_run_keeps_the_result_of_its_features(run: Run, crops: Path, meta: Path, tmp_path: Path) -> None:
     out = tmp_path / "ijbb.npy"
-    embed(crops, out, run.path, listed=tmp_path / "names.txt", device="cpu")
-    ijb(out, meta, run.path, json=tmp_path / "out.json")
-    kept = json.loads((run.results / "ijb-meta.json").read_text())
-    assert kept == json.loads((tmp_path / "out.json").read_text())
-    assert (kept["model"], kept["model_sha256"]) == (str(run.path), load(run.path).fingerprint)
+    embed(crops, out, run.path, image_list=tmp_path / "names.txt", device="cpu")
+    ijb(out, meta, model=run.path, json=tmp_path / "out.json")
+    content = json.loads((run.results / "ijb-meta.json").read_text())
+    assert content == json.loads((tmp_path / "out.json").read_text())
+    assert (content["model"], content["model_sha256"]) == (str(run.path), load(run.path).fingerprint)
 
 
 def test_features_of_another_model_are_not_kept_in_a_run(run: Run, features: Path, meta: Path) -> None:
-    with pytest.raises(DataError, match=r"features\.npy does not say that .*run made it"):
-        ijb(features, meta, run.path)
+    with pytest.raises(DataError, match=r"features\.npy is not recorded as made by .*run"):
+        ijb(features, meta, model=run.path)
     assert not run.results.exists()
 
 

@@ -10,9 +10,18 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from facekd.data import cv2
-from facekd.data.alignment.detector import Detector, Face, Scrfd, YuNet, by_size, open_detector
+from facekd.data.alignment.detector import (
+    DETECTOR_VARIABLE,
+    DetectedFace,
+    Detector,
+    Scrfd,
+    YuNet,
+    find_detector,
+    open_detector,
+    sort_by_area,
+)
 from facekd.data.transforms import decode
-from facekd.errors import DataError, ModelError
+from facekd.errors import DataError, ModelError, SetupError
 
 Image = NDArray[np.uint8]
 FIVE = np.array([-1, -1, 1, -1, 0, 0, -0.5, 1, 0.5, 1], np.float32)
@@ -20,8 +29,10 @@ FIVE = np.array([-1, -1, 1, -1, 0, 0, -0.5, 1, 0.5, 1], np.float32)
 
 
 def write_scrfd(path: Path, widths: tuple[int, ...] = (1, 4, 10)) -> Path:
-    """An ONNX of SCRFD's form for 64x64 px: it sees one face at (32, 24) as surely as the picture is red."""
-    nodes, constants, outputs = [], [], []
+    """Write an ONNX file with SCRFD's outputs for 64x64 px: one face at (32, 24), with the redness as its score."""
+    nodes = []
+    constants = []
+    outputs = []
 
     def constant(name: str, array: NDArray[np.generic]) -> str:
         constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
@@ -41,8 +52,8 @@ def write_scrfd(path: Path, widths: tuple[int, ...] = (1, 4, 10)) -> Path:
             elif width == 10:
                 values[:] = FIVE
             name = f"out_{width}_{stride}"
-            by = "redness" if width == 1 else constant(f"one_{name}", np.array(1, np.float32))
-            nodes.append(helper.make_node("Mul", [constant(f"value_{name}", values), by], [name]))
+            factor = "redness" if width == 1 else constant(f"one_{name}", np.array(1, np.float32))
+            nodes.append(helper.make_node("Mul", [constant(f"value_{name}", values), factor], [name]))
             outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [anchors, width]))
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 64, 64])
     graph = helper.make_graph(nodes, "scrfd", [image], outputs, constants)
@@ -50,8 +61,8 @@ def write_scrfd(path: Path, widths: tuple[int, ...] = (1, 4, 10)) -> Path:
     return path
 
 
-def plain(side: int, tone: tuple[int, int, int]) -> Image:
-    return np.full((side, side, 3), tone, np.uint8)
+def uniform_image(side: int, color: tuple[int, int, int]) -> Image:
+    return np.full((side, side, 3), color, np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -61,69 +72,69 @@ def yunet(shared: Path) -> Detector:
 
 @pytest.fixture(scope="module")
 def photo(shared: Path) -> tuple[Image, NDArray[np.float32]]:
-    """A photograph with one face, and its points."""
+    """A photograph with one face, and its landmarks."""
     photos = shared / "faces" / "photos"
     name, flat = next(iter(json.loads((photos / "landmarks_yunet.json").read_text()).items()))
     return decode((photos / name).read_bytes(), name), np.array(flat, np.float32).reshape(5, 2)
 
 
-class Spy(Detector):
-    """Finds one face in the middle of whatever it is shown, and remembers what that was."""
+class RecordingDetector(Detector):
+    """Finds one face in the center of every image, and records the last image."""
 
     fingerprint = "spy"
 
-    def find(self, bgr: Image) -> list[Face]:
-        self.shown = bgr
+    def detect(self, bgr: Image) -> list[DetectedFace]:
+        self.image = bgr
         height, width = bgr.shape[:2]
         box = np.array([width / 4, height / 4, width / 2, height / 2], np.float32)
-        return [Face(box, np.tile(np.array([width / 2, height / 2], np.float32), (5, 1)), 0.5)]
+        return [DetectedFace(box, np.tile(np.array([width / 2, height / 2], np.float32), (5, 1)), 0.5)]
 
 
 @pytest.mark.parametrize(
-    ("shape", "shown"),
+    ("shape", "detector_shape"),
     [((3000, 4000), (960, 1280)), ((480, 640), (480, 640)), ((48, 64), (144, 192)), ((1280, 1280), (1280, 1280))],
 )
-def test_pictures_are_brought_to_a_sensible_size(shape: tuple[int, int], shown: tuple[int, int]) -> None:
-    spy = Spy()
-    face = spy(np.zeros((*shape, 3), np.uint8))[0]
-    assert spy.shown.shape[:2] == shown
+def test_pictures_are_brought_to_a_sensible_size(shape: tuple[int, int], detector_shape: tuple[int, int]) -> None:
+    detector = RecordingDetector()
+    face = detector(np.zeros((*shape, 3), np.uint8))[0]
+    assert detector.image.shape[:2] == detector_shape
     np.testing.assert_allclose(face.landmarks[0], [shape[1] / 2, shape[0] / 2], rtol=1e-5)
     np.testing.assert_allclose(face.box, np.array([shape[1], shape[0], 2 * shape[1], 2 * shape[0]]) / 4, rtol=1e-5)
 
 
 def test_detectors_get_bgr() -> None:
-    spy = Spy()
-    spy(plain(200, (255, 10, 0)))
-    assert spy.shown[0, 0].tolist() == [0, 10, 255]
+    detector = RecordingDetector()
+    detector(uniform_image(200, (255, 10, 0)))
+    assert detector.image[0, 0].tolist() == [0, 10, 255]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (3000, 10)])
 def test_no_face_is_looked_for_in_a_strip(shape: tuple[int, int]) -> None:
-    spy = Spy()
-    assert bool(spy(np.zeros((*shape, 3), np.uint8))) == (shape == (1, 1))
+    detector = RecordingDetector()
+    assert bool(detector(np.zeros((*shape, 3), np.uint8))) == (shape == (1, 1))
 
 
 def test_the_largest_face_comes_first_then_the_surer() -> None:
     points = np.zeros((5, 2), np.float32)
     small, large, sure = (
-        Face(np.array([5, 5, 5 + side, 5 + side], np.float32), points, score)
+        DetectedFace(np.array([5, 5, 5 + side, 5 + side], np.float32), points, score)
         for side, score in ((10, 0.99), (20, 0.7), (20, 0.8))
     )
-    assert by_size([small, large, sure]) == [sure, large, small]
+    assert sort_by_area([small, large, sure]) == [sure, large, small]
 
 
 def test_scrfd_gives_points_in_pixels_of_the_photograph(tmp_path: Path) -> None:
     detector = open_detector(write_scrfd(tmp_path / "scrfd.onnx"))
     assert isinstance(detector, Scrfd)
-    (face,) = detector(plain(256, (255, 0, 0)))
-    centre = np.array([32, 24]) * 4
-    np.testing.assert_allclose(face.landmarks, centre + FIVE.reshape(5, 2) * 8 * 4)
-    np.testing.assert_allclose(face.box, [*(centre - 48), *(centre + 48)])
+    (face,) = detector(uniform_image(256, (255, 0, 0)))
+    center = np.array([32, 24]) * 4
+    np.testing.assert_allclose(face.landmarks, center + FIVE.reshape(5, 2) * 8 * 4)
+    np.testing.assert_allclose(face.box, [*(center - 48), *(center + 48)])
     assert face.score == pytest.approx(127.5 / 128)
 
 
-def test_scrfd_is_given_the_right_colours(tmp_path: Path) -> None:
-    assert open_detector(write_scrfd(tmp_path / "scrfd.onnx"))(plain(256, (0, 0, 255))) == []
+def test_scrfd_is_given_the_right_colors(tmp_path: Path) -> None:
+    assert open_detector(write_scrfd(tmp_path / "scrfd.onnx"))(uniform_image(256, (0, 0, 255))) == []
 
 
 def test_yunet_finds_the_given_points(yunet: Detector, photo: tuple[Image, NDArray[np.float32]]) -> None:
@@ -143,7 +154,7 @@ def test_yunet_finds_a_face_in_a_small_picture(yunet: Detector, photo: tuple[Ima
 
 
 def test_yunet_finds_nothing_where_nothing_is(yunet: Detector) -> None:
-    assert yunet(plain(250, (90, 120, 40))) == []
+    assert yunet(uniform_image(250, (90, 120, 40))) == []
 
 
 def test_an_absent_detector_is_named(tmp_path: Path) -> None:
@@ -161,3 +172,14 @@ def test_a_file_that_is_no_onnx_is_named(tmp_path: Path) -> None:
 def test_a_model_without_five_points_is_refused(tmp_path: Path, widths: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="no detector that gives five points"):
         open_detector(write_scrfd(tmp_path / "boxes.onnx", widths))
+
+
+def test_a_given_detector_comes_before_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DETECTOR_VARIABLE, "b.onnx")
+    assert (find_detector("a.onnx"), find_detector(None)) == (Path("a.onnx"), Path("b.onnx"))
+
+
+def test_without_a_detector_the_sources_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DETECTOR_VARIABLE, raising=False)
+    with pytest.raises(SetupError, match=r"give --detector FILE or set FACEKD_DETECTOR.*YuNet"):
+        find_detector(None)

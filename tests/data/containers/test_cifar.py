@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facekd.data.containers.cifar import CifarImages, form_of
+from facekd.data.containers.cifar import CifarImages, identify_archive
 from facekd.errors import DataError
 
 Batch = tuple[NDArray[np.uint8], list[int]]
 BATCHES = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"]
 
 
-def batch(images: int, classes: int, seed: int) -> Batch:
+def random_batch(images: int, classes: int, seed: int) -> Batch:
     random = np.random.default_rng(seed)
     return random.integers(0, 256, (images, 3072), np.uint8), random.integers(0, classes, images).tolist()
 
 
-TEN = {name: batch(2 + row, 10, row) for row, name in enumerate([*BATCHES, "test_batch"])}
-HUNDRED = {name: batch(4, 100, row) for row, name in enumerate(["train", "test"])}
+TEN = {name: random_batch(2 + row, 10, row) for row, name in enumerate([*BATCHES, "test_batch"])}
+HUNDRED = {name: random_batch(4, 100, row) for row, name in enumerate(["train", "test"])}
 NAMES_10 = [f"thing {label}" for label in range(10)]
 NAMES_100 = [f"fine_{label}" for label in range(100)]
 
@@ -43,8 +43,8 @@ def array2(planes: NDArray[np.uint8]) -> bytes:
     """A uint8 array as numpy under Python 2 pickled it, protocol 2."""
     shape = b"".join(b"M" + struct.pack("<H", side) for side in planes.shape)
     dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    head = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
-    return head + shape + b"\x86" + dtype + b"\x89T" + struct.pack("<i", planes.size) + planes.tobytes() + b"tb"
+    prefix = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
+    return prefix + shape + b"\x86" + dtype + b"\x89T" + struct.pack("<i", planes.size) + planes.tobytes() + b"tb"
 
 
 def dict2(**values: bytes) -> bytes:
@@ -112,23 +112,23 @@ def test_ten_classes(tmp_path: Path, write: Any) -> None:
     folder = write(tmp_path)
     train, test = CifarImages(folder, "train"), CifarImages(folder, "test")
     assert train.labels.tolist() == [label for name in BATCHES for label in TEN[name][1]]
-    assert (len(test), test.labels.tolist(), test.names) == (7, TEN["test_batch"][1], NAMES_10)
+    assert (len(test), test.labels.tolist(), test.class_names) == (7, TEN["test_batch"][1], NAMES_10)
     assert train.labels.dtype == np.int64
 
 
 @pytest.mark.parametrize("write", [python_100, binary_100])
 def test_hundred_classes_are_the_fine_ones(tmp_path: Path, write: Any) -> None:
     images = CifarImages(write(tmp_path), "train")
-    assert (images.labels.tolist(), images.names) == (HUNDRED["train"][1], NAMES_100)
+    assert (images.labels.tolist(), images.class_names) == (HUNDRED["train"][1], NAMES_100)
 
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_pixels_come_from_planes(tmp_path: Path, write: Any) -> None:
     images = CifarImages(write(tmp_path), "test")
-    pixels, planes = images.pixels(1), (TEN["test_batch"] if images.classes == 10 else HUNDRED["test"])[0][1]
+    pixels, planes = images.pixels(1), (TEN["test_batch"] if images.num_classes == 10 else HUNDRED["test"])[0][1]
     assert (pixels.shape, pixels.dtype, pixels.flags["C_CONTIGUOUS"]) == ((32, 32, 3), np.dtype(np.uint8), True)
-    for row, column, colour in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (31, 30, 2), (7, 20, 1)]:
-        assert pixels[row, column, colour] == planes[colour * 1024 + row * 32 + column]
+    for row, column, channel in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (31, 30, 2), (7, 20, 1)]:
+        assert pixels[row, column, channel] == planes[channel * 1024 + row * 32 + column]
 
 
 @pytest.mark.parametrize(("one", "other"), [(python_10, binary_10), (python_100, binary_100)])
@@ -140,14 +140,14 @@ def test_both_archives_share_the_fingerprint(tmp_path: Path, one: Any, other: An
 @pytest.mark.parametrize("write", WRITERS)
 def test_content_is_the_planes_bytes(tmp_path: Path, write: Any) -> None:
     images = CifarImages(write(tmp_path), "test")
-    planes = (TEN["test_batch"] if images.classes == 10 else HUNDRED["test"])[0]
-    assert [images.content(index) for index in range(len(images))] == [row.tobytes() for row in planes]
+    planes = (TEN["test_batch"] if images.num_classes == 10 else HUNDRED["test"])[0]
+    assert [images.stored_bytes(index) for index in range(len(images))] == [row.tobytes() for row in planes]
 
 
-def test_where_names_the_batch_and_the_place_in_it(tmp_path: Path) -> None:
+def test_the_location_names_the_batch_and_the_index_in_it(tmp_path: Path) -> None:
     images = CifarImages(python_10(tmp_path), "train")
-    places = [images.where(index).removeprefix(f"{images.path}/") for index in (0, 1, 2, 4, 5, len(images) - 1)]
-    assert places == [
+    locations = [images.location(index).removeprefix(f"{images.path}/") for index in (0, 1, 2, 4, 5, len(images) - 1)]
+    assert locations == [
         f"data_batch_{number}, image {row} (counted from 0)" for number, row in
         [(1, 0), (1, 1), (2, 0), (2, 2), (3, 0), (5, 5)]
     ]
@@ -164,19 +164,19 @@ def test_a_copy_pickled_by_python_3_reads_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_renamed_folder_is_known_by_its_files(tmp_path: Path, write: Any) -> None:
     folder = write(tmp_path)
-    form = form_of(folder)
-    assert form is not None and form_of(folder.rename(tmp_path / "renamed")) is form
+    archive = identify_archive(folder)
+    assert archive is not None and identify_archive(folder.rename(tmp_path / "renamed")) is archive
 
 
 def test_other_folders_are_no_archive(tmp_path: Path) -> None:
     (tmp_path / "meta").touch()
-    assert form_of(tmp_path) is None
+    assert identify_archive(tmp_path) is None
     with pytest.raises(DataError, match=r"holds no CIFAR archive; give one of the folders cifar-10-batches-py, "):
         CifarImages(tmp_path, "train")
 
 
 class Bomb:
-    """Makes a folder when it is unpickled by Python itself."""
+    """Creates a folder when Python's own pickle module loads it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facekd.data.containers.path_list import ListedImages, check_paths, read_list
+from facekd.data.containers.path_list import ListedImages, check_relative_paths, read_path_list
 from facekd.errors import DataError
 
 PATHS = ["b/2@N00/x.jpg", "a/1@N00/y.jpg", "b/2@N00/w.jpg", "loose.png"]
@@ -23,19 +23,20 @@ def root(tmp_path: Path) -> Path:
 def test_images_come_in_the_order_of_the_list(root: Path) -> None:
     images = ListedImages(root, PATHS)
     assert [images.read(i).decode() for i in range(len(images))] == PATHS
-    assert [images.name(i) for i in range(len(images))] == PATHS
-    assert images.where(1) == str(root / "a/1@N00/y.jpg")
+    assert [images.image_name(i) for i in range(len(images))] == PATHS
+    assert images.location(1) == str(root / "a/1@N00/y.jpg")
 
 
 def test_people_are_the_folders_as_they_appear(root: Path) -> None:
     images = ListedImages(root, PATHS)
     assert images.labels.tolist() == [0, 1, 0, 2]
-    assert images.names == ["b/2@N00", "a/1@N00", "."]
+    assert images.class_names == ["b/2@N00", "a/1@N00", "."]
 
 
 def test_given_labels_count(root: Path) -> None:
     images = ListedImages(root, PATHS, np.array([3, 0, 0, 1]))
-    assert (images.labels.tolist(), images.names, images.identities) == ([3, 0, 0, 1], ["0", "1", "2", "3"], 4)
+    assert images.labels.tolist() == [3, 0, 0, 1]
+    assert (images.class_names, images.num_identities) == (["0", "1", "2", "3"], 4)
 
 
 def test_labels_of_another_length_are_refused(root: Path) -> None:
@@ -45,8 +46,8 @@ def test_labels_of_another_length_are_refused(root: Path) -> None:
 
 def test_missing_files_are_counted_and_five_named(root: Path) -> None:
     absent = [f"none/{number}.jpg" for number in range(7)]
-    named = ", ".join(absent[:5])
-    with pytest.raises(DataError, match=rf"7 of the 11 images listed are not below {root}: {named}, \.\.\.;"):
+    first_five = ", ".join(absent[:5])
+    with pytest.raises(DataError, match=rf"7 of the 11 images listed are not below {root}: {first_five}, \.\.\.;"):
         ListedImages(root, [*absent, *PATHS])
 
 
@@ -66,8 +67,11 @@ def test_a_path_that_leads_out_is_refused(root: Path, path: str) -> None:
         ListedImages(root, [PATHS[0], path])
 
 
-def test_dots_within_a_name_lead_nowhere() -> None:
-    check_paths(["a..b/c...jpg"], "the list")
+def test_dots_within_a_name_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "a..b").mkdir()
+    (tmp_path / "a..b" / "c...jpg").write_bytes(b"data")
+    check_relative_paths(["a..b/c...jpg"], "the list")
+    assert ListedImages(tmp_path, ["a..b/c...jpg"]).read(0) == b"data"
 
 
 def test_an_empty_list_is_refused(root: Path) -> None:
@@ -78,27 +82,29 @@ def test_an_empty_list_is_refused(root: Path) -> None:
 def test_a_list_is_read_line_by_line(tmp_path: Path) -> None:
     text = "a/1.jpg\r\n b/2 3.jpg \n\nc/\u2028\u00e9.jpg\nd/"
     (tmp_path / "lst").write_bytes(text.encode() + b"\xff.jpg")
-    assert read_list(tmp_path / "lst") == ["a/1.jpg", "b/2 3.jpg", "c/\u2028\u00e9.jpg", "d/\udcff.jpg"]
+    assert read_path_list(tmp_path / "lst") == ["a/1.jpg", "b/2 3.jpg", "c/\u2028\u00e9.jpg", "d/\udcff.jpg"]
 
 
 def test_a_name_that_is_no_utf8_opens_its_file(tmp_path: Path) -> None:
     (tmp_path / "\udcff.jpg").write_bytes(b"data")
     (tmp_path / "lst").write_bytes(b"\xff.jpg\n")
-    assert ListedImages(tmp_path, read_list(tmp_path / "lst")).read(0) == b"data"
+    assert ListedImages(tmp_path, read_path_list(tmp_path / "lst")).read(0) == b"data"
 
 
 def test_a_list_of_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lst").write_bytes(b"\n\n")
     with pytest.raises(DataError, match="lst is empty"):
-        read_list(tmp_path / "lst")
+        read_path_list(tmp_path / "lst")
 
 
 def test_a_list_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the list .*lst cannot be read"):
-        read_list(tmp_path / "lst")
+        read_path_list(tmp_path / "lst")
 
 
-def test_the_kits_own_lists_are_fit_to_be_used(shared: Path) -> None:
+def test_the_lists_of_the_megaface_kit_are_accepted(shared: Path) -> None:
     lists = shared / "megaface" / "templatelists"
     for name in ("facescrub_features_list.json", "megaface_features_list.json_100000_1"):
-        check_paths(json.loads((lists / name).read_text())["path"], name)
+        paths = json.loads((lists / name).read_text())["path"]
+        check_relative_paths(paths, name)
+        assert len(set(paths)) == len(paths) > 1000

@@ -1,4 +1,4 @@
-"""The distrustful unpickler: the same values as Python's own, and nothing of the file's choosing runs."""
+"""The safe unpickler returns the same values as Python's own, and runs nothing that the file names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VALUES: dict[str, Any] = {
     "text": ["", "a", "é\n\\", "\ud800"],
     "bytes": [b"a", bytes(range(256)), b"x" * 300],
     "nested": ({"a": [1, (2, {"b": ()})], 3: {}, b"k": []}, [[], [[]]]),
-    "shared": (lambda part: [part, part, (part,)])([1, 2]),
+    "shared": (lambda item: [item, item, (item,)])([1, 2]),
     "large": list(range(3000)),
 }
 
@@ -85,7 +85,7 @@ class Reduces:
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Iterator[Path]:
-    """A folder that the pickles under test try to make; it must not exist afterwards."""
+    """A folder that the pickles under test try to create; it must not exist afterwards."""
     path = tmp_path / "ran"
     yield path
     assert not path.exists()
@@ -127,12 +127,12 @@ def test_a_call_by_reduce_does_not_run(trap: Path, protocol: int) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_hand_made_wish_is_refused_by_name(hand_made: bytes, wanted: str) -> None:
+def test_a_hand_made_global_is_refused_by_name(hand_made: bytes, wanted: str) -> None:
     with pytest.raises(DataError, match=wanted + r".*nothing was run"):
         loads(hand_made, "evil.bin")
 
 
-def test_extension_registry_is_not_asked() -> None:
+def test_the_extension_registry_is_not_used() -> None:
     copyreg.add_extension("os", "mkdir", 240)
     try:
         with pytest.raises(DataError, match=r"EXT1.*nothing was run"):
@@ -145,7 +145,7 @@ def test_extension_registry_is_not_asked() -> None:
     "target", [b"cnumpy\ndtype\n", b"c_codecs\nencode\n", b"}", b"]", b"K\x01", utf8("text")],
     ids=["dtype", "encode", "dict", "list", "int", "str"],
 )  # fmt: skip
-def test_state_is_set_on_nothing_but_our_own(target: bytes) -> None:
+def test_state_is_set_on_pending_objects_only(target: bytes) -> None:
     state = b"}" + utf8("__setstate__") + b"K\x01s"
     with pytest.raises(DataError, match=r"sets the state of .*nothing was run"):
         loads(target + b"N" + state + b"\x86b.", "evil.bin")
@@ -158,7 +158,7 @@ def test_values_are_not_called(callee: bytes) -> None:
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "zlib_codec", "latin-1"])
-def test_encode_answers_latin1_only(codec: str) -> None:
+def test_encode_supports_latin1_only(codec: str) -> None:
     with pytest.raises(DataError, match=r"encode .*nothing was run"):
         loads(b"c_codecs\nencode\n" + utf8("a") + utf8(codec) + b"\x86R.", "evil.bin")
 
@@ -231,7 +231,7 @@ def test_far_memo_key_takes_no_room() -> None:
 
 
 def test_tuples_doubled_sixty_times_end_at_once() -> None:
-    # every level holds the one below twice: looked into once, or 2^60 times
+    # Every level contains the one below twice: it is visited once, or 2^60 times.
     doubling = b"".join(b"p%d\n0g%d\ng%d\n\x86" % (level, level, level) for level in range(60))
     read = loads(b")" + doubling + b".", "x")
     for _ in range(60):

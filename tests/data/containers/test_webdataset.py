@@ -1,4 +1,4 @@
-"""WebDataset shards, written here with Python's tarfile and with the webdataset package."""
+"""WebDataset shards, written with Python's tarfile and with the webdataset package."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarf
 
 
 @pytest.fixture(scope="session")
-def folder(small_faces: Path) -> FaceSet:
+def folder_set(small_faces: Path) -> FaceSet:
     return open_faces(small_faces)
 
 
-def write(path: Path, members: list[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT) -> Path:
+def write_tar(path: Path, members: list[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT) -> Path:
     with tarfile.open(path, "w", format=form) as tar:
         for name, data in members:
             member = tarfile.TarInfo(name)
@@ -35,46 +35,49 @@ def write(path: Path, members: list[tuple[str, bytes]], form: int = tarfile.PAX_
 
 
 def samples(faces: FaceSet, index: range, prefix: str = "") -> list[tuple[str, bytes]]:
-    """Labels as a .cls for even numbers and as a .json for odd ones."""
+    """Return tar members; even samples have a .cls, odd samples a .json, and every third pair is in reverse order."""
     members = []
     for i in index:
         label = int(faces.labels[i])
-        beside = (".cls", b"%d" % label) if i % 2 == 0 else (".json", json.dumps({"label": label, "x": [1]}).encode())
-        pair = [(f"{prefix}{i:06d}.jpg", faces.read(i)), (f"{prefix}{i:06d}{beside[0]}", beside[1])]
+        extension, content = ".cls", b"%d" % label
+        if i % 2:
+            extension, content = ".json", json.dumps({"label": label, "x": [1]}).encode()
+        pair = [(f"{prefix}{i:06d}.jpg", faces.read(i)), (f"{prefix}{i:06d}{extension}", content)]
         members += pair if i % 3 else pair[::-1]
     return members
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("prefix", ["", "part/", f"{'long' * 60}/"], ids=["flat", "folder", "long"])
-def test_one_shard_holds_what_was_written(tmp_path: Path, folder: FaceSet, form: str, prefix: str) -> None:
+def test_one_shard_holds_what_was_written(tmp_path: Path, folder_set: FaceSet, form: str, prefix: str) -> None:
     if form == "ustar" and len(prefix) > 100:
-        pytest.skip("such names are not to be had in this format")
-    faces = open_faces(write(tmp_path / "a.tar", samples(folder, range(48), prefix), FORMATS[form]))
-    assert faces.fingerprint() == folder.fingerprint()
-    assert (faces.labels.tolist(), faces.names) == (folder.labels.tolist(), [str(i) for i in range(8)])
-    np.testing.assert_array_equal(faces.pixels(31), folder.pixels(31))
-    assert faces.where(31).endswith(f"/a.tar member {prefix}000031.jpg")
+        pytest.skip("the format does not support such names")
+    faces = open_faces(write_tar(tmp_path / "a.tar", samples(folder_set, range(48), prefix), FORMATS[form]))
+    assert faces.fingerprint() == folder_set.fingerprint()
+    assert (faces.labels.tolist(), faces.class_names) == (folder_set.labels.tolist(), [str(i) for i in range(8)])
+    np.testing.assert_array_equal(faces.pixels(31), folder_set.pixels(31))
+    assert faces.location(31).endswith(f"/a.tar member {prefix}000031.jpg")
 
 
-def test_the_shards_of_a_folder_follow_each_other(tmp_path: Path, folder: FaceSet) -> None:
+def test_the_shards_of_a_folder_follow_each_other(tmp_path: Path, folder_set: FaceSet) -> None:
     for first in (0, 20, 40):
-        write(tmp_path / f"set-{first:06d}.tar", samples(folder, range(first, min(first + 20, 48))))
+        write_tar(tmp_path / f"set-{first:06d}.tar", samples(folder_set, range(first, min(first + 20, 48))))
     faces = open_faces(tmp_path)
-    assert faces.fingerprint() == folder.fingerprint()
+    assert faces.fingerprint() == folder_set.fingerprint()
     for index in (47, 0, 19, 20, 40):
-        assert faces.read(index) == folder.read(index)
-    assert faces.where(20).endswith("set-000020.tar member 000020.jpg")
+        assert faces.read(index) == folder_set.read(index)
+    assert faces.location(20).endswith("set-000020.tar member 000020.jpg")
 
 
-def test_shards_of_the_webdataset_package(tmp_path: Path, folder: FaceSet) -> None:
+def test_shards_of_the_webdataset_package(tmp_path: Path, folder_set: FaceSet) -> None:
     webdataset = pytest.importorskip("webdataset")
     with webdataset.ShardWriter(str(tmp_path / "set-%06d.tar"), maxcount=20, verbose=0) as sink:
         for i in range(48):
-            sink.write({"__key__": f"{i:06d}", "jpg": folder.read(i), "cls": int(folder.labels[i]), "json": {"a": 1}})
+            label = int(folder_set.labels[i])
+            sink.write({"__key__": f"{i:06d}", "jpg": folder_set.read(i), "cls": label, "json": {"a": 1}})
     faces = open_faces(tmp_path)
     assert len(list(tmp_path.glob("*.tar"))) == 3
-    assert faces.fingerprint() == folder.fingerprint()
+    assert faces.fingerprint() == folder_set.fingerprint()
 
 
 def test_folders_and_links_in_a_shard_are_no_samples(tmp_path: Path) -> None:
@@ -102,50 +105,51 @@ def test_folders_and_links_in_a_shard_are_no_samples(tmp_path: Path) -> None:
     ([("1.jpg", b"x"), ("1.json", b'{"label": "7"}')], r'1\.json holds .*, an object \{"label": number\} is needed'),
     ([("1.jpg", b"x"), ("1.json", b'{"label": true}')], r"1\.json holds"),
     ([("1.jpg", b"x"), ("1.json", b"[" * 100000)], r"1\.json holds"),
-    ([("1.jpg", b"x"), ("1.cls", b"99999999")], r"1\.jpg has the label 99999999, which numbers no person"),
+    ([("1.jpg", b"x"), ("1.cls", b"99999999")], r"1\.jpg has the label 99999999, which is not an identity number"),
     ([], "holds no image"),
 ])
 def test_a_sample_that_cannot_be_used_is_named(tmp_path: Path, members: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        open_faces(write(tmp_path / "a.tar", members))
+        open_faces(write_tar(tmp_path / "a.tar", members))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.8])
-def test_a_shard_that_is_cut_short_is_refused(tmp_path: Path, folder: FaceSet, share: float) -> None:
-    file = write(tmp_path / "a.tar", samples(folder, range(48)))
+def test_a_shard_that_is_cut_short_is_refused(tmp_path: Path, folder_set: FaceSet, share: float) -> None:
+    file = write_tar(tmp_path / "a.tar", samples(folder_set, range(48)))
     os.truncate(file, int(file.stat().st_size * share))
     with pytest.raises(DataError, match=r"a\.tar .*(cut short|damaged)"):
         open_faces(file)
 
 
-def test_a_shard_that_is_cut_between_two_members_is_refused(tmp_path: Path, folder: FaceSet) -> None:
-    file = write(tmp_path / "a.tar", samples(folder, range(48)))
+def test_a_shard_that_is_cut_between_two_members_is_refused(tmp_path: Path, folder_set: FaceSet) -> None:
+    file = write_tar(tmp_path / "a.tar", samples(folder_set, range(48)))
     with tarfile.open(file) as tar:
         os.truncate(file, tar.getmembers()[40].offset)
-    with pytest.raises(DataError, match=r"a\.tar is damaged or cut short at byte \d+: no member and no end is there"):
+    message = r"a\.tar is damaged or cut short at byte \d+: there is neither a member nor an end mark"
+    with pytest.raises(DataError, match=message):
         open_faces(file)
 
 
-def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path, folder: FaceSet) -> None:
-    file = write(tmp_path / "a.tar", samples(folder, range(48)))
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path, folder_set: FaceSet) -> None:
+    file = write_tar(tmp_path / "a.tar", samples(folder_set, range(48)))
     with tarfile.open(file) as tar:
-        place = tar.getmembers()[40].offset
+        offset = tar.getmembers()[40].offset
     with file.open("r+b") as handle:
-        handle.seek(place)
+        handle.seek(offset)
         handle.write(b"\xff" * 100)
-    with pytest.raises(DataError, match=f"damaged or cut short at byte {place}"):
+    with pytest.raises(DataError, match=f"damaged or cut short at byte {offset}"):
         open_faces(file)
 
 
-def test_a_compressed_shard_is_refused(tmp_path: Path, folder: FaceSet) -> None:
-    plain = write(tmp_path / "plain", samples(folder, range(4)))
+def test_a_compressed_shard_is_refused(tmp_path: Path, folder_set: FaceSet) -> None:
+    plain = write_tar(tmp_path / "plain", samples(folder_set, range(4)))
     (tmp_path / "a.tar").write_bytes(gzip.compress(plain.read_bytes()))
     with pytest.raises(DataError, match=r"a\.tar cannot be read as a tar file .*compressed.*gunzip"):
         open_faces(tmp_path / "a.tar")
 
 
-def test_a_shard_that_shrinks_or_goes_is_named(tmp_path: Path, folder: FaceSet) -> None:
-    file = write(tmp_path / "a.tar", samples(folder, range(8)))
+def test_a_shard_that_shrinks_or_goes_is_named(tmp_path: Path, folder_set: FaceSet) -> None:
+    file = write_tar(tmp_path / "a.tar", samples(folder_set, range(8)))
     faces = open_faces(file)
     os.truncate(file, 2000)
     with pytest.raises(DataError, match=r"a\.tar has become shorter"):

@@ -14,22 +14,22 @@ from facekd.errors import DataError, SetupError
 ROW = np.random.default_rng(0).normal(size=513).astype(np.float32)
 
 
-def described(values: list[float], header: tuple[int, int, int, int] | None = None) -> bytes:
-    """A file made from the description alone, one number at a time."""
-    first = header or (len(values), 1, 4, 5)
-    return b"".join(struct.pack("<i", number) for number in first) + b"".join(struct.pack("<f", v) for v in values)
+def expected_file(values: list[float], header: tuple[int, int, int, int] | None = None) -> bytes:
+    """Return a file made from the format's description alone, one number at a time."""
+    header = header or (len(values), 1, 4, 5)
+    return b"".join(struct.pack("<i", number) for number in header) + b"".join(struct.pack("<f", v) for v in values)
 
 
 def test_a_file_made_from_the_description_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a.bin").write_bytes(described([0.5, -1.0, 3.25]))
+    (tmp_path / "a.bin").write_bytes(expected_file([0.5, -1.0, 3.25]))
     row = read_bin_feature(tmp_path / "a.bin")
     assert row.dtype == np.float32 and row.tolist() == [0.5, -1.0, 3.25]
 
 
-def test_what_is_written_is_what_the_description_says(tmp_path: Path) -> None:
+def test_a_written_file_is_what_the_description_says(tmp_path: Path) -> None:
     write_bin_feature(tmp_path / "new" / "a.bin", ROW)
     data = (tmp_path / "new" / "a.bin").read_bytes()
-    assert data == described(ROW.tolist())
+    assert data == expected_file(ROW.tolist())
     assert np.fromfile(tmp_path / "new" / "a.bin", "<i4", 4).tolist() == [513, 1, 4, 5]
     assert np.array_equal(np.fromfile(tmp_path / "new" / "a.bin", "<f4", offset=16), ROW)
 
@@ -37,7 +37,7 @@ def test_what_is_written_is_what_the_description_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [">f4", "<f4", "f8"])
 def test_any_float_is_written_as_little_endian_float32(tmp_path: Path, kind: str) -> None:
     write_bin_feature(tmp_path / "a.bin", ROW.astype(kind))
-    assert (tmp_path / "a.bin").read_bytes() == described(ROW.tolist())
+    assert (tmp_path / "a.bin").read_bytes() == expected_file(ROW.tolist())
 
 
 def test_a_file_that_holds_the_same_is_left_alone(tmp_path: Path) -> None:
@@ -48,24 +48,24 @@ def test_a_file_that_holds_the_same_is_left_alone(tmp_path: Path) -> None:
     assert file.stat().st_ino == before
 
 
-@pytest.mark.parametrize("old", [b"", described(ROW.tolist())[:-1], described((-ROW).tolist())])
+@pytest.mark.parametrize("old", [b"", expected_file(ROW.tolist())[:-1], expected_file((-ROW).tolist())])
 def test_a_file_that_holds_something_else_is_replaced(tmp_path: Path, old: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(old)
     assert write_bin_feature(tmp_path / "a.bin", ROW)
-    assert (tmp_path / "a.bin").read_bytes() == described(ROW.tolist())
+    assert (tmp_path / "a.bin").read_bytes() == expected_file(ROW.tolist())
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", r"a\.bin is cut short at 0 bytes, its header alone has 16"),
-        (described([1.0])[:15], "is cut short at 15 bytes"),
-        (described([1.0, 2.0])[:-1], "is cut short: 23 bytes, 2 numbers need 24"),
-        (described([1.0]) + b"\0", "is too long: 21 bytes, 1 numbers need 20"),
-        (described([1.0, 2.0], (1, 2, 8, 5)), r"begins with \(1, 2, 8, 5\); a feature file begins with"),
-        (described([1.0, 2.0], (2, 1, 8, 6)), r"begins with \(2, 1, 8, 6\)"),
-        (described([], (0, 1, 4, 5)), r"begins with \(0, 1, 4, 5\)"),
-        (described([], (-1, 1, 4, 5)), r"begins with \(-1, 1, 4, 5\)"),
+        (expected_file([1.0])[:15], "is cut short at 15 bytes"),
+        (expected_file([1.0, 2.0])[:-1], "is cut short: 23 bytes, 2 numbers need 24"),
+        (expected_file([1.0]) + b"\0", "is too long: 21 bytes, 1 numbers need 20"),
+        (expected_file([1.0, 2.0], (1, 2, 8, 5)), r"begins with \(1, 2, 8, 5\); a feature file begins with"),
+        (expected_file([1.0, 2.0], (2, 1, 8, 6)), r"begins with \(2, 1, 8, 6\)"),
+        (expected_file([], (0, 1, 4, 5)), r"begins with \(0, 1, 4, 5\)"),
+        (expected_file([], (-1, 1, 4, 5)), r"begins with \(-1, 1, 4, 5\)"),
         (struct.pack(">4i", 1, 1, 4, 5) + b"\0" * 4, "begins with"),
     ],
 )
@@ -81,10 +81,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def fail_on_full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facekd.data.megaface.feature_bin.os.replace", full)
+    monkeypatch.setattr("facekd.data.megaface.feature_bin.os.replace", fail_on_full_disk)
     with pytest.raises(SetupError, match=r"a\.bin cannot be written \(No space left on device\)"):
         write_bin_feature(tmp_path / "a.bin", ROW)
     assert list(tmp_path.iterdir()) == []

@@ -11,22 +11,22 @@ import pytest
 from sklearn.model_selection import KFold
 
 from facekd.data.pairs.insightface_bin import read_bin, write_bin
-from facekd.data.pairs.pair_set import paired
+from facekd.data.pairs.pair_set import build_pair_set
 from facekd.data.pairs.text_lists import read_csv
 from facekd.errors import DataError
 
 
-def save(folder: Path, content: Any, protocol: int = 2) -> Path:
+def write_pickle(folder: Path, content: Any, protocol: int = 2) -> Path:
     path = folder / "set.bin"
     path.write_bytes(pickle.dumps(content, protocol))
     return path
 
 
-def pictures(count: int) -> list[bytes]:
+def encoded_images(count: int) -> list[bytes]:
     return [b"picture %d" % number for number in range(count)]
 
 
-def test_given_set_equals_its_pairs_in_the_csv(shared: Path) -> None:
+def test_a_published_set_equals_its_pairs_in_the_csv(shared: Path) -> None:
     root = shared / "faces" / "cfp"
     pairs = read_bin(shared / "faces" / "cfp_fp_fold1.bin")
     with (root / "pairs_fp.csv").open(newline="") as handle:
@@ -40,7 +40,7 @@ def test_given_set_equals_its_pairs_in_the_csv(shared: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 10, 11, 25, 6000])
 def test_folds_are_those_of_scikit_learn(tmp_path: Path, count: int) -> None:
-    pairs = read_bin(save(tmp_path, (pictures(2 * count), [True] * count)))
+    pairs = read_bin(write_pickle(tmp_path, (encoded_images(2 * count), [True] * count)))
     expected = np.ones(count, int)
     if count > 1:
         for number, (_, test) in enumerate(KFold(min(10, count)).split(np.arange(count)), 1):
@@ -50,19 +50,19 @@ def test_folds_are_those_of_scikit_learn(tmp_path: Path, count: int) -> None:
 
 def test_images_as_arrays_and_repeated_ones(tmp_path: Path) -> None:
     one, two = np.frombuffer(b"one", np.uint8), np.frombuffer(b"two", np.uint8)
-    pairs = read_bin(save(tmp_path, ([one, two, two, b"one"], [np.bool_(True), 0])))
+    pairs = read_bin(write_pickle(tmp_path, ([one, two, two, b"one"], [np.bool_(True), 0])))
     assert pairs.images == [b"one", b"two"]
     assert (pairs.first.tolist(), pairs.second.tolist()) == ([0, 1], [1, 0])
     assert pairs.same.tolist() == [True, False]
 
 
 def test_booleans_as_an_array(tmp_path: Path) -> None:
-    assert read_bin(save(tmp_path, (pictures(4), np.array([True, False])))).same.tolist() == [True, False]
+    assert read_bin(write_pickle(tmp_path, (encoded_images(4), np.array([True, False])))).same.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_every_protocol(tmp_path: Path, protocol: int) -> None:
-    assert len(read_bin(save(tmp_path, (pictures(4), [True, False]), protocol))) == 2
+    assert len(read_bin(write_pickle(tmp_path, (encoded_images(4), [True, False]), protocol))) == 2
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_every_protocol(tmp_path: Path, protocol: int) -> None:
         (b"text", "no InsightFace verification set"),
         ((b"text", [True]), "no InsightFace verification set"),
         (([], []), "0 images for 0 pairs"),
-        ((pictures(3), [True]), "3 images for 1 pairs"),
-        ((pictures(2), True), "2 images for no list of pairs"),
-        ((pictures(2), np.bool_(True)), "2 images for no list of pairs"),
-        ((pictures(2), np.array([[1]])), "pair 1: 'same' is no boolean"),
-        ((pictures(4), [True, 2]), "pair 2: 'same' is no boolean"),
-        ((pictures(2), [0.5]), "pair 1: 'same' is no boolean"),
-        ((pictures(2), [np.zeros(3)]), "pair 1: 'same' is no boolean"),
+        ((encoded_images(3), [True]), "3 images for 1 pairs"),
+        ((encoded_images(2), True), "2 images for no list of pairs"),
+        ((encoded_images(2), np.bool_(True)), "2 images for no list of pairs"),
+        ((encoded_images(2), np.array([[1]])), "pair 1: 'same' is no boolean"),
+        ((encoded_images(4), [True, 2]), "pair 2: 'same' is no boolean"),
+        ((encoded_images(2), [0.5]), "pair 1: 'same' is no boolean"),
+        ((encoded_images(2), [np.zeros(3)]), "pair 1: 'same' is no boolean"),
         (([b"a", "b"], [True]), "image 2 is no encoded image"),
         (([b"a", np.zeros(3)], [True]), "image 2 is no encoded image"),
         (([np.zeros((2, 2, 3), np.uint8), b"a"], [True]), "image 1 is no encoded image"),
@@ -87,12 +87,12 @@ def test_every_protocol(tmp_path: Path, protocol: int) -> None:
 )
 def test_wrong_content_is_named(tmp_path: Path, content: Any, problem: str) -> None:
     with pytest.raises(DataError, match=rf"set\.bin.*{problem}"):
-        read_bin(save(tmp_path, content))
+        read_bin(write_pickle(tmp_path, content))
 
 
 def test_empty_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="image 2 is no encoded image"):
-        read_bin(save(tmp_path, ([b"a", b""], [True]), protocol=4))
+        read_bin(write_pickle(tmp_path, ([b"a", b""], [True]), protocol=4))
 
 
 def test_a_set_that_calls_something_is_refused_and_runs_nothing(tmp_path: Path) -> None:
@@ -101,19 +101,19 @@ def test_a_set_that_calls_something_is_refused_and_runs_nothing(tmp_path: Path) 
             return os.mkdir, (str(tmp_path / "ran"),)
 
     with pytest.raises(DataError, match=r"mkdir.*nothing was run"):
-        read_bin(save(tmp_path, ([b"a", Evil()], [True])))
+        read_bin(write_pickle(tmp_path, ([b"a", Evil()], [True])))
     assert not (tmp_path / "ran").exists()
 
 
 def test_truncated_set(tmp_path: Path) -> None:
-    path = save(tmp_path, (pictures(4), [True, False]))
+    path = write_pickle(tmp_path, (encoded_images(4), [True, False]))
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match=r"set\.bin cannot be read"):
         read_bin(path)
 
 
 def test_written_set_is_what_other_programs_expect(tmp_path: Path) -> None:
-    pairs = paired(Path("source"), [b"one", b"two"], [b"two", b"three"], [True, False], [1, 2])
+    pairs = build_pair_set(Path("source"), [b"one", b"two"], [b"two", b"three"], [True, False], [1, 2])
     write_bin(pairs, tmp_path / "out.bin")
     assert pickle.loads((tmp_path / "out.bin").read_bytes()) == ([b"one", b"two", b"two", b"three"], [True, False])
 
@@ -129,7 +129,7 @@ def test_written_set_comes_back(shared: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_when_an_image_is_gone(tmp_path: Path) -> None:
-    pairs = paired(Path("source"), [tmp_path / "gone.jpg"], [b"two"], [True], [1])
+    pairs = build_pair_set(Path("source"), [tmp_path / "gone.jpg"], [b"two"], [True], [1])
     with pytest.raises(DataError, match=r"gone\.jpg"):
         write_bin(pairs, tmp_path / "out.bin")
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from facekd.errors import DataError
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Four images each of Ada and Bo, in LFW's layout; Cy has a PNG."""
+    """Write four images each of Ada and Bo, in LFW's layout, and a PNG of Cy."""
     for name in ("Ada", "Bo"):
         (tmp_path / name).mkdir()
         for number in range(1, 5):
@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def save(folder: Path, text: str) -> Path:
+def write_list(folder: Path, text: str) -> Path:
     path = folder / "pairs"
     path.write_bytes(text.encode("utf-8"))
     return path
@@ -44,18 +44,18 @@ def test_csv_of_cfp(shared: Path, name: str) -> None:
 
 def test_csv_columns_in_any_order_with_more(root: Path) -> None:
     text = "\ufeffsame,note,path2,path1,fold\r\n0,x,Bo/Bo_0001.jpg,Ada/Ada_0001.jpg,7\r\n"
-    pairs = read_csv(save(root, text), root)
+    pairs = read_csv(write_list(root, text), root)
     assert pairs.images == [root / "Ada" / "Ada_0001.jpg", root / "Bo" / "Bo_0001.jpg"]
     assert (pairs.same.tolist(), pairs.fold.tolist()) == ([False], [7])
 
 
 @pytest.mark.parametrize(
-    ("header", "lacking"),
+    ("header", "missing"),
     [("fold,path1,same", "path2"), ("path1,path2", "fold, same"), ("1,a.jpg,b.jpg,1", "fold, path1, path2, same")],
 )
-def test_csv_without_a_column(root: Path, header: str, lacking: str) -> None:
-    with pytest.raises(DataError, match=f"line 1: the header lacks {lacking};"):
-        read_csv(save(root, header + "\n"), root)
+def test_csv_without_a_column(root: Path, header: str, missing: str) -> None:
+    with pytest.raises(DataError, match=f"line 1: the header lacks {missing};"):
+        read_csv(write_list(root, header + "\n"), root)
 
 
 @pytest.mark.parametrize(
@@ -73,30 +73,30 @@ def test_csv_without_a_column(root: Path, header: str, lacking: str) -> None:
 def test_csv_with_a_wrong_line(root: Path, row: str, problem: str) -> None:
     text = f"fold,path1,path2,same\n1,Ada/Ada_0001.jpg,Ada/Ada_0002.jpg,1\n{row}\n"
     with pytest.raises(DataError, match=problem):
-        read_csv(save(root, text), root)
+        read_csv(write_list(root, text), root)
 
 
 def test_csv_counts_its_wrong_lines(root: Path) -> None:
     rows = "x,a,b,1\n" * 8
     with pytest.raises(DataError, match=r"8 problems: line 2: .*line 6: .* and 3 more"):
-        read_csv(save(root, "fold,path1,path2,same\n" + rows), root)
+        read_csv(write_list(root, "fold,path1,path2,same\n" + rows), root)
 
 
-def test_csv_counts_the_images_that_are_not_there(root: Path) -> None:
+def test_csv_counts_the_missing_images(root: Path) -> None:
     rows = "".join(f"1,Ada/Ada_0001.jpg,Ada/Ada_{number:04d}.jpg,1\n" for number in range(2, 12))
     with pytest.raises(DataError, match=r"7 of the 11 images .*Ada_0005\.jpg.* and 2 more"):
-        read_csv(save(root, "fold,path1,path2,same\n" + rows), root)
+        read_csv(write_list(root, "fold,path1,path2,same\n" + rows), root)
 
 
 def test_csv_without_pairs(root: Path) -> None:
     with pytest.raises(DataError, match="holds no pairs"):
-        read_csv(save(root, "fold,path1,path2,same\n"), root)
+        read_csv(write_list(root, "fold,path1,path2,same\n"), root)
 
 
 @pytest.mark.parametrize("gap", ["\t", " "])
 def test_lfw_folds_are_matched_then_mismatched(root: Path, gap: str) -> None:
     lines = ["2 2", "Ada 1 2", "Bo 3 4", "Ada 1 Bo 1", "Ada 2 Bo 2", "Ada 3 4", "Bo 1 2", "Bo 1 Ada 4", "Cy 1 Ada 2"]
-    pairs = read_lfw(save(root, "\n".join(lines).replace(" ", gap) + "\n"), root)
+    pairs = read_lfw(write_list(root, "\n".join(lines).replace(" ", gap) + "\n"), root)
     assert pairs.same.tolist() == [True, True, False, False] * 2
     assert pairs.fold.tolist() == [1] * 4 + [2] * 4
     assert pairs.images[pairs.first[1]] == root / "Bo" / "Bo_0003.jpg"
@@ -105,7 +105,7 @@ def test_lfw_folds_are_matched_then_mismatched(root: Path, gap: str) -> None:
 
 
 def test_lfw_development_list_is_one_fold(root: Path) -> None:
-    pairs = read_lfw(save(root, "1\nAda\t1\t2\nAda\t1\tBo\t1\n"), root)
+    pairs = read_lfw(write_list(root, "1\nAda\t1\t2\nAda\t1\tBo\t1\n"), root)
     assert (pairs.fold.tolist(), pairs.same.tolist()) == ([1, 1], [True, False])
 
 
@@ -124,4 +124,4 @@ def test_lfw_development_list_is_one_fold(root: Path) -> None:
 )
 def test_lfw_problems_are_named(root: Path, text: str, problem: str) -> None:
     with pytest.raises(DataError, match=problem):
-        read_lfw(save(root, text), root)
+        read_lfw(write_list(root, text), root)

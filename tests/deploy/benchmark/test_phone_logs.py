@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facekd.deploy.benchmark.phone_logs import DeviceLatency, read_device
+from facekd.deploy.benchmark.phone_logs import DeviceLatency, parse_phone_log
 from facekd.deploy.targets.base import Target
 from facekd.deploy.targets.executorch import ExecuTorchTarget
 from facekd.deploy.targets.litert import LiteRTTarget
@@ -42,40 +42,40 @@ count=2 first=339304 curr=266325 min=266325 max=339304 avg=302814 std=36489
 count=50 first=266601 curr=266931 min=265837 max=2.68116e+06 avg=266473 std=419
 Inference timings in us: Init: 20283, First inference: 339304, Warmup (avg): 302814, Inference (avg): 266473
 """
-STUDENT = DeviceLatency("student.ncnn.param", 1, least_ms=4.12, mean_ms=4.3, most_ms=5.5)
+STUDENT = DeviceLatency("student.ncnn.param", 1, min_ms=4.12, mean_ms=4.3, max_ms=5.5)
 
 
 def test_the_line_of_benchncnn_is_read_among_the_others() -> None:
-    assert read_device(NCNN) == (STUDENT,)
+    assert parse_phone_log(NCNN) == (STUDENT,)
 
 
 @pytest.mark.parametrize(("name", "times"), [("m", (0.01, 9.5, 0.5)), ("a b.param", (1234.5, 123456.78, 2000.25))])
-def test_what_its_format_string_prints_is_read(name: str, times: tuple[float, float, float]) -> None:
+def test_the_output_of_its_format_string_is_read(name: str, times: tuple[float, float, float]) -> None:
     line = "%20s  min = %7.2f  max = %7.2f  avg = %7.2f\n" % (name, *times)  # noqa: UP031
-    assert read_device(line) == (DeviceLatency(name, None, times[0], times[2], times[1]),)
+    assert parse_phone_log(line) == (DeviceLatency(name, None, times[0], times[2], times[1]),)
 
 
-def test_of_benchmark_model_the_timed_runs_count_and_not_the_warm_up() -> None:
-    (found,) = read_device(LITERT)
-    assert (found.file, found.threads) == ("student.tflite", 4)
-    assert (found.least_ms, found.mean_ms, found.most_ms) == pytest.approx((49.088, 53.7432, 68.61))
+def test_the_timed_runs_of_benchmark_model_count_and_not_the_warm_up() -> None:
+    (latency,) = parse_phone_log(LITERT)
+    assert (latency.file, latency.threads) == ("student.tflite", 4)
+    assert (latency.min_ms, latency.mean_ms, latency.max_ms) == pytest.approx((49.088, 53.7432, 68.61))
 
 
-def test_what_an_older_benchmark_model_printed_is_read() -> None:
-    (found,) = read_device(OLDER)
-    assert (found.file, found.threads) == ("student.int8.tflite", None)
-    assert (found.least_ms, found.mean_ms, found.most_ms) == pytest.approx((265.837, 266.473, 2681.16))
+def test_the_output_of_an_older_benchmark_model_is_read() -> None:
+    (latency,) = parse_phone_log(OLDER)
+    assert (latency.file, latency.threads) == ("student.int8.tflite", None)
+    assert (latency.min_ms, latency.mean_ms, latency.max_ms) == pytest.approx((265.837, 266.473, 2681.16))
 
 
 def test_several_runs_of_either_tool_stay_in_order() -> None:
     text = NCNN + LITERT + NCNN.replace("4.", "3.").replace("student", "other").replace("threads = 1", "threads = 8")
-    assert [(timing.file, timing.threads) for timing in read_device(text)] == [
+    assert [(latency.file, latency.threads) for latency in parse_phone_log(text)] == [
         ("student.ncnn.param", 1), ("student.tflite", 4), ("other.ncnn.param", 8)
     ]
 
 
 def test_a_terminal_s_line_endings_do_no_harm() -> None:
-    assert read_device((NCNN + LITERT).replace("\n", "\r\n")) == read_device(NCNN + LITERT)
+    assert parse_phone_log((NCNN + LITERT).replace("\n", "\r\n")) == parse_phone_log(NCNN + LITERT)
 
 
 @pytest.mark.parametrize("text", [
@@ -83,13 +83,13 @@ def test_a_terminal_s_line_endings_do_no_harm() -> None:
 ])
 def test_output_without_a_timing_is_refused(text: str) -> None:
     with pytest.raises(ExportError, match=r"bench\.txt holds no line 'NAME  min"):
-        read_device(text, "bench.txt")
+        parse_phone_log(text, "bench.txt")
 
 
 def test_a_file_that_was_not_found_on_the_device_is_refused() -> None:
     text = "fopen absent.param failed\n        absent.param  min =    0.00  max =    0.00  avg =    0.00\n"
     with pytest.raises(ExportError, match=r"absent\.param.*nothing ran"):
-        read_device(text)
+        parse_phone_log(text)
 
 
 @pytest.mark.parametrize(("target", "tool", "words"), [
@@ -103,9 +103,9 @@ def test_the_commands_of_a_card_reach_the_device(
     adb = tmp_path / "adb"
     adb.write_text('#!/bin/sh\nfor word; do printf "%s\\n" "$word"; done\necho --\n')
     adb.chmod(0o755)
-    told = subprocess.run(
-        ["sh", "-c", target.device.format(files="m.pt", size=112, threads=4)],
+    printed = subprocess.run(
+        ["sh", "-c", target.device_command.format(files="m.pt", size=112, threads=4)],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, check=True,
     ).stdout
     run = f"cd /data/local/tmp && chmod +x {tool} && ./{tool} {words}"
-    assert told == f"push\n{tool}\nm.pt\n/data/local/tmp/\n--\nshell\n{run}\n--\n"
+    assert printed == f"push\n{tool}\nm.pt\n/data/local/tmp/\n--\nshell\n{run}\n--\n"

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.deploy.source import Form, Interface, Source, freeze
-from facekd.deploy.targets.base import Made, Precision
+from facekd.deploy.source import ExportFormat, ExportSource, IOSpec, prepare_source
+from facekd.deploy.targets.base import ConvertedFiles, Precision
 from facekd.deploy.targets.ncnn import NcnnEmbedder, NcnnTarget, read_param
-from facekd.deploy.validation_gate import cosines
+from facekd.deploy.validation_gate import summarize_cosines
 from facekd.errors import ExportError
 from facekd.models.registry import Network
 
@@ -23,103 +23,116 @@ pytest.importorskip("pnnx", reason="pip install 'facekd[ncnn]'")
 
 
 @pytest.fixture(scope="module")
-def source(tiny: Network) -> Source:
-    return freeze(tiny, Form(), "tiny")
+def source(tiny_network: Network) -> ExportSource:
+    return prepare_source(tiny_network, ExportFormat(), "tiny")
 
 
 @pytest.fixture(scope="module")
-def made(source: Source, tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, Made]:
+def converted(source: ExportSource, tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, ConvertedFiles]:
     folder = tmp_path_factory.mktemp("ncnn")
     return {precision: NcnnTarget().convert(source, precision, folder) for precision in NcnnTarget.precisions}
 
 
-def test_only_the_two_files_are_kept(made: dict[Precision, Made]) -> None:
-    kept = sorted(file.name for file in made["fp32"].files[0].parent.iterdir())
-    assert kept == ["tiny.fp16.ncnn.bin", "tiny.fp16.ncnn.param", "tiny.ncnn.bin", "tiny.ncnn.param"]
+def test_only_the_two_files_are_left(converted: dict[Precision, ConvertedFiles]) -> None:
+    names = sorted(file.name for file in converted["fp32"].files[0].parent.iterdir())
+    assert names == ["tiny.fp16.ncnn.bin", "tiny.fp16.ncnn.param", "tiny.ncnn.bin", "tiny.ncnn.param"]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 1e-2)])
-def test_the_files_answer_as_the_network(
-    made: dict[Precision, Made], source: Source, crops: NDArray[np.uint8], precision: Precision, tolerance: float,
-    batch: int,
+def test_the_files_give_the_embeddings_of_the_network(
+    converted: dict[Precision, ConvertedFiles], source: ExportSource, crops: NDArray[np.uint8], precision: Precision,
+    tolerance: float, batch: int,
 ) -> None:
-    embedder = NcnnTarget().open(made[precision].files, source.interface)
+    embedder = NcnnTarget().open(converted[precision].files, source.io_spec)
     expected = source.embed(crops[:batch])
     np.testing.assert_allclose(embedder.forward(crops[:batch]), expected, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 0.999999), ("fp16", 0.99999)])
-def test_directions_are_the_network_s(
-    made: dict[Precision, Made], source: Source, crops: NDArray[np.uint8], precision: Precision, least: float
+def test_cosines_to_the_network_are_near_1(
+    converted: dict[Precision, ConvertedFiles], source: ExportSource, crops: NDArray[np.uint8], precision: Precision,
+    least: float,
 ) -> None:
-    embedder = NcnnTarget().open(made[precision].files, source.interface)
-    assert cosines(source.embed(crops), embedder.forward(crops)).minimum > least
+    embedder = NcnnTarget().open(converted[precision].files, source.io_spec)
+    assert summarize_cosines(source.embed(crops), embedder.forward(crops)).minimum > least
 
 
-def test_scaling_and_unit_length_go_into_the_file(tiny: Network, crops: NDArray[np.uint8], tmp_path: Path) -> None:
-    source = freeze(tiny, Form("uint8", unit=True), "tiny")
-    made = NcnnTarget().convert(source, "fp32", tmp_path)
-    found = NcnnTarget().open(made.files, source.interface).forward(crops)
+def test_scaling_and_unit_length_go_into_the_file(
+    tiny_network: Network, crops: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    source = prepare_source(tiny_network, ExportFormat("uint8", l2_normalized=True), "tiny")
+    converted = NcnnTarget().convert(source, "fp32", tmp_path)
+    embeddings = NcnnTarget().open(converted.files, source.io_spec).forward(crops)
     expected = source.embed(crops).astype(np.float64)
-    np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(embeddings, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
 
 
-def test_embeddings_outlive_later_runs(made: dict[Precision, Made], source: Source, crops: NDArray[np.uint8]) -> None:
-    embedder = NcnnTarget().open(made["fp32"].files, source.interface)
+def test_embeddings_outlive_later_runs(
+    converted: dict[Precision, ConvertedFiles], source: ExportSource, crops: NDArray[np.uint8]
+) -> None:
+    embedder = NcnnTarget().open(converted["fp32"].files, source.io_spec)
     first = embedder.forward(crops[:1])
-    kept = first.copy()
+    copy = first.copy()
     embedder.forward(crops)
-    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(first, copy)
 
 
-def test_no_crops_give_no_embeddings(made: dict[Precision, Made], source: Source, crops: NDArray[np.uint8]) -> None:
-    assert NcnnTarget().open(made["fp32"].files, source.interface).forward(crops[:0]).shape == (0, 8)
+def test_no_crops_give_no_embeddings(
+    converted: dict[Precision, ConvertedFiles], source: ExportSource, crops: NDArray[np.uint8]
+) -> None:
+    assert NcnnTarget().open(converted["fp32"].files, source.io_spec).forward(crops[:0]).shape == (0, 8)
 
 
-def test_two_threads_answer_alike(made: dict[Precision, Made], source: Source, crops: NDArray[np.uint8]) -> None:
-    one, two = (NcnnTarget().open(made["fp32"].files, source.interface, threads).forward(crops) for threads in (1, 2))
+def test_two_threads_give_the_same_embeddings(
+    converted: dict[Precision, ConvertedFiles], source: ExportSource, crops: NDArray[np.uint8]
+) -> None:
+    files = converted["fp32"].files
+    one, two = (NcnnTarget().open(files, source.io_spec, threads).forward(crops) for threads in (1, 2))
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
 
-def test_half_the_bytes_in_halves(made: dict[Precision, Made]) -> None:
-    full, half = (made[precision].files[1].stat().st_size for precision in NcnnTarget.precisions)
+def test_float16_files_have_half_the_bytes(converted: dict[Precision, ConvertedFiles]) -> None:
+    full, half = (converted[precision].files[1].stat().st_size for precision in NcnnTarget.precisions)
     assert half < 0.52 * full
 
 
-def test_float_files_are_not_computed_in_halves(made: dict[Precision, Made], source: Source) -> None:
-    full, half = (NcnnEmbedder(made[kind].files, source.interface, 1) for kind in NcnnTarget.precisions)
+def test_float32_files_are_not_computed_in_float16(
+    converted: dict[Precision, ConvertedFiles], source: ExportSource
+) -> None:
+    full, half = (NcnnEmbedder(converted[kind].files, source.io_spec, 1) for kind in NcnnTarget.precisions)
     assert (full.net.opt.use_fp16_arithmetic, half.net.opt.use_fp16_arithmetic) == (False, True)
 
 
-def test_ncnn_s_own_prelu_is_used_and_batch_norm_is_gone(made: dict[Precision, Made]) -> None:
-    layers = read_param(made["fp32"].files[0]).layers
+def test_ncnn_s_own_prelu_is_used_and_batch_norm_is_gone(converted: dict[Precision, ConvertedFiles]) -> None:
+    layers = read_param(converted["fp32"].files[0]).layers
     assert "PReLU" in layers and "BatchNorm" not in layers
 
 
-def test_the_fingerprint_knows_the_weights(
-    made: dict[Precision, Made], make_tiny: Callable[[int], Network], source: Source, tmp_path: Path
+def test_the_fingerprint_depends_on_the_weights(
+    converted: dict[Precision, ConvertedFiles], make_tiny_network: Callable[[int], Network], source: ExportSource,
+    tmp_path: Path,
 ) -> None:
-    other = make_tiny(112)
+    network = make_tiny_network(112)
     with torch.no_grad():
-        next(other.parameters()).mul_(1.5)
-    theirs = NcnnTarget().convert(freeze(other, Form(), "tiny"), "fp32", tmp_path)
-    ours, again, other_one = (
-        NcnnTarget().open(files, source.interface).fingerprint
-        for files in (made["fp32"].files, made["fp32"].files, theirs.files)
+        next(network.parameters()).mul_(1.5)
+    other = NcnnTarget().convert(prepare_source(network, ExportFormat(), "tiny"), "fp32", tmp_path)
+    first, second, changed = (
+        NcnnTarget().open(files, source.io_spec).fingerprint
+        for files in (converted["fp32"].files, converted["fp32"].files, other.files)
     )
-    assert ours == again != other_one
+    assert first == second != changed
 
 
-def test_conversion_is_silent(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_conversion_is_silent(source: ExportSource, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     NcnnTarget().convert(source, "fp32", tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_operator_that_ncnn_lacks_is_named(
-    make_tiny: Callable[[int], Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_tiny_network: Callable[[int], Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = make_tiny(32)
+    network = make_tiny_network(32)
     inner = type(network).forward
 
     def forward(self: Network, x: Tensor) -> Tensor:
@@ -127,20 +140,22 @@ def test_an_operator_that_ncnn_lacks_is_named(
 
     monkeypatch.setattr(type(network), "forward", forward)
     with pytest.raises(ExportError, match=r"tiny for ncnn in fp16.*digamma"):
-        NcnnTarget().convert(freeze(network, Form(), "tiny"), "fp16", tmp_path)
+        NcnnTarget().convert(prepare_source(network, ExportFormat(), "tiny"), "fp16", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_int8_is_refused(source: Source, tmp_path: Path) -> None:
+def test_int8_is_refused(source: ExportSource, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="int8: pnnx writes fp32 and fp16 only"):
         NcnnTarget().convert(source, "int8", tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["weights cut", "weights absent", "graph absent", "swapped", "unknown layer"])
-def test_damaged_files_are_refused(made: dict[Precision, Made], source: Source, tmp_path: Path, damage: str) -> None:
+def test_damaged_files_are_refused(
+    converted: dict[Precision, ConvertedFiles], source: ExportSource, tmp_path: Path, damage: str
+) -> None:
     graph, weights = tmp_path / "m.ncnn.param", tmp_path / "m.ncnn.bin"
-    graph.write_bytes(made["fp32"].files[0].read_bytes())
-    weights.write_bytes(made["fp32"].files[1].read_bytes())
+    graph.write_bytes(converted["fp32"].files[0].read_bytes())
+    weights.write_bytes(converted["fp32"].files[1].read_bytes())
     if damage == "weights cut":
         weights.write_bytes(weights.read_bytes()[:5000])
     if damage == "weights absent":
@@ -152,30 +167,30 @@ def test_damaged_files_are_refused(made: dict[Precision, Made], source: Source, 
     if damage == "unknown layer":
         graph.write_text(graph.read_text().replace("PReLU  ", "Unheard"))
     with pytest.raises(ExportError, match=r"m\.ncnn"):
-        NcnnTarget().open((graph, weights), source.interface)
+        NcnnTarget().open((graph, weights), source.io_spec)
 
 
-def test_files_of_another_network_are_refused(made: dict[Precision, Made], source: Source) -> None:
+def test_files_of_another_network_are_refused(converted: dict[Precision, ConvertedFiles], source: ExportSource) -> None:
     with pytest.raises(ExportError, match="gives 8 numbers, not 16"):
-        NcnnTarget().open(made["fp32"].files, Interface(112, 16, source.form))
+        NcnnTarget().open(converted["fp32"].files, IOSpec(112, 16, source.format))
 
 
-def test_blobs_are_found_by_what_nothing_consumes(tmp_path: Path) -> None:
+def test_the_output_is_the_blob_that_no_layer_consumes(tmp_path: Path) -> None:
     path = tmp_path / "m.param"
     path.write_text(
         "7767517\n4 5\nInput a 0 1 data\nSplit b 1 2 data left right 0=1\n"
         "BinaryOp c 2 1 right left sum 0=0\nReLU d 1 1 sum prob\n"
     )
-    found = read_param(path)
-    assert (found.input, found.output, found.layers) == ("data", "prob", ("Input", "Split", "BinaryOp", "ReLU"))
+    graph = read_param(path)
+    assert (graph.input, graph.output, graph.layers) == ("data", "prob", ("Input", "Split", "BinaryOp", "ReLU"))
 
 
-def test_the_commands_for_a_device_reach_it_as_benchncnn_wants_them(tmp_path: Path) -> None:
+def test_the_commands_for_a_device_reach_it_in_the_syntax_of_benchncnn(tmp_path: Path) -> None:
     adb = tmp_path / "adb"
     adb.write_text('#!/bin/sh\nfor word; do printf "%s\\n" "$word"; done\necho --\n')
     adb.chmod(0o755)
-    script = NcnnTarget.device.format(files="out/m.ncnn.param out/m.ncnn.bin", size=112, threads=4)
-    told = subprocess.run(
+    script = NcnnTarget.device_command.format(files="out/m.ncnn.param out/m.ncnn.bin", size=112, threads=4)
+    printed = subprocess.run(
         ["sh", "-c", script], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True, text=True, check=True,
     ).stdout
@@ -183,4 +198,4 @@ def test_the_commands_for_a_device_reach_it_as_benchncnn_wants_them(tmp_path: Pa
         "cd /data/local/tmp && chmod +x benchncnn && "
         "./benchncnn 100 4 2 -1 0 'param=m.ncnn.param' 'shape=[112,112,3]'"
     )
-    assert told == f"push\nbenchncnn\nout/m.ncnn.param\n/data/local/tmp/\n--\nshell\n{command}\n--\n"
+    assert printed == f"push\nbenchncnn\nout/m.ncnn.param\n/data/local/tmp/\n--\nshell\n{command}\n--\n"

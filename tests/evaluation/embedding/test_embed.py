@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -8,22 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
-from facekd.evaluation.embedding.embed import embed_images, embeddings
-from facekd.models.embedder import Embedder
-
-
-class MeanColours(Embedder):
-    """Mean colour of the left and of the right half: knows order, colour order and mirrors."""
-
-    name, size, dimension, fingerprint = "mean colours", 8, 6, "0" * 64
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-
-    def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.batches.append(len(crops))
-        halves = crops[:, :, :4].mean((1, 2)), crops[:, :, 4:].mean((1, 2))
-        return np.concatenate(halves, axis=1).astype(np.float32)
+from facekd.evaluation.embedding.embed import embed_batches, embed_images
+from facekd.evaluation.types import Float32Array
+from tests.evaluation.toy import MeanColors, MemoryFaces, PixelEmbedder
 
 
 def picture(index: int) -> NDArray[np.uint8]:
@@ -33,85 +21,107 @@ def picture(index: int) -> NDArray[np.uint8]:
     return image
 
 
-def encoded(index: int) -> bytes:
+def pictures(count: int) -> NDArray[np.uint8]:
+    return np.stack([picture(index) for index in range(count)])
+
+
+def encode(index: int) -> bytes:
     return cv2.imencode(".png", picture(index)[..., ::-1])[1].tobytes()
 
 
-def place(index: int) -> str:
-    return f"picture {index}"
+class EncodedPictures:
+    """So many pictures, encoded when they are read."""
+
+    def __init__(self, count: int, read: Callable[[int], bytes] = encode) -> None:
+        self.count = count
+        self._read = read
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, index: int) -> bytes:
+        return self._read(index)
+
+    def location(self, index: int) -> str:
+        return f"picture {index}"
 
 
 def test_embeddings_come_in_order_whatever_the_batch() -> None:
-    crops = np.stack([picture(index) for index in range(23)])
-    embedder = MeanColours()
-    features = embed_images(embedder, encoded, place, 23, batch=5)
-    assert np.array_equal(features, MeanColours().embed(crops))
-    assert set(embedder.batches) == {5, 3}
+    embedder = MeanColors()
+    features = embed_images(embedder, EncodedPictures(23), batch_size=5)
+    assert np.array_equal(features, MeanColors().embed(pictures(23)))
+    assert set(embedder.batch_sizes) == {5, 3}
 
 
 def test_flip_can_be_turned_off() -> None:
-    crops = np.stack([picture(index) for index in range(4)])
-    features = embed_images(MeanColours(), encoded, place, 4, flip=False)
-    assert np.array_equal(features, MeanColours().embed(crops, flip=False))
+    features = embed_images(MeanColors(), EncodedPictures(4), flip=False)
+    assert np.array_equal(features, MeanColors().embed(pictures(4), flip=False))
 
 
 def test_rows_have_unit_length_and_float32() -> None:
-    features = embed_images(MeanColours(), encoded, place, 3)
+    features = embed_images(MeanColors(), EncodedPictures(3))
     assert features.dtype == np.float32
     assert np.linalg.norm(features, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
 
 
-def test_decoding_runs_only_a_few_batches_ahead() -> None:
-    lock, decoded, seen = threading.Lock(), [0], list[int]()
+def test_a_face_set_is_a_set_of_encoded_images() -> None:
+    faces = MemoryFaces(3, 2, seed=0)
+    assert np.array_equal(embed_images(PixelEmbedder(), faces), PixelEmbedder().embed(faces.crops[..., ::-1]))
 
-    class Watcher(MeanColours):
-        def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-            seen.append(decoded[0])
+
+def test_decoding_runs_only_a_few_batches_ahead() -> None:
+    lock, decoded, decoded_before_batch = threading.Lock(), [0], list[int]()
+
+    class Watcher(MeanColors):
+        def forward(self, crops: NDArray[np.uint8]) -> Float32Array:
+            decoded_before_batch.append(decoded[0])
             return super().forward(crops)
 
     def read(index: int) -> bytes:
         with lock:
             decoded[0] += 1
-        return encoded(index)
+        return encode(index)
 
-    embed_images(Watcher(), read, place, 400, flip=False, batch=4)
-    assert all(count <= 4 * (batch + 4) for batch, count in enumerate(seen))
+    embed_images(Watcher(), EncodedPictures(400, read), flip=False, batch_size=4)
+    assert all(count <= 4 * (batch + 4) for batch, count in enumerate(decoded_before_batch))
+
+
+def broken_at(broken: int) -> Callable[[int], bytes]:
+    return lambda index: b"no image" if index == broken else encode(index)
 
 
 def test_an_undecodable_image_is_named() -> None:
     with pytest.raises(DataError, match="picture 7 does not decode"):
-        embed_images(MeanColours(), lambda index: b"no image" if index == 7 else encoded(index), place, 9, batch=2)
+        embed_images(MeanColors(), EncodedPictures(9, broken_at(7)), batch_size=2)
 
 
 def test_a_model_that_gives_zeros_is_reported() -> None:
-    class Dead(MeanColours):
-        def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    class Dead(MeanColors):
+        def forward(self, crops: NDArray[np.uint8]) -> Float32Array:
             return np.zeros((len(crops), 6), np.float32)
 
-    with pytest.raises(DataError, match="mean colours of picture 0 is zero or not finite, as are 2 others of the 3"):
-        embed_images(Dead(), encoded, place, 3)
+    with pytest.raises(DataError, match="mean colors of picture 0 is zero or not finite, as are 2 others of the 3"):
+        embed_images(Dead(), EncodedPictures(3))
 
 
 def test_only_what_is_missing_is_embedded() -> None:
-    parts = list(embeddings(MeanColours(), encoded, place, 23, batch=5, start=10))
-    assert [len(part) for part in parts] == [5, 5, 3]
-    assert np.array_equal(np.concatenate(parts), MeanColours().raw(np.stack([picture(i) for i in range(10, 23)])))
+    batches = list(embed_batches(MeanColors(), EncodedPictures(23), batch_size=5, start=10))
+    assert [len(batch) for batch in batches] == [5, 5, 3]
+    expected = MeanColors().embed(pictures(23)[10:], normalize=False)
+    assert np.array_equal(np.concatenate(batches), expected)
 
 
 def test_an_undecodable_image_after_the_start_is_named() -> None:
-    def read(index: int) -> bytes:
-        return b"no image" if index == 17 else encoded(index)
-
     with pytest.raises(DataError, match="picture 17 does not decode"):
-        list(embeddings(MeanColours(), read, place, 23, batch=5, start=10))
+        list(embed_batches(MeanColors(), EncodedPictures(23, broken_at(17)), batch_size=5, start=10))
 
 
 def test_an_image_without_an_embedding_is_named() -> None:
-    class Faulty(MeanColours):
-        def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    class Faulty(MeanColors):
+        def forward(self, crops: NDArray[np.uint8]) -> Float32Array:
             rows = super().forward(crops)
             rows[(crops[:, 0, 0, 0] == 10 + 13)] = np.nan
             return rows
 
-    with pytest.raises(DataError, match="mean colours of picture 13 is zero or not finite, as are 0 others of the 5"):
-        list(embeddings(Faulty(), encoded, place, 23, flip=False, batch=5))
+    with pytest.raises(DataError, match="mean colors of picture 13 is zero or not finite, as are 0 others of the 5"):
+        list(embed_batches(Faulty(), EncodedPictures(23), flip=False, batch_size=5))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,29 +12,15 @@ from numpy.typing import NDArray
 from facekd.data.containers.path_list import ListedImages
 from facekd.data.features.opening import write_features
 from facekd.errors import DataError, SetupError
-from facekd.evaluation.embedding import growing_array as growing
-from facekd.evaluation.embedding.embed import embeddings
-from facekd.evaluation.embedding.extract import extract, origin
+from facekd.evaluation.embedding import growing_array
+from facekd.evaluation.embedding.embed import embed_batches
+from facekd.evaluation.embedding.extract import extract, read_provenance
+from facekd.evaluation.types import Float32Array
 from facekd.models.embedder import Embedder
+from tests.evaluation.toy import MeanColors
 
 COUNT, BATCH = 23, 5
 PATHS = [f"p{number // 4}/{number}.png" for number in range(COUNT)]
-
-
-class MeanColours(Embedder):
-    """Mean colour of the left and of the right half; ends in place of a kill where it is told to."""
-
-    name, size, dimension, fingerprint = "mean colours", 8, 6, "0" * 64
-
-    def __init__(self, batches: int = 10**9) -> None:
-        self.seen, self._batches = list[int](), batches
-
-    def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.seen.append(len(crops))
-        if len(self.seen) > self._batches:
-            raise KeyboardInterrupt
-        halves = crops[:, :, :4].mean((1, 2)), crops[:, :, 4:].mean((1, 2))
-        return np.concatenate(halves, axis=1).astype(np.float32)
 
 
 @pytest.fixture
@@ -50,21 +37,22 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "new" / "f.npy"
 
 
-def whole(images: ListedImages, flip: bool = False) -> NDArray[np.float32]:
-    return np.concatenate(list(embeddings(MeanColours(), images.read, images.where, COUNT, flip, BATCH)))
+def embedded(images: ListedImages, flip: bool = False) -> Float32Array:
+    """The embeddings of all images, without a file."""
+    return np.concatenate(list(embed_batches(MeanColors(), images, flip, BATCH)))
 
 
 def run(images: ListedImages, out: Path, model: Embedder | None = None, flip: bool = False,
-        half: bool = False) -> NDArray[np.float32]:
-    return extract(model or MeanColours(), images, out, flip, half, BATCH).block(0, COUNT)
+        half: bool = False) -> Float32Array:
+    return extract(model or MeanColors(), images, out, flip, half, BATCH).read_rows(0, COUNT)
 
 
-def killed(images: ListedImages, out: Path, batches: int) -> None:
+def run_and_kill(images: ListedImages, out: Path, batches: int) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(images, out, MeanColours(batches))
+        run(images, out, MeanColors(batches))
 
 
-def files_of(out: Path) -> list[str]:
+def files_next_to(out: Path) -> list[str]:
     return sorted(path.name for path in out.parent.iterdir())
 
 
@@ -74,140 +62,141 @@ PARTIAL = ["f.npy.partial", "f.npy.partial.json"]
 
 @pytest.mark.parametrize("flip", [True, False])
 def test_the_embeddings_are_those_computed_in_one_go(images: ListedImages, out: Path, flip: bool) -> None:
-    assert np.array_equal(run(images, out, flip=flip), whole(images, flip))
-    assert np.array_equal(np.load(out), whole(images, flip))
+    assert np.array_equal(run(images, out, flip=flip), embedded(images, flip))
+    assert np.array_equal(np.load(out), embedded(images, flip))
 
 
-def test_labels_names_and_origin_lie_beside(images: ListedImages, out: Path) -> None:
+def test_labels_names_and_provenance_are_written(images: ListedImages, out: Path) -> None:
     run(images, out)
-    assert files_of(out) == FINISHED
+    assert files_next_to(out) == FINISHED
     assert np.load(out.with_suffix(".labels.npy")).tolist() == [number // 4 for number in range(COUNT)]
     assert out.with_suffix(".names.txt").read_text().splitlines() == PATHS
-    origin = json.loads(out.with_suffix(".json").read_text())
-    assert origin["name"] == "mean colours"
-    assert origin["identity"]["model"] == "0" * 64
-    assert "facekd" in origin["environment"]["versions"]
+    provenance = json.loads(out.with_suffix(".json").read_text())
+    assert provenance["name"] == "mean colors"
+    assert provenance["identity"]["model"] == "0" * 64
+    assert "facekd" in provenance["environment"]["versions"]
 
 
 def test_half_halves_the_file_and_rounds(images: ListedImages, out: Path) -> None:
-    found = run(images, out, half=True)
+    rows = run(images, out, half=True)
     assert np.load(out).dtype == np.float16
-    assert np.array_equal(found, whole(images).astype(np.float16).astype(np.float32))
+    assert np.array_equal(rows, embedded(images).astype(np.float16).astype(np.float32))
 
 
 def test_rows_keep_the_length_the_model_gave_them(images: ListedImages, out: Path) -> None:
-    """The mean colours of noise are near 127, the square root of six of them together near 300."""
+    """The mean colors of noise are near 127, the square root of six of them together near 300."""
     lengths = np.linalg.norm(run(images, out), axis=1)
     assert lengths.min() > 250 and lengths.std() > 1
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e3])
 def test_lengths_that_half_cannot_hold_are_refused(images: ListedImages, out: Path, scale: float) -> None:
-    class Scaled(MeanColours):
-        def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    class Scaled(MeanColors):
+        def forward(self, crops: NDArray[np.uint8]) -> Float32Array:
             return super().forward(crops) * np.float32(scale)
 
-    with pytest.raises(DataError, match=rf"embedding of {images.where(0)} has length .*; embed without --half"):
+    with pytest.raises(DataError, match=rf"embedding of {images.location(0)} has length .*; embed without --float16"):
         run(images, out, Scaled(), half=True)
-    assert files_of(out) == []
+    assert files_next_to(out) == []
 
 
 def test_a_feature_file_says_what_made_it(images: ListedImages, out: Path) -> None:
     run(images, out)
-    assert (origin(out)["model"], origin(out)["flip"], origin(out)["unit_length"]) == ("0" * 64, False, False)
+    provenance = read_provenance(out)
+    assert (provenance["model"], provenance["flip"], provenance["unit_length"]) == ("0" * 64, False, False)
     out.with_suffix(".json").write_text('{"identity": 3}')
-    assert (origin(out), origin(out.parent / "none.npy")) == ({}, {})
+    assert (read_provenance(out), read_provenance(out.parent / "none.npy")) == ({}, {})
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3])
 def test_killed_and_run_again_it_continues(images: ListedImages, out: Path, batches: int) -> None:
-    killed(images, out, batches)
-    assert files_of(out) == (PARTIAL if batches else [])
-    model = MeanColours()
-    assert np.array_equal(run(images, out, model), whole(images))
-    assert sum(model.seen) == COUNT - batches * BATCH
-    assert files_of(out) == FINISHED
+    run_and_kill(images, out, batches)
+    assert files_next_to(out) == (PARTIAL if batches else [])
+    model = MeanColors()
+    assert np.array_equal(run(images, out, model), embedded(images))
+    assert sum(model.batch_sizes) == COUNT - batches * BATCH
+    assert files_next_to(out) == FINISHED
 
 
 def test_killed_twice_it_continues(images: ListedImages, out: Path) -> None:
-    killed(images, out, 1)
-    killed(images, out, 2)
-    model = MeanColours()
-    assert np.array_equal(run(images, out, model), whole(images))
-    assert sum(model.seen) == COUNT - 3 * BATCH
+    run_and_kill(images, out, 1)
+    run_and_kill(images, out, 2)
+    model = MeanColors()
+    assert np.array_equal(run(images, out, model), embedded(images))
+    assert sum(model.batch_sizes) == COUNT - 3 * BATCH
 
 
 def test_rows_after_the_last_note_are_computed_again(images: ListedImages, out: Path) -> None:
     """As a hard kill leaves it: rows that were written, but not noted, or half a row."""
-    killed(images, out, 2)
+    run_and_kill(images, out, 2)
     with (out.parent / "f.npy.partial").open("ab") as handle:
         handle.write(b"\xff" * 31)
-    assert np.array_equal(run(images, out), whole(images))
+    assert np.array_equal(run(images, out), embedded(images))
 
 
 def test_the_note_is_written_every_few_seconds(
     images: ListedImages, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = list[int]()
+    noted_rows = list[int]()
 
-    class Watcher(MeanColours):
-        def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-            noted.append(json.loads((out.parent / "f.npy.partial.json").read_text())["done"])
+    class Watcher(MeanColors):
+        def forward(self, crops: NDArray[np.uint8]) -> Float32Array:
+            noted_rows.append(json.loads((out.parent / "f.npy.partial.json").read_text())["rows_written"])
             return super().forward(crops)
 
     clock = iter(range(0, 10_000, 3))
     monkeypatch.setattr("facekd.evaluation.embedding.growing_array.time.monotonic", lambda: next(clock))
     run(images, out, Watcher())
-    assert noted[0] == 0 and noted == sorted(noted) and noted[-1] >= 2 * BATCH
+    assert noted_rows[0] == 0 and noted_rows == sorted(noted_rows) and noted_rows[-1] >= 2 * BATCH
 
 
 @pytest.mark.parametrize("other", ["model", "flip", "type", "images"])
-def test_a_partial_of_something_else_is_begun_anew_and_said(
+def test_a_partial_of_something_else_is_begun_anew_with_a_message(
     images: ListedImages, out: Path, other: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    killed(images, out, 2)
-    model = MeanColours()
+    run_and_kill(images, out, 2)
+    model = MeanColors()
     if other == "model":
         model.fingerprint = "1" * 64
     if other == "images":
         images.labels = images.labels[::-1].copy()
     run(images, out, model, flip=other == "flip", half=other == "type")
-    assert sum(model.seen) == (2 * COUNT if other == "flip" else COUNT)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "f.npy.partial is begun anew: another model, other settings or other images were used" in said
+    assert sum(model.batch_sizes) == (2 * COUNT if other == "flip" else COUNT)
+    messages = " ".join(capsys.readouterr().err.split())
+    assert "f.npy.partial is begun anew: another model, other settings or other images were used" in messages
 
 
-@pytest.mark.parametrize("damage", ["cut", "head", "note"])
+@pytest.mark.parametrize("damage", ["cut", "header", "note"])
 def test_a_damaged_partial_is_begun_anew(images: ListedImages, out: Path, damage: str) -> None:
-    killed(images, out, 2)
+    run_and_kill(images, out, 2)
     file = out.parent / ("f.npy.partial.json" if damage == "note" else "f.npy.partial")
     data = file.read_bytes()
-    file.write_bytes(b"X" + data[1:] if damage == "head" else data[:-9])
-    model = MeanColours()
-    assert np.array_equal(run(images, out, model), whole(images))
-    assert sum(model.seen) == COUNT
+    file.write_bytes(b"X" + data[1:] if damage == "header" else data[:-9])
+    model = MeanColors()
+    assert np.array_equal(run(images, out, model), embedded(images))
+    assert sum(model.batch_sizes) == COUNT
 
 
 def test_a_finished_file_is_used_again(images: ListedImages, out: Path) -> None:
     run(images, out)
-    model = MeanColours(0)
-    assert np.array_equal(run(images, out, model), whole(images))
-    assert model.seen == []
+    model = MeanColors(0)
+    assert np.array_equal(run(images, out, model), embedded(images))
+    assert model.batch_sizes == []
 
 
-def test_a_finished_file_of_another_model_stands_until_the_new_one_is_whole(images: ListedImages, out: Path) -> None:
+def test_a_finished_file_of_another_model_stays_until_the_new_one_is_complete(images: ListedImages, out: Path) -> None:
     run(images, out, flip=True)
-    killed(images, out, 2)
-    assert np.array_equal(np.load(out), whole(images, flip=True))
-    assert np.array_equal(run(images, out), whole(images))
-    assert files_of(out) == FINISHED
+    run_and_kill(images, out, 2)
+    assert np.array_equal(np.load(out), embedded(images, flip=True))
+    assert np.array_equal(run(images, out), embedded(images))
+    assert files_next_to(out) == FINISHED
 
 
 def test_changed_pixels_are_seen(images: ListedImages, out: Path) -> None:
     run(images, out)
     for path in PATHS:
         cv2.imwrite(str(images.path / path), np.full((8, 8, 3), 77, np.uint8))
-    assert np.array_equal(run(images, out), whole(images))
+    assert np.array_equal(run(images, out), embedded(images))
 
 
 @pytest.mark.parametrize("damage", ["features", "labels", "foreign"])
@@ -219,34 +208,38 @@ def test_a_finished_file_that_was_damaged_is_made_again(images: ListedImages, ou
         np.save(out.with_suffix(".labels.npy"), np.arange(3))
     else:
         write_features(out, np.ones((COUNT, 6), np.float32))
-    assert np.array_equal(run(images, out), whole(images))
-    assert files_of(out) == FINISHED
+    assert np.array_equal(run(images, out), embedded(images))
+    assert files_next_to(out) == FINISHED
 
 
 def test_an_image_without_an_embedding_is_named_and_the_rest_kept(images: ListedImages, out: Path) -> None:
-    cv2.imwrite(images.where(13), np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(DataError, match=rf"{images.where(13)} is zero or not finite"):
+    cv2.imwrite(images.location(13), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match=rf"{images.location(13)} is zero or not finite"):
         run(images, out)
-    assert json.loads((out.parent / "f.npy.partial.json").read_text())["done"] == 10
+    assert json.loads((out.parent / "f.npy.partial.json").read_text())["rows_written"] == 10
 
 
-def test_a_full_disk_is_said_and_what_was_noted_stands(
+class FullDisk(io.FileIO):
+    """A file whose fourth write, the third batch, stops after 30 bytes."""
+
+    writes = 0
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.writes += 1
+        if self.writes == 4:
+            super().write(data[:30])
+            raise OSError(28, "No space left on device")
+        return super().write(data)
+
+
+def test_a_full_disk_is_explained_and_the_noted_rows_stay(
     images: ListedImages, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, written = growing.GrowingArray._write, [0]
-
-    def stumble(self: growing.GrowingArray, data: bytes) -> None:
-        written[0] += 1
-        if written[0] == 4:
-            real(self, data[:30])
-            raise OSError(28, "No space left on device")
-        real(self, data)
-
     with monkeypatch.context() as patch, pytest.raises(SetupError, match=r"cannot be written \(No space left"):
-        patch.setattr(growing.GrowingArray, "_write", stumble)
+        patch.setattr(growing_array, "open", lambda path, mode, buffering: FullDisk(path, mode), raising=False)
         run(images, out)
-    assert files_of(out) == PARTIAL
-    assert np.array_equal(run(images, out), whole(images))
+    assert files_next_to(out) == PARTIAL
+    assert np.array_equal(run(images, out), embedded(images))
 
 
 def test_another_ending_is_refused_before_all_else(images: ListedImages, out: Path) -> None:

@@ -2,38 +2,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from facekd.data.feature_set import ArrayFeatures
+from facekd.data.face_set import FaceSet
+from facekd.data.feature_set import ArrayFeatures, Features
+from facekd.data.opening import open_faces
 from facekd.errors import DataError
+from facekd.evaluation.embedding.embed import embed_images
 from facekd.evaluation.identification import identify as identification
 from facekd.evaluation.identification.result import IdentificationResult
+from facekd.evaluation.types import IntArray
+from tests.evaluation.toy import MemoryFaces, PixelEmbedder, unit_rows
 
-Features = NDArray[np.float32]
-Ints = NDArray[np.int64]
-Faces = tuple[Features, Ints, Features]
+Faces = tuple[Features, IntArray, Features]
 FARS = ("1e-1", "1e-2", "1e-3", "1e-6")
 
 
-def identify(probes: Features, labels: Ints, distractors: Features, fars: Sequence[str] = identification.FARS,
+def identify(probes: Features, labels: IntArray, distractors: Features, fars: Sequence[str] = identification.FARS,
              resamples: int = 5) -> IdentificationResult:
-    found = identification.identify(ArrayFeatures(probes, "probes", labels), ArrayFeatures(distractors, "distractors"),
-                                    fars, resamples=resamples)
-    assert found is not None
-    return found
+    result = identification.identify(ArrayFeatures(probes, "probes", labels),
+                                     ArrayFeatures(distractors, "distractors"), fars, resamples=resamples)
+    assert result is not None
+    return result
 
 
 def random_faces(seed: int = 0) -> Faces:
     """People in clusters, one of them with a single probe, in no order."""
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.repeat(np.arange(11) * 3, [5, 2, 9, 1, 4, 4, 6, 3, 7, 2, 5]))
-    centres = generator.normal(size=(31, 16))
-    probes = centres[labels] + generator.normal(size=(len(labels), 16))
+    centers = generator.normal(size=(31, 16))
+    probes = centers[labels] + generator.normal(size=(len(labels), 16))
     distractors = generator.normal(size=(150, 16))
-    return unit(probes), labels, unit(distractors)
+    return unit_rows(probes), labels, unit_rows(distractors)
 
 
 def tied_faces(seed: int = 0) -> Faces:
@@ -44,21 +47,16 @@ def tied_faces(seed: int = 0) -> Faces:
     return probes, labels, generator.choice([-0.5, 0.5], (30, 4)).astype(np.float32)
 
 
-def unit(rows: NDArray[np.float64]) -> Features:
-    scaled: Features = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return scaled
-
-
-def brute(probes: Features, labels: Ints, distractors: Features) -> tuple[list[float], dict[str, float]]:
+def brute(probes: Features, labels: IntArray, distractors: Features) -> tuple[list[float], dict[str, float]]:
     """CMC and TAR by the words of the protocol, in float64, pair by pair."""
-    wide, far_away = probes.astype(np.float64), distractors.astype(np.float64)
+    wide, wide_distractors = probes.astype(np.float64), distractors.astype(np.float64)
     ranks, genuine = [], []
     for name in np.unique(labels):
         members = np.flatnonzero(labels == name).tolist()
         for probe, mate in permutations(members, 2):
-            ranks.append(1 + sum(wide[probe] @ other >= wide[probe] @ wide[mate] for other in far_away))
+            ranks.append(1 + sum(wide[probe] @ other >= wide[probe] @ wide[mate] for other in wide_distractors))
         genuine += [wide[a] @ wide[b] for a, b in combinations(members, 2)]
-    impostor = np.array([probe @ other for probe in wide for other in far_away])
+    impostor = np.array([probe @ other for probe in wide for other in wide_distractors])
     tar = {}
     for far in FARS:
         possible = [t for t in [-2.0, *impostor.tolist()] if (impostor > t).sum() <= float(far) * len(impostor) + 1e-9]
@@ -111,7 +109,7 @@ def test_a_distractor_equal_to_the_mate_is_ahead() -> None:
     assert identify(probes, np.zeros(2, np.int64), -probes.mean(axis=0, keepdims=True), resamples=2).rank1 == 1.0
 
 
-def test_features_of_any_length_are_normalised() -> None:
+def test_features_of_any_length_are_normalized() -> None:
     probes, labels, distractors = random_faces()
     scaled = identify(probes * 7, labels, distractors * np.float32(0.2), resamples=5)
     assert scaled.cmc == identify(probes, labels, distractors, resamples=5).cmc
@@ -155,7 +153,7 @@ def test_features_of_two_models_are_refused() -> None:
 
 def test_probes_without_labels_are_refused() -> None:
     both = ArrayFeatures(np.eye(3, dtype=np.float32), "these")
-    with pytest.raises(DataError, match="these does not say who is who"):
+    with pytest.raises(DataError, match="these has no labels"):
         identification.identify(both, both)
 
 
@@ -166,27 +164,56 @@ def test_a_zero_distractor_is_refused() -> None:
 
 def test_the_curve_holds_the_exact_rates_and_rises(case: Case) -> None:
     result, _, _ = case
-    curve = dict(zip(result.far.tolist(), result.roc.tolist(), strict=True))
+    curve = dict(zip(result.roc_far.tolist(), result.roc_tar.tolist(), strict=True))
     assert curve[0.01] == result.tar["1e-2"]
-    assert (np.diff(result.far) > 0).all()
-    assert (np.diff(result.roc) >= -1e-12).all()
+    assert (np.diff(result.roc_far) > 0).all()
+    assert (np.diff(result.roc_tar) >= -1e-12).all()
 
 
 def test_a_rate_that_would_fill_the_memory_is_none_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identification, "MOST", 50)
+    monkeypatch.setattr(identification, "MAX_FALSE_ACCEPTS", 50)
     result = identify(*random_faces(), FARS, resamples=5)
     assert result.tar["1e-1"] is None
     assert any("FAR 1e-1 is not given: over 50" in note for note in result.notes)
     assert result.tar["1e-3"] == identify(*random_faces(), ("1e-3",)).tar["1e-3"]
 
 
-def test_a_sample_that_misleads_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two sampled distractors are copies of a probe, so that the level lies above nearly all scores."""
+def test_a_misleading_sample_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two sampled distractors are copies of a probe, so that the score floor is above nearly all scores."""
     probes, labels, distractors = random_faces()
     distractors[[0, -1]] = probes[0]
-    monkeypatch.setattr(identification, "SAMPLE", 2)
-    monkeypatch.setattr(identification, "levels_of", lambda mates, sample, share: (0.999, 0.2))
+    monkeypatch.setattr(identification, "SAMPLED_DISTRACTORS", 2)
+    monkeypatch.setattr(identification, "choose_thresholds", lambda mates, sample, share: (0.999, 0.2))
     result = identify(probes, labels, distractors, FARS)
     assert result.tar["1e-1"] is None
     assert any("FAR 1e-1 is not given: the 2 distractors that were sampled" in note for note in result.notes)
     assert result.cmc == pytest.approx(brute(probes, labels, distractors)[0], abs=1e-12)
+
+
+def identify_faces(probes: FaceSet, distractors: FaceSet) -> IdentificationResult:
+    probe_features, distractor_features = (
+        ArrayFeatures(embed_images(PixelEmbedder(), faces), labels=faces.labels) for faces in (probes, distractors)
+    )
+    result = identification.identify(probe_features, distractor_features)
+    assert result is not None
+    return result
+
+
+def test_megaface_finds_people_who_look_like_themselves() -> None:
+    result = identify_faces(MemoryFaces(6, 4, seed=0), MemoryFaces(40, 1, seed=1))
+    assert (result.rank1, result.pairs, result.distractors) == (1.0, 72, 40)
+
+
+def test_megaface_is_at_chance_when_labels_mean_nothing() -> None:
+    probes = MemoryFaces(60, 1, seed=0)
+    probes.labels = probes.labels // 2
+    probes.class_names = probes.class_names[:30]
+    assert identify_faces(probes, MemoryFaces(40, 1, seed=1)).rank1 < 0.15
+
+
+def test_pixels_on_real_probes_among_real_distractors(shared: Path) -> None:
+    faces = shared / "faces"
+    result = identify_faces(open_faces(faces / "cfp"), open_faces(faces / "distractors"))
+    assert (result.probes, result.identities, result.pairs, result.distractors) == (5600, 400, 400 * 14 * 13, 4021)
+    assert 0.01 < result.rank1 < 0.3
+    assert result.tar["1e-6"] is not None

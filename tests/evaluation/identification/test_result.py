@@ -12,14 +12,14 @@ from facekd.evaluation.identification.result import IdentificationResult
 
 @pytest.fixture(scope="module")
 def result() -> IdentificationResult:
-    """Twelve people of four probes each among 150 others."""
+    """Twelve people of four probes each among 150 distractors."""
     generator = np.random.default_rng(0)
     labels = np.repeat(np.arange(12), 4)
     probes = generator.normal(size=(12, 16))[labels] + generator.normal(size=(48, 16))
-    found = identify(ArrayFeatures(probes, labels=labels), ArrayFeatures(generator.normal(size=(150, 16))),
-                     resamples=20)
-    assert found is not None
-    return found
+    distractors = ArrayFeatures(generator.normal(size=(150, 16)))
+    identified = identify(ArrayFeatures(probes, labels=labels), distractors, resamples=20)
+    assert identified is not None
+    return identified
 
 
 def test_json_fields(result: IdentificationResult) -> None:

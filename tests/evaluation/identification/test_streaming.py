@@ -9,123 +9,127 @@ import pytest
 import torch
 
 from facekd.data.feature_set import ArrayFeatures, Features
+from facekd.distributed import init_distributed
 from facekd.evaluation.identification import streaming
 from facekd.evaluation.identification.mates import Mates
-from facekd.evaluation.identification.rank_counter import Counter
-from facekd.evaluation.identification.streaming import count_ahead
+from facekd.evaluation.identification.partial_counts import Arrays
+from facekd.evaluation.identification.rank_counter import RankCounter
+from facekd.evaluation.identification.streaming import count_distractors_ahead
+from tests.evaluation.toy import unit_rows
 
 CPU = torch.device("cpu")
 
 
-class Stops(Exception):
+class Interrupted(Exception):
     pass
 
 
-class Stopping(ArrayFeatures):
-    """A gallery that cannot be read after so many blocks, and counts those that were."""
+class InterruptedFeatures(ArrayFeatures):
+    """Distractors that cannot be read after so many blocks.
+
+    Attributes:
+        blocks_left: number of blocks that can still be read.
+    """
 
     def __init__(self, array: Features, blocks: int) -> None:
         super().__init__(array)
-        self.left = blocks
+        self.blocks_left = blocks
 
-    def unit(self, start: int, stop: int) -> Features:
-        if self.left == 0:
-            raise Stops
-        self.left -= 1
-        return super().unit(start, stop)
+    def l2_normalized_rows(self, start: int, stop: int) -> Features:
+        if self.blocks_left == 0:
+            raise Interrupted
+        self.blocks_left -= 1
+        return super().l2_normalized_rows(start, stop)
 
 
-def case() -> tuple[Counter, Features]:
+def counter_and_distractors() -> tuple[RankCounter, Features]:
     generator = np.random.default_rng(0)
     labels = np.repeat(np.arange(10), 4)
     probes = generator.normal(size=(10, 16))[labels] + generator.normal(size=(40, 16))
-    mates = Mates(ArrayFeatures(probes).all(), labels)
-    return Counter(mates, 0.4, 0.2), ArrayFeatures(generator.normal(size=(640, 16))).all()
+    counter = RankCounter(Mates(unit_rows(probes), labels), 0.4, 0.2)
+    return counter, unit_rows(generator.normal(size=(640, 16)))
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "columns", lambda device: 64)
+    monkeypatch.setattr(streaming, "distractors_per_block", lambda device: 64)
 
 
-Arrays = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
-
-
-def whole(counter: Counter, gallery: Features) -> Arrays:
-    tally = count_ahead(counter, ArrayFeatures(gallery), 50, CPU)
-    assert tally is not None
-    return sorted_by_owner(tally.arrays())
+def counted_in_one_pass(counter: RankCounter, distractors: Features) -> Arrays:
+    counts = count_distractors_ahead(counter, ArrayFeatures(distractors), 50, CPU)
+    assert counts is not None
+    return sorted_by_owner(counts.arrays())
 
 
 def sorted_by_owner(arrays: Arrays) -> Arrays:
-    order = np.lexsort((arrays["distractor"], arrays["probe"]))
-    return {name: value[order] if name in ("score", "probe", "distractor") else value
-            for name, value in arrays.items()}
+    order = np.lexsort((arrays["impostor_distractors"], arrays["impostor_probes"]))
+    return {name: value[order] if name.startswith("impostor_") else value for name, value in arrays.items()}
 
 
-def assert_alike(found: Arrays, expected: Arrays) -> None:
-    """Equal, but for scores: the two libraries that may multiply round differently."""
+def assert_same_counts(counts: Arrays, expected: Arrays) -> None:
+    """Equal except for scores: the two libraries that can multiply round differently."""
     for name in expected:
-        if name == "score":
-            assert found[name] == pytest.approx(expected[name], abs=1e-6)
+        if name == "impostor_scores":
+            assert counts[name] == pytest.approx(expected[name], abs=1e-6)
         else:
-            assert np.array_equal(found[name], expected[name]), name
+            assert np.array_equal(counts[name], expected[name]), name
 
 
 def test_killed_and_run_again_it_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counter, gallery = case()
+    counter, distractors = counter_and_distractors()
     monkeypatch.setattr(streaming, "SAVE_SECONDS", -1.0)
-    state = tmp_path / "state"
-    with pytest.raises(Stops):
-        count_ahead(counter, Stopping(gallery, 7), 50, CPU, state, "one")
+    checkpoint = tmp_path / "state"
+    with pytest.raises(Interrupted):
+        count_distractors_ahead(counter, InterruptedFeatures(distractors, 7), 50, CPU, checkpoint, "one")
     assert list(tmp_path.glob("state.*"))
-    rest = Stopping(gallery, 9)
-    tally = count_ahead(counter, rest, 50, CPU, state, "one")
-    assert tally is not None
-    assert 0 < rest.left < 8, "some blocks were taken from the state, the others read"
-    assert_alike(sorted_by_owner(tally.arrays()), whole(counter, gallery))
+    rest = InterruptedFeatures(distractors, 9)
+    counts = count_distractors_ahead(counter, rest, 50, CPU, checkpoint, "one")
+    assert counts is not None
+    assert 0 < rest.blocks_left < 8, "some blocks were taken from the checkpoint, the others read"
+    assert_same_counts(sorted_by_owner(counts.arrays()), counted_in_one_pass(counter, distractors))
     assert not list(tmp_path.glob("state.*"))
 
 
-def test_a_state_of_another_comparison_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counter, gallery = case()
+def test_a_checkpoint_of_another_comparison_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter, distractors = counter_and_distractors()
     monkeypatch.setattr(streaming, "SAVE_SECONDS", -1.0)
-    with pytest.raises(Stops):
-        count_ahead(counter, Stopping(gallery, 7), 50, CPU, tmp_path / "state", "one")
-    rest = Stopping(gallery, 10)
-    count_ahead(counter, rest, 50, CPU, tmp_path / "state", "two")
-    assert rest.left == 0
+    with pytest.raises(Interrupted):
+        count_distractors_ahead(counter, InterruptedFeatures(distractors, 7), 50, CPU, tmp_path / "state", "one")
+    rest = InterruptedFeatures(distractors, 10)
+    count_distractors_ahead(counter, rest, 50, CPU, tmp_path / "state", "two")
+    assert rest.blocks_left == 0
 
 
-def test_a_sum_beside_its_parts_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counter, gallery = case()
+def test_a_sum_next_to_its_parts_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter, distractors = counter_and_distractors()
     monkeypatch.setattr(streaming, "SAVE_SECONDS", -1.0)
-    with pytest.raises(Stops):
-        count_ahead(counter, Stopping(gallery, 7), 50, CPU, tmp_path / "state", "one")
+    with pytest.raises(Interrupted):
+        count_distractors_ahead(counter, InterruptedFeatures(distractors, 7), 50, CPU, tmp_path / "state", "one")
     content = (tmp_path / "state.0").read_bytes()
     (tmp_path / "state.1").write_bytes(content)
-    tally = count_ahead(counter, ArrayFeatures(gallery), 50, CPU, tmp_path / "state", "one")
-    assert tally is not None
-    assert np.array_equal(tally.places, whole(counter, gallery)["places"])
+    counts = count_distractors_ahead(counter, ArrayFeatures(distractors), 50, CPU, tmp_path / "state", "one")
+    assert counts is not None
+    assert np.array_equal(counts.insertion_counts, counted_in_one_pass(counter, distractors)["insertion_counts"])
 
 
-def work(out: str) -> None:
-    """What each process does."""
-    streaming.columns = lambda device: 64  # type: ignore[assignment]
-    counter, gallery = case()
-    tally = count_ahead(counter, ArrayFeatures(gallery), 50, CPU)
-    if tally is not None:
-        np.savez(out, **sorted_by_owner(tally.arrays()))  # type: ignore[arg-type]
+def count_in_this_process(out: str) -> None:
+    """The work of each process of torchrun; the first one writes the sum."""
+    init_distributed()
+    streaming.distractors_per_block = lambda device: 64
+    counter, distractors = counter_and_distractors()
+    counts = count_distractors_ahead(counter, ArrayFeatures(distractors), 50, CPU)
+    if counts is not None:
+        np.savez(out, **sorted_by_owner(counts.arrays()))  # type: ignore[arg-type]
 
 
 def test_processes_of_torchrun_share_the_blocks(tmp_path: Path, torchrun: Callable[..., object]) -> None:
     out = tmp_path / "out.npz"
     torchrun(2, "tests.evaluation.identification.test_streaming", out)
-    expected = whole(*case())
-    with np.load(out) as found:
-        assert found["done"].all()
-        assert_alike(dict(found), expected)
+    expected = counted_in_one_pass(*counter_and_distractors())
+    with np.load(out) as counts:
+        assert counts["counted_blocks"].all()
+        assert_same_counts(dict(counts), expected)
 
 
 if __name__ == "__main__":
-    work(sys.argv[1])
+    count_in_this_process(sys.argv[1])

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from facekd.evaluation.statistics import bootstrap as module
-from facekd.evaluation.statistics.bootstrap import bootstrap
+from facekd.evaluation.statistics.bootstrap import Weights, bootstrap
+from facekd.evaluation.types import FloatArray
 
 VALUES = np.random.default_rng(1).normal(size=400)
 ONE_STRATUM = np.zeros(400, np.int64)
 
 
-def mean(weights: NDArray[np.int32]) -> NDArray[np.float64]:
-    means: NDArray[np.float64] = (weights @ VALUES / weights.sum(axis=1))[:, None]
+def mean(weights: Weights) -> FloatArray:
+    means: FloatArray = (weights @ VALUES / weights.sum(axis=1))[:, None]
     return means
 
 
@@ -32,21 +32,21 @@ def test_another_seed_another_interval() -> None:
 
 
 def test_batches_do_not_change_the_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = bootstrap(mean, ONE_STRATUM, 50)
-    monkeypatch.setattr(module, "BATCH", 7 * 400)
-    assert bootstrap(mean, ONE_STRATUM, 50) == pytest.approx(whole, abs=1e-12)
+    in_one_batch = bootstrap(mean, ONE_STRATUM, 50)
+    monkeypatch.setattr(module, "MAX_WEIGHTS", 7 * 400)
+    assert bootstrap(mean, ONE_STRATUM, 50) == pytest.approx(in_one_batch, abs=1e-12)
 
 
 def test_strata_keep_their_size() -> None:
     strata = np.array([5, 0, 5, 5, 0, 9])
-    seen: list[NDArray[np.int32]] = []
+    batches: list[Weights] = []
 
-    def keep(weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        seen.append(weights)
+    def record(weights: Weights) -> FloatArray:
+        batches.append(weights)
         return np.zeros((len(weights), 1))
 
-    bootstrap(keep, strata, 100)
-    weights = np.concatenate(seen)
+    bootstrap(record, strata, 100)
+    weights = np.concatenate(batches)
     sizes = np.stack([weights[:, strata == name].sum(axis=1) for name in (0, 5, 9)], axis=1)
     assert (sizes == [2, 3, 1]).all()
     assert weights[:, 0].std() > 0

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facekd.errors import ModelError
-from facekd.losses.maps.factors import AutoEncoder, Coder, FactorLoss, distance
-from facekd.losses.maps.norm import Norm
-from facekd.types import Answer, Question, Size
+from facekd.losses.maps.factors import AutoEncoder, FactorCoder, FactorLoss, factor_distance
+from facekd.losses.maps.norm import SafeBatchNorm2d
+from facekd.types import BatchContext, DatasetSize, ModelOutput
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def leaky(x: Array) -> Array:
     return np.where(x > 0, x, 0.1 * x)
 
 
-def convolved(x: Array, kernel: Array) -> Array:
+def convolve(x: Array, kernel: Array) -> Array:
     n, _, height, width = x.shape
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     out = np.zeros((n, len(kernel), height, width))
@@ -32,22 +32,22 @@ def convolved(x: Array, kernel: Array) -> Array:
     return out
 
 
-def normed(x: Array) -> Array:
+def normalize_channels(x: Array) -> Array:
     return np.asarray((x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5))
 
 
-def coded(coder: nn.Module, x: Array) -> Array:
-    """What a fresh coder says while it learns: its batch norms still scale by 1 and shift by 0."""
+def encode(coder: nn.Module, x: Array) -> Array:
+    """Return the output of a new coder in training mode: its batch norms still scale by 1 and shift by 0."""
     x = leaky(x)
     for value in coder.parameters():
         if value.dim() == 4:
-            x = leaky(normed(convolved(x, value.detach().numpy())))
+            x = leaky(normalize_channels(convolve(x, value.detach().numpy())))
     return x
 
 
 def test_a_coder_is_three_convolutions_with_norms_and_leaky_relus() -> None:
-    coder, x = Coder(4, 2, torch.float64), maps(3, 4, 5, 3)
-    np.testing.assert_allclose(coder(x).detach().numpy(), coded(coder, x.numpy()), rtol=1e-9, atol=1e-9)
+    coder, x = FactorCoder(4, 2, torch.float64), maps(3, 4, 5, 3)
+    np.testing.assert_allclose(coder(x).detach().numpy(), encode(coder, x.numpy()), rtol=1e-9, atol=1e-9)
 
 
 def test_a_coder_and_its_mirror_have_these_channels_and_no_bias_but_the_norms() -> None:
@@ -57,42 +57,42 @@ def test_a_coder_and_its_mirror_have_these_channels_and_no_bias_but_the_norms() 
     assert [m.bias for m in auto.modules() if isinstance(m, nn.Conv2d)] == [None] * 6
 
 
-def test_the_lesson_is_the_mean_absolute_error_of_what_is_retold() -> None:
+def test_the_pretraining_loss_is_the_mean_absolute_reconstruction_error() -> None:
     x = maps(3, 4, 2, 2)
     auto = AutoEncoder(x, 0.5, "ft")
-    retold = coded(auto.decoder, coded(auto.encoder, x.numpy()))
-    assert float(auto.lesson(x).detach()) == pytest.approx(np.abs(retold - x.numpy()).mean(), rel=1e-9)
+    reconstruction = encode(auto.decoder, encode(auto.encoder, x.numpy()))
+    assert float(auto.pretrain_loss(x).detach()) == pytest.approx(np.abs(reconstruction - x.numpy()).mean(), rel=1e-9)
 
 
-def test_what_it_retells_receives_no_gradient() -> None:
+def test_the_reconstructed_map_receives_no_gradient() -> None:
     x = maps(3, 4, 2, 2).requires_grad_()
-    torch.autograd.backward(AutoEncoder(x, 0.5, "ft").lesson(x))
+    torch.autograd.backward(AutoEncoder(x, 0.5, "ft").pretrain_loss(x))
     assert x.grad is None
 
 
 class Bare(FactorLoss):
-    """The lessons and nothing else."""
+    """A loss with the pretraining of `FactorLoss` only."""
 
     name = "bare"
 
-    def forward(self, student: Answer, teacher: Answer, question: Question) -> Tensor:
+    def forward(self, student: ModelOutput, teacher: ModelOutput, context: BatchContext) -> Tensor:
         return self.factor(teacher).sum()
 
 
-def test_lessons_learn_to_retell_maps_that_have_few_factors() -> None:
+def test_pretraining_learns_to_reconstruct_maps_that_have_few_factors() -> None:
     torch.manual_seed(0)
     low = torch.einsum("nkhw,kc->nchw", maps(16, 2, 4, 4), maps(2, 8, seed=1)).float()
-    teacher, question = Answer(low[:, 0, 0], (low,)), Question(torch.zeros(16).long(), torch.arange(16))
-    loss = Bare(teacher, teacher, Size(16, 2), 0.5, 1.0)
-    part = loss.prepared.train().requires_grad_(True)
-    optimiser = torch.optim.SGD(part.parameters(), 0.1, momentum=0.9)
+    teacher, context = ModelOutput(low[:, 0, 0], (low,)), BatchContext(torch.zeros(16).long(), torch.arange(16))
+    loss = Bare(teacher, teacher, DatasetSize(16, 2), 0.5, 1.0)
+    modules = loss.teacher_modules.train().requires_grad_(True)
+    optimizer = torch.optim.SGD(modules.parameters(), 0.1, momentum=0.9)
     errors = []
     for _ in range(30):
-        error = loss.lesson(teacher, question)
-        optimiser.zero_grad()
+        error = loss.pretrain_loss(teacher, context)
+        optimizer.zero_grad()
         torch.autograd.backward(error)
-        nn.utils.clip_grad_norm_(part.parameters(), 5.0)
-        optimiser.step()
+        nn.utils.clip_grad_norm_(modules.parameters(), 5.0)
+        optimizer.step()
         errors.append(float(error.detach()))
     assert errors[-1] < 0.7 * errors[0]
 
@@ -103,16 +103,17 @@ def test_the_distance_is_that_of_the_formula_and_of_no_scale(scale: float) -> No
     total = 0.0
     for one, other in zip(a.numpy(), b.numpy(), strict=True):
         total += float(np.abs(one / np.sqrt((one**2).sum()) - other / np.sqrt((other**2).sum())).sum())
-    assert float(distance(scale * a, b)) == pytest.approx(total / a.numel(), rel=1e-12)
+    assert float(factor_distance(scale * a, b)) == pytest.approx(total / a.numel(), rel=1e-12)
 
 
 def test_the_distance_of_equal_factors_is_nothing() -> None:
-    assert float(distance(maps(3, 2, 4, 4), 3 * maps(3, 2, 4, 4))) == pytest.approx(0, abs=1e-15)
+    assert float(factor_distance(maps(3, 2, 4, 4), 3 * maps(3, 2, 4, 4))) == pytest.approx(0, abs=1e-15)
 
 
-def test_one_value_a_channel_is_normalised_by_the_running_statistics() -> None:
-    assert torch.isfinite(Coder(3, 2, torch.float64)(maps(1, 3, 1, 1))).all()
-    torch.testing.assert_close(Norm(3, dtype=torch.float64)(maps(1, 3, 1, 1)), maps(1, 3, 1, 1) / (1 + 1e-5) ** 0.5)
+def test_one_value_a_channel_is_normalized_by_the_running_statistics() -> None:
+    assert torch.isfinite(FactorCoder(3, 2, torch.float64)(maps(1, 3, 1, 1))).all()
+    norm = SafeBatchNorm2d(3, dtype=torch.float64)
+    torch.testing.assert_close(norm(maps(1, 3, 1, 1)), maps(1, 3, 1, 1) / (1 + 1e-5) ** 0.5)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.1])
@@ -126,5 +127,5 @@ def test_a_factor_has_at_least_one_channel() -> None:
 
 
 def test_a_map_of_other_channels_is_refused() -> None:
-    with pytest.raises(ModelError, match="a map has 5 channels and the loss was made for 4: make a new one"):
-        Coder(4, 2, torch.float64)(maps(2, 5, 2, 2))
+    with pytest.raises(ModelError, match="a feature map has 5 channels and the loss was created for 4: create a new"):
+        FactorCoder(4, 2, torch.float64)(maps(2, 5, 2, 2))

@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.maps.ofd import OFD  # noqa: F401 (registers it)
-from facekd.types import Answer, Question, Size
+from facekd.types import BatchContext, DatasetSize, ModelOutput
 
-QUESTION = Question(torch.zeros(5, dtype=torch.int64), torch.arange(5), 0.5)
-FIRST = Question(torch.zeros(5, dtype=torch.int64), torch.arange(5), 0.0)
-SIZE = Size(5, 3)
+CONTEXT = BatchContext(torch.zeros(5, dtype=torch.int64), torch.arange(5), 0.5)
+FIRST = BatchContext(torch.zeros(5, dtype=torch.int64), torch.arange(5), 0.0)
+SIZE = DatasetSize(5, 3)
 
 
-def answer(*shapes: tuple[int, int, int], seed: int = 0, count: int = 5) -> Answer:
+def make_output(*shapes: tuple[int, int, int], seed: int = 0, count: int = 5) -> ModelOutput:
     generator = torch.Generator().manual_seed(seed)
-    return Answer(torch.zeros(count, 2), tuple(torch.randn(count, *shape, generator=generator) for shape in shapes))
+    maps = tuple(torch.randn(count, *shape, generator=generator) for shape in shapes)
+    return ModelOutput(torch.zeros(count, 2), maps)
 
 
 def averaged(maps: NDArray[np.float64], side: int) -> NDArray[np.float64]:
@@ -31,96 +32,99 @@ def margins(*batches: torch.Tensor) -> NDArray[np.float64]:
 
 
 def stage(loss: Loss, i: int, student: torch.Tensor, teacher: torch.Tensor, margin: NDArray[np.float64]) -> float:
-    """Element by element, of a fresh connector in training mode."""
+    """Return the loss of one stage, element by element, for a new connector in training mode."""
     weight = loss.state_dict()[f"connectors.{i}.conv.weight"].double().numpy()[:, :, 0, 0]
     side = min(student.shape[2], teacher.shape[2])
-    own = np.einsum("oc,nchw->nohw", weight, averaged(student.double().numpy(), side))
-    own = (own - own.mean((0, 2, 3), keepdims=True)) / np.sqrt(own.var((0, 2, 3), keepdims=True) + 1e-5)
+    response = np.einsum("oc,nchw->nohw", weight, averaged(student.double().numpy(), side))
+    mean, variance = response.mean((0, 2, 3), keepdims=True), response.var((0, 2, 3), keepdims=True)
+    response = (response - mean) / np.sqrt(variance + 1e-5)
     target = averaged(np.maximum(teacher.double().numpy(), margin[:, None, None]), side)
-    total = sum(0.0 if s <= t <= 0 else (s - t) ** 2 for s, t in zip(own.flat, target.flat, strict=True))
-    return float(total / len(own))
+    total = sum(0.0 if s <= t <= 0 else (s - t) ** 2 for s, t in zip(response.flat, target.flat, strict=True))
+    return float(total / len(response))
 
 
-OWN = ((2, 8, 8), (3, 4, 4), (4, 2, 2))
-TARGET = ((9, 8, 8), (5, 4, 4), (6, 4, 4), (7, 4, 4))
+STUDENT_SHAPES = ((2, 8, 8), (3, 4, 4), (4, 2, 2))
+TEACHER_SHAPES = ((9, 8, 8), (5, 4, 4), (6, 4, 4), (7, 4, 4))
 
 
-@pytest.mark.parametrize("learned", [False, True])
-def test_it_is_the_weighed_sum_of_partial_distances(learned: bool) -> None:
-    student, teacher = answer(*OWN), answer(*TARGET, seed=1)
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_it_is_the_weighted_sum_of_partial_distances(pretrained: bool) -> None:
+    student, teacher = make_output(*STUDENT_SHAPES), make_output(*TEACHER_SHAPES, seed=1)
     loss = create_loss("ofd", student, teacher, SIZE)
-    if learned:
-        assert loss.lesson(teacher, FIRST) is None
-    maps = teacher.maps[1:]
-    found = [margins(t) if learned else np.zeros(t.shape[1]) for t in maps]
-    costs = [stage(loss, i, s, t, m) for i, (s, t, m) in enumerate(zip(student.maps, maps, found, strict=True))]
+    if pretrained:
+        assert loss.pretrain_loss(teacher, FIRST) is None
+    maps = teacher.feature_maps[1:]
+    thresholds = [margins(t) if pretrained else np.zeros(t.shape[1]) for t in maps]
+    stages = zip(student.feature_maps, maps, thresholds, strict=True)
+    costs = [stage(loss, i, s, t, m) for i, (s, t, m) in enumerate(stages)]
     exact = costs[0] / 4 + costs[1] / 2 + costs[2]
-    assert float(loss(student, teacher, QUESTION).detach()) == pytest.approx(exact, rel=1e-5)
+    assert float(loss(student, teacher, CONTEXT).detach()) == pytest.approx(exact, rel=1e-5)
 
 
-def test_a_lesson_finds_the_mean_of_what_each_channel_says_below_zero() -> None:
-    first, second = answer((5, 4, 4), seed=1), answer((5, 4, 4), seed=2, count=2)
-    second.maps[0][:, 0] -= 10  # a mean of batch means would be another
-    first.maps[0][:, 3].abs_()
-    second.maps[0][:, 3].abs_()
-    loss = create_loss("ofd", answer((3, 4, 4)), first, SIZE)
-    loss.lesson(first, FIRST)
-    loss.lesson(second, QUESTION)
-    found = loss.state_dict()["connectors.0.margin"]
-    np.testing.assert_allclose(found.numpy(), margins(first.maps[0], second.maps[0]), rtol=1e-5)
-    assert found[3] == 0 and (found[[0, 1, 2, 4]] < 0).all()
+def test_pretraining_finds_the_mean_of_each_channels_negative_values() -> None:
+    first, second = make_output((5, 4, 4), seed=1), make_output((5, 4, 4), seed=2, count=2)
+    second.feature_maps[0][:, 0] -= 10  # a mean of batch means would be another
+    first.feature_maps[0][:, 3].abs_()
+    second.feature_maps[0][:, 3].abs_()
+    loss = create_loss("ofd", make_output((3, 4, 4)), first, SIZE)
+    loss.pretrain_loss(first, FIRST)
+    loss.pretrain_loss(second, CONTEXT)
+    result = loss.state_dict()["connectors.0.margin"]
+    np.testing.assert_allclose(result.numpy(), margins(first.feature_maps[0], second.feature_maps[0]), rtol=1e-5)
+    assert result[3] == 0 and (result[[0, 1, 2, 4]] < 0).all()
 
 
-def test_the_first_batch_of_a_lesson_forgets_the_teacher_before() -> None:
-    before, after = answer((5, 4, 4), seed=1), answer((5, 4, 4), seed=2)
-    loss = create_loss("ofd", answer((3, 4, 4)), before, SIZE)
-    loss.lesson(before, FIRST)
-    loss.lesson(after, FIRST)
-    found = loss.state_dict()["connectors.0.margin"]
-    np.testing.assert_allclose(found.numpy(), margins(after.maps[0]), rtol=1e-5)
+def test_the_first_batch_of_pretraining_forgets_the_teacher_before() -> None:
+    before, after = make_output((5, 4, 4), seed=1), make_output((5, 4, 4), seed=2)
+    loss = create_loss("ofd", make_output((3, 4, 4)), before, SIZE)
+    loss.pretrain_loss(before, FIRST)
+    loss.pretrain_loss(after, FIRST)
+    result = loss.state_dict()["connectors.0.margin"]
+    np.testing.assert_allclose(result.numpy(), margins(after.feature_maps[0]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("target", [-0.1, 0.0])
 def test_what_a_relu_stops_on_both_sides_costs_nothing(target: float) -> None:
-    student = answer((3, 4, 4))
-    teacher = Answer(torch.zeros(5, 2), (torch.full((5, 2, 4, 4), target),))
+    student = make_output((3, 4, 4))
+    teacher = ModelOutput(torch.zeros(5, 2), (torch.full((5, 2, 4, 4), target),))
     loss = create_loss("ofd", student, teacher, SIZE)
-    loss.lesson(teacher, FIRST)
+    loss.pretrain_loss(teacher, FIRST)
     state = loss.state_dict() | {"connectors.0.norm.weight": torch.zeros(2), "connectors.0.norm.bias": -torch.ones(2)}
     loss.load_state_dict(state)
-    assert float(loss(student, teacher, QUESTION).detach()) == 0
+    assert float(loss(student, teacher, CONTEXT).detach()) == 0
     loss.load_state_dict(state | {"connectors.0.norm.bias": torch.ones(2)})
-    assert float(loss(student, teacher, QUESTION).detach()) == pytest.approx(32 * (1 - target) ** 2)
+    assert float(loss(student, teacher, CONTEXT).detach()) == pytest.approx(32 * (1 - target) ** 2)
 
 
 def test_a_restored_loss_knows_its_margins() -> None:
-    student, teacher = answer((3, 4, 4)), answer((5, 4, 4), seed=1)
+    student, teacher = make_output((3, 4, 4)), make_output((5, 4, 4), seed=1)
     loss, restored = (create_loss("ofd", student, teacher, SIZE) for _ in range(2))
-    loss.lesson(teacher, FIRST)
+    loss.pretrain_loss(teacher, FIRST)
     restored.load_state_dict(loss.state_dict())
-    assert torch.equal(loss(student, teacher, QUESTION), restored(student, teacher, QUESTION))
+    assert torch.equal(loss(student, teacher, CONTEXT), restored(student, teacher, CONTEXT))
 
 
-def test_a_fifth_of_an_epoch_is_looked_at_unless_told_otherwise() -> None:
-    one, other = answer((3, 4, 4)), answer((5, 4, 4))
-    assert create_loss("ofd", one, other, SIZE).lessons == 0.2
-    assert create_loss("ofd", one, other, SIZE, lessons=1).lessons == 1.0
+def test_pretraining_takes_a_fifth_of_an_epoch_by_default() -> None:
+    one, other = make_output((3, 4, 4)), make_output((5, 4, 4))
+    assert create_loss("ofd", one, other, SIZE).pretrain_epochs == 0.2
+    assert create_loss("ofd", one, other, SIZE, pretrain_epochs=1).pretrain_epochs == 1.0
 
 
 def test_one_image_with_maps_of_one_place_is_finite() -> None:
-    student, teacher = answer((3, 1, 1), count=1), answer((5, 1, 1), count=1)
-    assert create_loss("ofd", student, teacher, SIZE)(student, teacher, QUESTION).isfinite()
+    student, teacher = make_output((3, 1, 1), count=1), make_output((5, 1, 1), count=1)
+    assert create_loss("ofd", student, teacher, SIZE)(student, teacher, CONTEXT).isfinite()
 
 
 def test_networks_it_was_not_made_for_are_refused() -> None:
-    student, teacher = answer((3, 8, 8), (4, 4, 4)), answer((5, 8, 8), (6, 4, 4))
+    student, teacher = make_output((3, 8, 8), (4, 4, 4)), make_output((5, 8, 8), (6, 4, 4))
     loss = create_loss("ofd", student, teacher, SIZE)
-    for bad in (lambda: loss(answer((3, 8, 8)), teacher, QUESTION), lambda: loss.lesson(answer((6, 4, 4)), FIRST)):
-        with pytest.raises(ModelError, match="pairs of maps: 1, but it was made for 2"):
+    for bad in (lambda: loss(make_output((3, 8, 8)), teacher, CONTEXT),
+                lambda: loss.pretrain_loss(make_output((6, 4, 4)), FIRST)):
+        with pytest.raises(ModelError, match="pairs of feature maps: 1, but it was created for 2"):
             bad()
-    other = answer((5, 8, 8), (7, 4, 4))
-    for bad in (lambda: loss(student, other, QUESTION), lambda: loss.lesson(other, FIRST)):
-        with pytest.raises(ModelError, match="has 7 channels, but its connector was made for 6"):
+    other = make_output((5, 8, 8), (7, 4, 4))
+    for bad in (lambda: loss(student, other, CONTEXT), lambda: loss.pretrain_loss(other, FIRST)):
+        with pytest.raises(ModelError, match="has 7 channels, but its connector was created for 6"):
             bad()
     with pytest.raises(ModelError, match="both must be of the same images"):
-        loss(student, answer((5, 8, 8), (6, 4, 4), count=4), QUESTION)
+        loss(student, make_output((5, 8, 8), (6, 4, 4), count=4), CONTEXT)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from facekd.errors import ModelError
 from facekd.losses.relations.cc import correlations
-from tests.losses.samples import features, of_features
+from tests.losses.samples import features, loss_of_features
 
 
 def cc(student: Tensor, teacher: Tensor, **options: float) -> Tensor:
-    return of_features("cc", student, teacher, **options)
+    return loss_of_features("cc", student, teacher, **options)
 
 
 def kernel(a: np.ndarray[tuple[int], np.dtype[np.float64]], b: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
@@ -25,8 +25,10 @@ def kernel(a: np.ndarray[tuple[int], np.dtype[np.float64]], b: np.ndarray[tuple[
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_is_the_formula_for_features_of_any_length(dtype: torch.dtype) -> None:
     student, teacher = features(6, 5, dtype=dtype), features(6, 9, seed=1, dtype=dtype)
-    own, target = student.double().numpy(), teacher.double().numpy()
-    exact = sum((kernel(own[i], own[j]) - kernel(target[i], target[j])) ** 2 for i in range(6) for j in range(6)) / 36
+    student_rows, teacher_rows = student.double().numpy(), teacher.double().numpy()
+    pairs = [(i, j) for i in range(6) for j in range(6)]
+    exact = np.mean([(kernel(student_rows[i], student_rows[j]) - kernel(teacher_rows[i], teacher_rows[j])) ** 2
+                     for i, j in pairs])
     assert float(cc(student, teacher)) == pytest.approx(exact, rel=1e-4)
 
 
@@ -41,8 +43,8 @@ def test_a_long_series_is_the_gaussian_kernel_of_unit_features(gamma: float) -> 
 def test_features_of_zeros_leave_value_and_gradient_finite() -> None:
     student = torch.zeros(4, 3).requires_grad_()
     value = cc(student, features(4, 5))
-    (slope,) = torch.autograd.grad(value, student)
-    assert bool(value.isfinite()) and bool(slope.isfinite().all())
+    (gradient,) = torch.autograd.grad(value, student)
+    assert bool(value.isfinite()) and bool(gradient.isfinite().all())
 
 
 @pytest.mark.parametrize("options", [{"gamma": 0.0}, {"order": 0}])

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from facekd.losses.relations.pkt import neighbour_divergence
-from facekd.types import Answer
-from tests.losses.samples import features, measured
+from facekd.losses.relations.pkt import neighbor_divergence
+from facekd.types import ModelOutput
+from tests.losses.samples import compute_loss, features
 
 
 def truth(student: Tensor, teacher: Tensor) -> float:
@@ -24,23 +24,23 @@ def truth(student: Tensor, teacher: Tensor) -> float:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_is_the_divergence_for_features_of_any_length(dtype: torch.dtype) -> None:
     student, teacher = features(7, 5, dtype=dtype), features(7, 9, seed=1, dtype=dtype)
-    assert float(neighbour_divergence(student, teacher)) == pytest.approx(truth(student, teacher), rel=1e-4)
+    assert float(neighbor_divergence(student, teacher)) == pytest.approx(truth(student, teacher), rel=1e-4)
 
 
 def test_it_reads_the_features_and_not_the_outputs() -> None:
-    student = Answer(features(5, 2), read=features(5, 4, seed=1))
-    teacher = Answer(features(5, 2), read=features(5, 6, seed=2))
-    found = measured("pkt", student, teacher)
-    assert float(found) == float(neighbour_divergence(student.features, teacher.features)) > 0
+    student = ModelOutput(features(5, 2), pre_logits=features(5, 4, seed=1))
+    teacher = ModelOutput(features(5, 2), pre_logits=features(5, 6, seed=2))
+    result = compute_loss("pkt", student, teacher)
+    assert float(result) == float(neighbor_divergence(student.features, teacher.features)) > 0
 
 
 def test_it_goes_from_the_teacher_to_the_student() -> None:
     one, other = features(7, 5), features(7, 9, seed=1)
-    assert float(neighbour_divergence(one, other)) != pytest.approx(float(neighbour_divergence(other, one)), rel=1e-3)
+    assert float(neighbor_divergence(one, other)) != pytest.approx(float(neighbor_divergence(other, one)), rel=1e-3)
 
 
 def test_opposite_equal_and_zero_features_leave_value_and_gradient_finite() -> None:
     student = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]).requires_grad_()
-    value = neighbour_divergence(student, torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]))
-    (slope,) = torch.autograd.grad(value, student)
-    assert bool(value.isfinite()) and bool(slope.isfinite().all())
+    value = neighbor_divergence(student, torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]))
+    (gradient,) = torch.autograd.grad(value, student)
+    assert bool(value.isfinite()) and bool(gradient.isfinite().all())

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from facekd.errors import ModelError
 from facekd.losses.relations.rkd import angle_loss, distance_loss
-from tests.losses.samples import features, of_features
+from tests.losses.samples import features, loss_of_features
 
 
 def rkd(student: Tensor, teacher: Tensor, **options: float) -> Tensor:
-    return of_features("rkd", student, teacher, **options)
+    return loss_of_features("rkd", student, teacher, **options)
 
 
 def huber(a: float, b: float) -> float:
@@ -42,8 +42,8 @@ def cosine_at(points: Tensor, i: int, j: int, k: int) -> float:
 def test_distances_are_the_formula_for_features_of_any_length(dtype: torch.dtype, spread: float) -> None:
     student, teacher = features(6, 5, dtype=dtype), features(6, 9, seed=1, dtype=dtype)
     student[0] *= spread  # so that some of the gaps lie on the straight part of smooth L1
-    own, target = distances(student), distances(teacher)
-    exact = np.mean([huber(own[i, j], target[i, j]) for i, j in product(range(6), repeat=2)])
+    student_distances, teacher_distances = distances(student), distances(teacher)
+    exact = np.mean([huber(student_distances[i, j], teacher_distances[i, j]) for i, j in product(range(6), repeat=2)])
     assert float(distance_loss(student, teacher)) == pytest.approx(exact, rel=1e-5)
 
 
@@ -51,12 +51,14 @@ def test_distances_are_the_formula_for_features_of_any_length(dtype: torch.dtype
 def test_angles_are_the_formula_for_features_of_any_length(dtype: torch.dtype) -> None:
     student, teacher = features(6, 2, dtype=dtype), features(6, 9, seed=1, dtype=dtype)
     triples = list(product(range(6), repeat=3))
-    exact = np.mean([huber(cosine_at(student, *each), cosine_at(teacher, *each)) for each in triples])
+    exact = np.mean([huber(cosine_at(student, *triple), cosine_at(teacher, *triple)) for triple in triples])
     assert float(angle_loss(student, teacher)) == pytest.approx(exact, rel=1e-4)
 
 
-@pytest.mark.parametrize(("options", "weights"), [({}, (25, 50)), ({"distance": 3.0, "angle": 0.0}, (3, 0)),
-                                                  ({"distance": 0.0, "angle": 2.0}, (0, 2))])
+@pytest.mark.parametrize(("options", "weights"), [
+    ({}, (25, 50)), ({"distance_weight": 3.0, "angle_weight": 0.0}, (3, 0)),
+    ({"distance_weight": 0.0, "angle_weight": 2.0}, (0, 2)),
+])
 def test_it_is_the_weighted_sum_of_both(options: dict[str, float], weights: tuple[float, float]) -> None:
     student, teacher = features(5, 4), features(5, 7, seed=1)
     exact = weights[0] * distance_loss(student, teacher) + weights[1] * angle_loss(student, teacher)
@@ -89,23 +91,23 @@ def test_points_that_coincide_leave_value_and_gradient_finite(case: str, dtype: 
         student, teacher = student[:1], teacher[:1]
     student.requires_grad_()
     value = rkd(student, teacher)
-    (slope,) = torch.autograd.grad(value, student)
-    assert bool(value.isfinite()) and bool(slope.isfinite().all())
+    (gradient,) = torch.autograd.grad(value, student)
+    assert bool(value.isfinite()) and bool(gradient.isfinite().all())
 
 
 def test_points_a_hair_apart_at_the_origin_leave_the_gradient_finite() -> None:
     """The cube of an inverse distance of 1e-15 is no float32."""
     student = torch.cat([torch.tensor([[0.0, 0.0, 0.0], [1e-15, 0.0, 0.0]]), features(2, 3).float()]).requires_grad_()
-    (slope,) = torch.autograd.grad(rkd(student, features(4, 5, seed=1).float()), student)
-    assert bool(slope.isfinite().all())
+    (gradient,) = torch.autograd.grad(rkd(student, features(4, 5, seed=1).float()), student)
+    assert bool(gradient.isfinite().all())
 
 
-def test_the_gradient_is_that_of_differences_beside_coinciding_points_of_the_teacher() -> None:
+def test_the_gradient_is_that_of_differences_at_coinciding_points_of_the_teacher() -> None:
     teacher = features(4, 5, seed=1)
     teacher[1] = teacher[0]
     assert torch.autograd.gradcheck(lambda student: rkd(student, teacher), features(4, 3).requires_grad_())
 
 
 def test_no_weight_at_all_is_refused() -> None:
-    with pytest.raises(ModelError, match="loss rkd: distance and angle are both 0"):
-        rkd(features(4, 3), features(4, 3), distance=0, angle=0)
+    with pytest.raises(ModelError, match="loss rkd: distance_weight and angle_weight are both 0"):
+        rkd(features(4, 3), features(4, 3), distance_weight=0, angle_weight=0)

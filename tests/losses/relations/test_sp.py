@@ -7,8 +7,8 @@ from torch import Tensor
 
 from facekd.errors import ModelError
 from facekd.losses.relations.sp import similarity_preserving
-from facekd.types import Answer
-from tests.losses.samples import features, measured
+from facekd.types import ModelOutput
+from tests.losses.samples import compute_loss, features
 
 
 def truth(student: Tensor, teacher: Tensor) -> float:
@@ -29,11 +29,11 @@ def test_it_is_the_formula_for_maps_of_any_size(dtype: torch.dtype) -> None:
 
 def test_the_last_map_is_the_one_that_counts() -> None:
     outputs = features(5, 2)
-    student = Answer(outputs, (features(5, 2, 8, 8), features(5, 3, 4, 4)))
+    student = ModelOutput(outputs, (features(5, 2, 8, 8), features(5, 3, 4, 4)))
     shallow = features(5, 2, 8, 8, seed=3), features(5, 3, 8, 8, seed=2)
-    teacher = Answer(outputs, (*shallow, features(5, 7, 2, 2, seed=1)))
-    found = measured("sp", student, teacher)
-    assert float(found) == pytest.approx(truth(student.maps[-1], teacher.maps[-1]), rel=1e-9)
+    teacher = ModelOutput(outputs, (*shallow, features(5, 7, 2, 2, seed=1)))
+    result = compute_loss("sp", student, teacher)
+    assert float(result) == pytest.approx(truth(student.feature_maps[-1], teacher.feature_maps[-1]), rel=1e-9)
 
 
 def test_scale_order_of_elements_and_order_of_images_change_nothing() -> None:
@@ -54,10 +54,10 @@ def test_maps_of_zeros_leave_value_and_gradient_finite() -> None:
     student[0], teacher[1] = 0, 0
     student.requires_grad_()
     value = similarity_preserving(student, teacher)
-    (slope,) = torch.autograd.grad(value, student)
-    assert bool(value.isfinite()) and bool(slope.isfinite().all())
+    (gradient,) = torch.autograd.grad(value, student)
+    assert bool(value.isfinite()) and bool(gradient.isfinite().all())
 
 
 def test_another_batch_is_refused() -> None:
-    with pytest.raises(ModelError, match="student maps are of 4 images and the teacher's of 1"):
+    with pytest.raises(ModelError, match="student feature maps are of 4 images and the teacher's of 1"):
         similarity_preserving(features(4, 3, 2, 2), features(1, 3, 2, 2))

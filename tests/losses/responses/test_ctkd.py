@@ -10,9 +10,9 @@ from torch import Tensor
 from facekd.errors import ModelError
 from facekd.losses import Loss, create_loss
 from facekd.losses.responses.ctkd import CTKD
-from facekd.types import Answer, Question, Size
+from facekd.types import BatchContext, DatasetSize, ModelOutput
 
-SIZE = Size(9, 9)
+SIZE = DatasetSize(9, 9)
 
 
 def logits(seed: int) -> Tensor:
@@ -20,74 +20,78 @@ def logits(seed: int) -> Tensor:
 
 
 def make(**options: float) -> Loss:
-    return create_loss(CTKD.name, Answer(logits(1)), Answer(logits(2)), SIZE, **options)
+    return create_loss(CTKD.name, ModelOutput(logits(1)), ModelOutput(logits(2)), SIZE, **options)
 
 
-def ctkd(loss: Loss, done: float = 0.5, student: Tensor | None = None) -> Tensor:
-    question = Question(torch.zeros(7, dtype=torch.int64), torch.arange(7), done)
-    value: Tensor = loss(Answer(logits(1) if student is None else student), Answer(logits(2)), question)
+def ctkd(loss: Loss, progress: float = 0.5, student: Tensor | None = None) -> Tensor:
+    context = BatchContext(torch.zeros(7, dtype=torch.int64), torch.arange(7), progress)
+    value: Tensor = loss(ModelOutput(logits(1) if student is None else student), ModelOutput(logits(2)), context)
     return value
 
 
-def slope_of_t(loss: Loss, done: float, student: Tensor | None = None) -> float:
-    (slope,) = torch.autograd.grad(ctkd(loss, done, student), loss.get_parameter("t"))
-    return float(slope)
+def gradient_of_t(loss: Loss, progress: float, student: Tensor | None = None) -> float:
+    (gradient,) = torch.autograd.grad(ctkd(loss, progress, student), loss.get_parameter("t"))
+    return float(gradient)
 
 
-def truth(t: float, least: float = 1, span: float = 20) -> float:
-    """Image by image, with probabilities instead of their logarithms."""
-    temperature = least + span / (1 + math.exp(-t))
+def truth(t: float, min_temperature: float = 1, temperature_range: float = 20) -> float:
+    """Return the loss image by image, with probabilities instead of their logarithms."""
+    temperature = min_temperature + temperature_range / (1 + math.exp(-t))
     total = 0.0
-    for own, target in zip(logits(1).numpy(), logits(2).numpy(), strict=True):
-        p, q = (np.exp(z / temperature) / np.exp(z / temperature).sum() for z in (target, own))
+    for student_row, teacher_row in zip(logits(1).numpy(), logits(2).numpy(), strict=True):
+        p, q = (np.exp(z / temperature) / np.exp(z / temperature).sum() for z in (teacher_row, student_row))
         total += float((p * np.log(p / q)).sum())
     return temperature**2 * total / 7
 
 
-@pytest.mark.parametrize(("t", "least", "span"), [(1.0, 1, 20), (-3.0, 1, 20), (0.25, 0.5, 8)])
-def test_it_is_the_divergence_at_the_learned_temperature(t: float, least: float, span: float) -> None:
-    loss = make(least=least, span=span)
+@pytest.mark.parametrize(("t", "min_temperature", "temperature_range"), [(1.0, 1, 20), (-3.0, 1, 20), (0.25, 0.5, 8)])
+def test_it_is_the_divergence_at_the_learned_temperature(
+    t: float, min_temperature: float, temperature_range: float
+) -> None:
+    loss = make(min_temperature=min_temperature, temperature_range=temperature_range)
     loss.load_state_dict({"t": torch.tensor(t)})
-    assert float(ctkd(loss).detach()) == pytest.approx(truth(t, least, span), rel=1e-10)
+    assert float(ctkd(loss).detach()) == pytest.approx(truth(t, min_temperature, temperature_range), rel=1e-10)
 
 
 def test_the_temperature_begins_at_1_plus_20_sigmoid_of_1() -> None:
-    assert float(ctkd(make(), done=0).detach()) == pytest.approx(truth(1), rel=1e-10)
+    assert float(ctkd(make(), progress=0).detach()) == pytest.approx(truth(1), rel=1e-10)
 
 
-@pytest.mark.parametrize(("done", "strength"), [(0, 0), (5 / 240, 0.5), (2.5 / 240, 0.5 - 0.5**1.5), (10 / 240, 1),
+@pytest.mark.parametrize(("progress", "strength"), [(0, 0), (5 / 240, 0.5), (2.5 / 240, 0.5 - 0.5**1.5), (10 / 240, 1),
                                                 (0.99, 1)])
-def test_the_temperatures_gradient_is_turned_by_the_curriculum(done: float, strength: float) -> None:
-    slope = (truth(1 + 1e-5) - truth(1 - 1e-5)) / 2e-5
-    assert slope_of_t(make(), done) == pytest.approx(-strength * slope, rel=1e-5)
+def test_the_temperatures_gradient_is_reversed_by_the_curriculum(progress: float, strength: float) -> None:
+    gradient = (truth(1 + 1e-5) - truth(1 - 1e-5)) / 2e-5
+    assert gradient_of_t(make(), progress) == pytest.approx(-strength * gradient, rel=1e-5)
 
 
-def test_without_a_curriculum_the_gradient_is_turned_from_the_first_step() -> None:
-    assert slope_of_t(make(curriculum=0), 0) == slope_of_t(make(), 1)
+def test_without_a_curriculum_the_gradient_is_reversed_from_the_first_step() -> None:
+    assert gradient_of_t(make(curriculum=0), 0) == gradient_of_t(make(), 1)
 
 
-def test_the_students_gradient_is_not_turned() -> None:
+def test_the_students_gradient_is_not_reversed() -> None:
     student = logits(1).requires_grad_()
     loss = make()
-    (slope,) = torch.autograd.grad(ctkd(loss, student=student), student)
-    lower = ctkd(loss, student=(student - 1e-3 * slope).detach())
+    (gradient,) = torch.autograd.grad(ctkd(loss, student=student), student)
+    lower = ctkd(loss, student=(student - 1e-3 * gradient).detach())
     assert float(lower.detach()) < truth(1)
 
 
 def test_a_step_of_descent_raises_the_loss_by_the_temperature() -> None:
     loss = make()
-    loss.get_parameter("t").data -= 0.01 * slope_of_t(loss, 0.5)
+    loss.get_parameter("t").data -= 0.01 * gradient_of_t(loss, 0.5)
     assert float(ctkd(loss).detach()) > truth(1)
 
 
 def test_equal_logits_cost_nothing_and_leave_the_temperature() -> None:
     assert float(ctkd(make(), student=logits(2)).detach()) == pytest.approx(0, abs=1e-9)
-    assert slope_of_t(make(), 0.5, logits(2)) == pytest.approx(0, abs=1e-9)
+    assert gradient_of_t(make(), 0.5, logits(2)) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize(("options", "text"), [({"least": 0.0}, "least and span must be above 0, not 0.0 and 20"),
-                                               ({"span": 0.0}, "least and span must be above 0"),
-                                               ({"curriculum": 1.5}, "curriculum is a share of the training")])
+@pytest.mark.parametrize(("options", "text"), [
+    ({"min_temperature": 0.0}, "min_temperature and temperature_range must be above 0, not 0.0 and 20"),
+    ({"temperature_range": 0.0}, "min_temperature and temperature_range must be above 0"),
+    ({"curriculum": 1.5}, "curriculum is a share of the training"),
+])
 def test_values_without_meaning_are_refused(options: dict[str, float], text: str) -> None:
     with pytest.raises(ModelError, match=text):
         make(**options)

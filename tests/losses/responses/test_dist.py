@@ -7,7 +7,7 @@ from torch import Tensor
 
 from facekd.errors import ModelError
 from tests.losses import samples
-from tests.losses.samples import of_logits
+from tests.losses.samples import loss_of_logits
 
 
 def logits(spread: float = 3.0, classes: int = 10) -> tuple[Tensor, Tensor]:
@@ -15,15 +15,15 @@ def logits(spread: float = 3.0, classes: int = 10) -> tuple[Tensor, Tensor]:
 
 
 def dist(student: Tensor, teacher: Tensor, /, **options: float) -> Tensor:
-    return of_logits("dist", student, teacher, **options)
+    return loss_of_logits("dist", student, teacher, **options)
 
 
 def truth(student: Tensor, teacher: Tensor, beta: float, gamma: float, temperature: float) -> float:
     """Pearson's correlations by numpy, row by row and column by column."""
     powers = [np.exp(z.double().numpy() / temperature) for z in (student, teacher)]
-    own, target = (power / power.sum(axis=1, keepdims=True) for power in powers)
-    rows = [1 - np.corrcoef(s, t)[0, 1] for s, t in zip(own, target, strict=True)]
-    columns = [1 - np.corrcoef(s, t)[0, 1] for s, t in zip(own.T, target.T, strict=True)]
+    student_p, teacher_p = (power / power.sum(axis=1, keepdims=True) for power in powers)
+    rows = [1 - np.corrcoef(s, t)[0, 1] for s, t in zip(student_p, teacher_p, strict=True)]
+    columns = [1 - np.corrcoef(s, t)[0, 1] for s, t in zip(student_p.T, teacher_p.T, strict=True)]
     return float(temperature**2 * (beta * np.mean(rows) + gamma * np.mean(columns)))
 
 
@@ -54,13 +54,13 @@ def test_a_class_of_tiny_probabilities_counts_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("classes", [10, 1000])
-def test_a_student_without_an_opinion_costs_a_half_each_with_small_gradients(classes: int) -> None:
+def test_a_student_with_uniform_outputs_costs_a_half_each_with_small_gradients(classes: int) -> None:
     teacher = logits(classes=classes)[1]
     student = torch.full_like(teacher, 0.1, requires_grad=True)
     value = dist(student, teacher, beta=1, gamma=1, temperature=1)
-    (slope,) = torch.autograd.grad(value, student)
+    (gradient,) = torch.autograd.grad(value, student)
     assert float(value.detach()) == pytest.approx(1, abs=1e-4)
-    assert float(slope.abs().max()) < 1
+    assert float(gradient.abs().max()) < 1
 
 
 def test_a_batch_of_one_learns_from_its_classes_alone() -> None:
@@ -74,8 +74,8 @@ def test_a_batch_of_one_learns_from_its_classes_alone() -> None:
 def test_probabilities_that_underflow_leave_value_and_gradient_finite() -> None:
     student, teacher = (z * 1e3 for z in logits())
     value = dist(student.requires_grad_(), teacher)
-    (slope,) = torch.autograd.grad(value, student)
-    assert bool(value.isfinite()) and bool(slope.isfinite().all())
+    (gradient,) = torch.autograd.grad(value, student)
+    assert bool(value.isfinite()) and bool(gradient.isfinite().all())
 
 
 def test_equal_logits_cost_nothing() -> None:

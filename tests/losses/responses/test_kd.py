@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facekd.errors import ModelError
-from facekd.losses.responses.kd import kl
+from facekd.losses.responses.kd import kl_divergence
 from tests.losses import samples
-from tests.losses.samples import of_logits
+from tests.losses.samples import loss_of_logits
 
 CLASSES = 1000
 
@@ -26,25 +26,25 @@ def log_softmax(z: Tensor, temperature: float) -> NDArray[np.float64]:
 
 def truth(student: Tensor, teacher: Tensor, temperature: float) -> NDArray[np.float64]:
     """Per image, in float64: the sum over the classes of p_t (log p_t - log p_s)."""
-    own, target = log_softmax(student, temperature), log_softmax(teacher, temperature)
-    return np.asarray((np.exp(target) * (target - own)).sum(axis=1))
+    student_log, teacher_log = log_softmax(student, temperature), log_softmax(teacher, temperature)
+    return np.asarray((np.exp(teacher_log) * (teacher_log - student_log)).sum(axis=1))
 
 
 def kd(student: Tensor, teacher: Tensor, **options: float) -> Tensor:
-    return of_logits("kd", student, teacher, **options)
+    return loss_of_logits("kd", student, teacher, **options)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
 def test_kl_is_the_divergence_of_every_image_in_float64(temperature: float) -> None:
     student, teacher = logits()
-    found = kl(student, teacher, temperature)
-    np.testing.assert_allclose(found.numpy(), truth(student, teacher, temperature), rtol=1e-4)
+    result = kl_divergence(student, teacher, temperature)
+    np.testing.assert_allclose(result.numpy(), truth(student, teacher, temperature), rtol=1e-4)
 
 
 def test_kl_goes_from_the_teacher_to_the_student() -> None:
     sure, unsure = torch.tensor([[30.0, 0.0]]), torch.tensor([[0.0, 0.0]])
-    assert float(kl(unsure, sure)) == pytest.approx(np.log(2), rel=1e-5)
-    assert float(kl(sure, unsure)) == pytest.approx(15 - np.log(2), rel=1e-5)
+    assert float(kl_divergence(unsure, sure)) == pytest.approx(np.log(2), rel=1e-5)
+    assert float(kl_divergence(sure, unsure)) == pytest.approx(15 - np.log(2), rel=1e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 1}, {"temperature": 2.5}])
@@ -56,18 +56,18 @@ def test_kd_is_the_batch_mean_times_the_squared_temperature(options: dict[str, f
 
 
 def test_the_squared_temperature_keeps_the_size_of_the_gradient() -> None:
-    """Hinton et al., equation 4: for high T and centred logits the slope is (z_s - z_t) / classes, whatever T."""
+    """Hinton et al., equation 4: for high T and centered logits the gradient is (z_s - z_t) / classes, whatever T."""
     student, teacher = (z - z.mean(dim=1, keepdim=True) for z in logits(spread=0.1))
     leaf = student.requires_grad_()
-    (slope,) = torch.autograd.grad(kd(leaf, teacher, temperature=50) * len(leaf), leaf)
+    (gradient,) = torch.autograd.grad(kd(leaf, teacher, temperature=50) * len(leaf), leaf)
     expected = (student - teacher).detach() / CLASSES
-    torch.testing.assert_close(slope, expected, rtol=0, atol=0.02 * float(expected.abs().max()))
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=0.02 * float(expected.abs().max()))
 
 
 def test_no_softmax_is_taken_of_a_softmax() -> None:
     """Of probabilities, which lie in [0, 1], the divergence could never pass 1."""
     student, teacher = torch.tensor([[0.0, 20.0, 0.0]]), torch.tensor([[20.0, 0.0, 0.0]])
-    assert float(kl(student.softmax(dim=1), teacher.softmax(dim=1))) < 1
+    assert float(kl_divergence(student.softmax(dim=1), teacher.softmax(dim=1))) < 1
     assert float(kd(student, teacher, temperature=1)) == pytest.approx(20, rel=1e-6)
 
 
@@ -76,9 +76,9 @@ def test_probabilities_that_underflow_leave_value_and_gradient_finite() -> None:
     student, teacher = torch.tensor([[-2e3, 0.0, 2e3]]).requires_grad_(), torch.tensor([[2e3, 0.0, -2e3]])
     assert float(teacher.softmax(dim=1)[0, 2]) == 0
     value = kd(student, teacher)
-    (slope,) = torch.autograd.grad(value, student)
+    (gradient,) = torch.autograd.grad(value, student)
     assert float(value.detach()) == pytest.approx(16 * truth(student, teacher, 4.0).mean(), rel=1e-6)
-    torch.testing.assert_close(slope, torch.tensor([[-4.0, 0.0, 4.0]]))
+    torch.testing.assert_close(gradient, torch.tensor([[-4.0, 0.0, 4.0]]))
 
 
 def test_the_mean_is_over_the_batch_and_not_over_the_classes() -> None:
@@ -100,4 +100,4 @@ def test_a_useless_temperature_is_refused(temperature: float, text: str) -> None
 @pytest.mark.parametrize("shape", [(6, 10), (6, 1), (1, CLASSES)])
 def test_unequal_shapes_are_refused_not_broadcast(shape: tuple[int, int]) -> None:
     with pytest.raises(ModelError, match="both must have been trained on the same classes"):
-        kl(logits()[0], torch.ones(shape))
+        kl_divergence(logits()[0], torch.ones(shape))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from facekd.errors import ModelError
 from facekd.losses.responses.kd_std import KDStd
-from tests.losses.samples import logits, of_logits
+from tests.losses.samples import logits, loss_of_logits
 
 
 def probabilities(row: list[float], temperature: float) -> list[float]:
@@ -29,32 +29,32 @@ def truth(student: Tensor, teacher: Tensor, temperature: float) -> float:
 @pytest.mark.parametrize("options", [{}, {"temperature": 1}, {"temperature": 5}])
 def test_it_is_the_formula_in_float64(options: dict[str, float]) -> None:
     exact = truth(*logits(), options.get("temperature", 2.0))
-    assert float(of_logits("kd-std", *logits(), **options)) == pytest.approx(exact, rel=2e-5)
+    assert float(loss_of_logits("kd-std", *logits(), **options)) == pytest.approx(exact, rel=2e-5)
 
 
 def test_mean_and_spread_of_an_images_logits_are_nothing() -> None:
     student, teacher = logits()
     scales, shifts = torch.linspace(0.5, 4, 6)[:, None], torch.linspace(-5, 5, 6)[:, None]
-    moved = of_logits("kd-std", student * scales + shifts, teacher * scales.flip(0) - shifts)
-    torch.testing.assert_close(moved, of_logits("kd-std", student, teacher), rtol=1e-4, atol=0)
+    moved = loss_of_logits("kd-std", student * scales + shifts, teacher * scales.flip(0) - shifts)
+    torch.testing.assert_close(moved, loss_of_logits("kd-std", student, teacher), rtol=1e-4, atol=0)
 
 
 def test_a_student_of_other_scale_but_the_teachers_proportions_costs_nothing() -> None:
     teacher = logits()[1]
-    assert float(of_logits("kd-std", 0.4 * teacher - 2, teacher)) == pytest.approx(0, abs=1e-6)
+    assert float(loss_of_logits("kd-std", 0.4 * teacher - 2, teacher)) == pytest.approx(0, abs=1e-6)
 
 
 def test_it_is_kd_where_the_logits_are_standard_already() -> None:
     student, teacher = ((z - z.mean(dim=1, keepdim=True)) / z.std(dim=1, correction=0, keepdim=True) for z in logits())
-    kd = of_logits("kd", student, teacher, temperature=2)
-    torch.testing.assert_close(of_logits("kd-std", student, teacher), kd, rtol=1e-4, atol=0)
+    kd = loss_of_logits("kd", student, teacher, temperature=2)
+    torch.testing.assert_close(loss_of_logits("kd-std", student, teacher), kd, rtol=1e-4, atol=0)
 
 
 def test_a_student_of_zeros_has_finite_value_and_gradient() -> None:
     student, teacher = torch.zeros(6, 10, requires_grad=True), logits()[1]
-    value = of_logits("kd-std", student, teacher)
-    (slope,) = torch.autograd.grad(value, student)
-    assert bool(value.isfinite()) and bool(slope.isfinite().all()) and float(slope.abs().max()) < 1e3
+    value = loss_of_logits("kd-std", student, teacher)
+    (gradient,) = torch.autograd.grad(value, student)
+    assert bool(value.isfinite()) and bool(gradient.isfinite().all()) and float(gradient.abs().max()) < 1e3
 
 
 def test_the_weight_is_the_papers() -> None:
@@ -63,4 +63,4 @@ def test_the_weight_is_the_papers() -> None:
 
 def test_a_useless_temperature_is_refused() -> None:
     with pytest.raises(ModelError, match=r"loss kd-std: .*at least 0"):
-        of_logits("kd-std", *logits(), temperature=-1)
+        loss_of_logits("kd-std", *logits(), temperature=-1)

@@ -8,9 +8,9 @@ from torch import Tensor
 from facekd.errors import ModelError
 from facekd.losses import create_loss
 from facekd.losses.responses.mlld import MLLD
-from facekd.types import Answer, Question, Size
+from facekd.types import BatchContext, DatasetSize, ModelOutput
 
-SIZE = Size(9, 5)
+SIZE = DatasetSize(9, 5)
 
 
 def logits(seed: int, images: int = 7) -> Tensor:
@@ -18,9 +18,9 @@ def logits(seed: int, images: int = 7) -> Tensor:
 
 
 def mlld(student: Tensor, teacher: Tensor, **options: tuple[float, ...]) -> Tensor:
-    loss = create_loss(MLLD.name, Answer(student), Answer(teacher), SIZE, **options)
-    question = Question(torch.zeros(len(student), dtype=torch.int64), torch.arange(len(student)))
-    value: Tensor = loss(Answer(student), Answer(teacher), question)
+    loss = create_loss(MLLD.name, ModelOutput(student), ModelOutput(teacher), SIZE, **options)
+    context = BatchContext(torch.zeros(len(student), dtype=torch.int64), torch.arange(len(student)))
+    value: Tensor = loss(ModelOutput(student), ModelOutput(teacher), context)
     return value
 
 
@@ -73,8 +73,8 @@ def test_a_batch_of_one_has_its_levels_too() -> None:
 def test_probabilities_that_underflow_leave_value_and_gradient_finite() -> None:
     student = torch.tensor([[9e4, 0.0, -9e4]], requires_grad=True)
     value = mlld(student, -student.detach())
-    (slope,) = torch.autograd.grad(value, student)
-    assert bool(value.isfinite()) and bool(slope.isfinite().all())
+    (gradient,) = torch.autograd.grad(value, student)
+    assert bool(value.isfinite()) and bool(gradient.isfinite().all())
 
 
 @pytest.mark.parametrize(("temperatures", "text"), [((2, 3, 0, 5, 6), "temperatures must be above 0"),

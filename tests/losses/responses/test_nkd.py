@@ -8,7 +8,7 @@ from torch import Tensor
 
 from facekd.errors import ModelError
 from tests.losses import samples
-from tests.losses.samples import CLASSES, of_logits, softmax
+from tests.losses.samples import CLASSES, loss_of_logits, softmax
 
 LABELS = torch.tensor([0, 9, 4, 4, 7])
 
@@ -18,7 +18,7 @@ def logits() -> tuple[Tensor, Tensor]:
 
 
 def nkd(student: Tensor, teacher: Tensor, /, **options: float) -> Tensor:
-    return of_logits("nkd", student, teacher, LABELS, **options)
+    return loss_of_logits("nkd", student, teacher, LABELS, **options)
 
 
 def truth(student: Tensor, teacher: Tensor, gamma: float, temperature: float) -> float:
@@ -51,11 +51,13 @@ def test_a_teacher_sure_of_the_labels_teaches_the_labels() -> None:
 
 
 def test_the_others_part_is_least_where_their_proportions_are_the_teachers() -> None:
-    """Whatever the true class's logit: the slope in all others is 0 there."""
+    """Whatever the logit of the true class, the gradient of all others is 0 there."""
     student, teacher = logits()
-    own = teacher.scatter(1, LABELS[:, None], student.gather(1, LABELS[:, None]) - 5) + 2
-    own.requires_grad_()
-    with_others, without = (torch.autograd.grad(nkd(own, teacher, gamma=gamma), own)[0] for gamma in (1.5, 0.0))
+    student_logits = teacher.scatter(1, LABELS[:, None], student.gather(1, LABELS[:, None]) - 5) + 2
+    student_logits.requires_grad_()
+    with_others, without = (
+        torch.autograd.grad(nkd(student_logits, teacher, gamma=gamma), student_logits)[0] for gamma in (1.5, 0.0)
+    )
     torch.testing.assert_close(with_others, without, rtol=0, atol=1e-6)
 
 

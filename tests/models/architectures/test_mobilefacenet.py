@@ -6,7 +6,7 @@ from torch import nn
 
 import facekd.models  # noqa: F401
 from facekd.errors import ModelError
-from facekd.models.complexity import parameters
+from facekd.models.complexity import count_parameters
 from facekd.models.registry import create
 
 
@@ -15,7 +15,7 @@ from facekd.models.registry import create
 ])
 def test_parameters_are_those_of_arcface_torch(options: dict[str, int], count: int) -> None:
     with torch.device("meta"):
-        assert parameters(create("mobilefacenet", **options)) == count
+        assert count_parameters(create("mobilefacenet", **options)) == count
 
 
 def test_folded_the_128_dimensional_net_has_the_papers_099_million() -> None:
@@ -23,7 +23,7 @@ def test_folded_the_128_dimensional_net_has_the_papers_099_million() -> None:
         model = create("mobilefacenet", outputs=128)
     norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     scales = sum(m.num_features for m in norms)  # folding leaves of each scale and shift one bias
-    assert parameters(model) - scales == 993_344
+    assert count_parameters(model) - scales == 993_344
 
 
 def test_the_trunk_has_the_papers_maps() -> None:
@@ -40,7 +40,7 @@ def test_the_trunk_has_the_papers_maps() -> None:
     assert shapes == expected
 
 
-def test_the_head_weighs_every_place_of_the_map() -> None:
+def test_the_head_weights_every_position_of_the_map() -> None:
     torch.manual_seed(0)
     gdc = create("mobilefacenet", size=64, outputs=8, width=0.125).eval().get_submodule("gdc")
     maps, kernel = torch.randn(2, 64, 4, 4), gdc.get_parameter("0.weight")
@@ -60,7 +60,7 @@ def test_a_wide_first_stage_counts_as_arcface_torchs_large_net() -> None:
         trunk += bottleneck(256, 256, 512) + 12 * bottleneck(512, 256, 512)
         trunk += bottleneck(512, 512, 512) + 4 * bottleneck(512, 256, 512)
         head = 512 * 512 + 3 * 512 + 49 * 512 + 2 * 512 + 512 * 512 + 2 * 512
-    assert parameters(large) == trunk + head
+    assert count_parameters(large) == trunk + head
 
 
 def test_width_shrinks_every_layer() -> None:
@@ -77,7 +77,7 @@ def test_scale_zero_is_refused() -> None:
         create("mobilefacenet", scale=0)
 
 
-def test_relu_takes_the_place_of_every_prelu_and_nothing_else() -> None:
+def test_relu_replaces_every_prelu_and_nothing_else() -> None:
     with torch.device("meta"):
         slopes, plain = (create("mobilefacenet", outputs=128, activation=name) for name in ("prelu", "relu"))
     kinds = [[type(module) for module in model.modules()] for model in (slopes, plain)]

@@ -6,7 +6,7 @@ from torch import nn
 
 import facekd.models  # noqa: F401
 from facekd.errors import ModelError
-from facekd.models.complexity import parameters
+from facekd.models.complexity import count_parameters
 from facekd.models.registry import create
 
 
@@ -15,7 +15,7 @@ from facekd.models.registry import create
 ])
 def test_parameters_with_100_classes(width: float, count: int) -> None:
     with torch.device("meta"):
-        assert parameters(create("mobilenetv2", size=32, outputs=100, width=width)) == count
+        assert count_parameters(create("mobilenetv2", size=32, outputs=100, width=width)) == count
 
 
 @pytest.mark.parametrize(("head", "last_conv", "embedding", "millions"), [
@@ -26,7 +26,7 @@ def test_parameters_with_100_classes(width: float, count: int) -> None:
 def test_parameters_of_the_face_variants(head: str, last_conv: bool, embedding: int, millions: float) -> None:
     with torch.device("meta"):
         model = create("mobilenetv2", outputs=embedding, width=0.5, head=head, last_conv=last_conv)
-    assert parameters(model) / 1e6 == pytest.approx(millions, abs=5e-4)
+    assert count_parameters(model) / 1e6 == pytest.approx(millions, abs=5e-4)
 
 
 def test_the_stages_follow_the_table() -> None:
@@ -66,8 +66,8 @@ def test_an_unknown_head_is_refused() -> None:
         create("mobilenetv2", head="avg")
 
 
-def test_norm_centres_the_embeddings_and_keeps_the_count() -> None:
+def test_norm_centers_the_embeddings_and_adds_its_own_parameters_only() -> None:
     crops = torch.rand(32, 3, 48, 48)
     plain, normed = (create("mobilenetv2", size=48, outputs=128, norm=norm) for norm in (False, True))
     assert normed(crops).mean(0).abs().max() < 1e-5
-    assert parameters(normed) - parameters(plain) == 2 * 128
+    assert count_parameters(normed) - count_parameters(plain) == 2 * 128

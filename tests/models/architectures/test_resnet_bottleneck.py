@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import facekd.models  # noqa: F401
-from facekd.models.complexity import macs, parameters
+from facekd.models.complexity import count_macs, count_parameters
 from facekd.models.registry import create
 
 
@@ -12,14 +12,14 @@ def test_costs_are_those_of_the_crd_benchmark() -> None:
     # RepDistiller's own net with 100 classes, counted.
     with torch.device("meta"):
         network = create("resnet50_cifar", size=32, outputs=100)
-        assert (parameters(network), macs(network, 32)) == (23_705_252, 1_298_014_208)
+        assert (count_parameters(network), count_macs(network, 32)) == (23_705_252, 1_298_014_208)
 
 
 def test_it_is_imagenets_net_but_for_the_stem() -> None:
     # torchvision's resnet50: 25,557,032 with 1000 classes and a 7 x 7 stem.
     with torch.device("meta"):
         network = create("resnet50_cifar", size=32, outputs=1000)
-    assert parameters(network) + 64 * 3 * (7 * 7 - 3 * 3) == 25_557_032
+    assert count_parameters(network) + 64 * 3 * (7 * 7 - 3 * 3) == 25_557_032
 
 
 @pytest.mark.parametrize(("size", "sides"), [(32, (32, 16, 8, 4)), (64, (64, 32, 16, 8))])

@@ -7,13 +7,13 @@ import torch
 
 from facekd.errors import ModelError
 from facekd.models.architectures.resnet_cifar import ResNet
-from facekd.models.architectures.resnet_pruned import EXAMPLE, Layout, resnet_found
-from facekd.models.complexity import macs, parameters
+from facekd.models.architectures.resnet_pruned import EXAMPLE_PLAN, Layout, resnet_pruned
+from facekd.models.complexity import count_macs, count_parameters
 from facekd.models.registry import ModelSpec, build, create
 
 PLANS = [
-    "16/16:16,16,16/32:32,32,32/64:64,64,64", EXAMPLE, "8/8:8/8:8/8:8", "16/16:-,-/32:8/64:9", "40/40:8,9/40:8/40:8",
-    "32/64:20,-,8/128:128,100,11/250:8,-,-",
+    "16/16:16,16,16/32:32,32,32/64:64,64,64", EXAMPLE_PLAN, "8/8:8/8:8/8:8", "16/16:-,-/32:8/64:9",
+    "40/40:8,9/40:8/40:8", "32/64:20,-,8/128:128,100,11/250:8,-,-",
 ]
 
 
@@ -25,7 +25,7 @@ def resnet(name: str) -> ResNet:
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_a_plan_is_written_as_it_was_read(plan: str) -> None:
+def test_a_parsed_plan_is_written_unchanged(plan: str) -> None:
     assert str(Layout.parse(plan)) == plan
 
 
@@ -33,43 +33,45 @@ def test_a_plan_is_written_as_it_was_read(plan: str) -> None:
 @pytest.mark.parametrize("size", [32, 64])
 def test_its_cost_is_that_of_the_network(plan: str, size: int) -> None:
     with torch.device("meta"):
-        network = create("resnet_found", size=size, outputs=10, plan=plan)
+        network = create("resnet_pruned", size=size, outputs=10, plan=plan)
     layout = Layout.parse(plan)
-    assert (layout.parameters(10), layout.macs(size, 10)) == (parameters(network), macs(network, size))
+    assert layout.count_parameters(10) == count_parameters(network)
+    assert layout.count_macs(size, 10) == count_macs(network, size)
 
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet20", "resnet56", "resnet32x4"])
 def test_with_all_channels_of_a_resnet_it_is_that_resnet(name: str) -> None:
-    whole = resnet(name)
+    original = resnet(name)
     with torch.device("meta"):
-        found = create("resnet_found", size=32, outputs=10, plan=str(Layout.of(whole)))
-    assert {k: v.shape for k, v in found.state_dict().items()} == {k: v.shape for k, v in whole.state_dict().items()}
+        pruned = create("resnet_pruned", size=32, outputs=10, plan=str(Layout.from_network(original)))
+    shapes, expected = ({k: v.shape for k, v in net.state_dict().items()} for net in (pruned, original))
+    assert shapes == expected
 
 
 def test_the_default_is_resnet20() -> None:
-    default = resnet_found.__kwdefaults__
-    assert default == {"plan": str(Layout.of(resnet("resnet20")))}
+    default = resnet_pruned.__kwdefaults__
+    assert default == {"plan": str(Layout.from_network(resnet("resnet20")))}
 
 
-def test_a_dropped_block_is_not_there() -> None:
+def test_a_dropped_block_is_absent() -> None:
     with torch.device("meta"):
-        found = create("resnet_found", size=32, outputs=10, plan="16/16:-,-/32:8,-/64:9,10")
-    assert isinstance(found, ResNet)
-    assert [len(found.get_submodule(stage)) for stage in found.stages] == [0, 1, 2]  # type: ignore[arg-type]
-    assert Layout.of(found) == Layout(16, (16, 32, 64), ((), (8,), (9, 10)))
+        network = create("resnet_pruned", size=32, outputs=10, plan="16/16:-,-/32:8,-/64:9,10")
+    assert isinstance(network, ResNet)
+    assert [len(network.get_submodule(stage)) for stage in network.stages] == [0, 1, 2]  # type: ignore[arg-type]
+    assert Layout.from_network(network) == Layout(16, (16, 32, 64), ((), (8,), (9, 10)))
 
 
-def test_counts_make_the_layout_again() -> None:
-    layout = Layout.parse(EXAMPLE)
-    assert layout.counts == [16, 16, 32, 64, 16, 0, 8, 32, 20, 24, 48, 64, 0]
-    assert layout.like(layout.counts) == layout
+def test_channel_counts_rebuild_the_layout() -> None:
+    layout = Layout.parse(EXAMPLE_PLAN)
+    assert layout.channel_counts == [16, 16, 32, 64, 16, 0, 8, 32, 20, 24, 48, 64, 0]
+    assert layout.with_channel_counts(layout.channel_counts) == layout
 
 
 def test_its_spec_is_json() -> None:
     with torch.device("meta"):
-        spec = create("resnet_found", size=32, outputs=10, plan=EXAMPLE).spec
+        spec = create("resnet_pruned", size=32, outputs=10, plan=EXAMPLE_PLAN).spec
         again = build(ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))))
-    assert again.spec == spec and spec.options == {"plan": EXAMPLE}
+    assert again.spec == spec and spec.options == {"plan": EXAMPLE_PLAN}
 
 
 @pytest.mark.parametrize(("plan", "text"), [
@@ -80,6 +82,6 @@ def test_its_spec_is_json() -> None:
     ("16/16:16/32:-,32/64:64", "drops the first block of stage 2, which changes the shape"),
     ("32/64:-,64/128:8/256:8", "drops the first block of stage 1"),
 ])
-def test_a_useless_plan_is_refused_in_words(plan: str, text: str) -> None:
+def test_an_invalid_plan_is_refused_with_a_reason(plan: str, text: str) -> None:
     with pytest.raises(ModelError, match=text):
-        create("resnet_found", size=32, outputs=10, plan=plan)
+        create("resnet_pruned", size=32, outputs=10, plan=plan)

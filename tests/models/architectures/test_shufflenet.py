@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import facekd.models  # noqa: F401
-from facekd.models.complexity import macs, parameters
+from facekd.models.complexity import count_macs, count_parameters
 from facekd.models.registry import create
 
 
@@ -16,13 +16,13 @@ from facekd.models.registry import create
 def test_costs_are_those_of_the_crd_benchmark(name: str, count: int, multiply_adds: int) -> None:
     with torch.device("meta"):
         network = create(name, size=32, outputs=100)
-        assert (parameters(network), macs(network, 32)) == (count, multiply_adds)
+        assert (count_parameters(network), count_macs(network, 32)) == (count, multiply_adds)
 
 
 def test_v2_is_the_published_net_but_for_its_stem() -> None:
     # torchvision's shufflenet_v2_x1_0: 2,278,604 with 1000 classes and a 3 x 3 stem.
     with torch.device("meta"):
-        assert parameters(create("shufflenetv2", outputs=1000)) + 24 * 3 * (9 - 1) == 2_278_604
+        assert count_parameters(create("shufflenetv2", outputs=1000)) + 24 * 3 * (9 - 1) == 2_278_604
 
 
 @pytest.mark.parametrize(("name", "counts"), [("shufflenetv1", (240, 480, 960)), ("shufflenetv2", (116, 232, 464))])
@@ -37,17 +37,17 @@ def test_each_stage_halves_the_side(name: str, counts: tuple[int, ...], size: in
     assert shapes == list(zip(counts, (size // 2, size // 4, size // 8), strict=True))
 
 
-def test_v1_keeps_the_average_of_its_input_beside_what_it_makes() -> None:
+def test_v1_concatenates_the_average_of_its_input() -> None:
     torch.manual_seed(0)
     unit = create("shufflenetv1", size=32, outputs=10).eval().get_submodule("trunk.0.0")
     x = torch.rand(2, 24, 8, 8)
-    made = unit(x)
-    torch.testing.assert_close(made[:, -24:], nn.AvgPool2d(3, 2, 1)(x))
-    assert made.shape == (2, 240, 4, 4)
+    output = unit(x)
+    torch.testing.assert_close(output[:, -24:], nn.AvgPool2d(3, 2, 1)(x))
+    assert output.shape == (2, 240, 4, 4)
 
 
 def test_v2_passes_one_half_through_unchanged() -> None:
     torch.manual_seed(0)
     unit = create("shufflenetv2", size=32, outputs=10).eval().get_submodule("trunk.0.1")
     x = torch.randn(2, 116, 4, 4)
-    assert torch.equal(unit(x)[:, 0::2], x[:, :58])  # shuffled: the halves take turns
+    assert torch.equal(unit(x)[:, 0::2], x[:, :58])  # shuffled: channels of the halves alternate

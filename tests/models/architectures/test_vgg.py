@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import facekd.models  # noqa: F401
-from facekd.models.complexity import macs, parameters
-from facekd.models.feature_extractor import Tapped
+from facekd.models.complexity import count_macs, count_parameters
+from facekd.models.feature_extractor import FeatureExtractor
 from facekd.models.registry import create
 
 
@@ -18,7 +18,7 @@ from facekd.models.registry import create
 def test_costs_are_those_of_the_crd_benchmark(name: str, count: int, multiply_adds: int) -> None:
     with torch.device("meta"):
         network = create(name, size=32, outputs=100)
-        assert (parameters(network), macs(network, 32)) == (count, multiply_adds)
+        assert (count_parameters(network), count_macs(network, 32)) == (count, multiply_adds)
 
 
 @pytest.mark.parametrize(("name", "count"), [  # torchvision's vgg*_bn: all of them less the three linear layers
@@ -27,7 +27,7 @@ def test_costs_are_those_of_the_crd_benchmark(name: str, count: int, multiply_ad
 def test_convolutions_are_those_of_torchvision(name: str, count: int) -> None:
     linear = sum((inputs + 1) * outputs for inputs, outputs in ((512 * 7 * 7, 4096), (4096, 4096), (4096, 1000)))
     with torch.device("meta"):
-        assert parameters(create(name, size=32, outputs=1)) - 513 == count - linear
+        assert count_parameters(create(name, size=32, outputs=1)) - 513 == count - linear
 
 
 def test_the_name_counts_the_layers_of_the_original() -> None:
@@ -42,6 +42,6 @@ def test_the_name_counts_the_layers_of_the_original() -> None:
 ])
 def test_the_fourth_pool_is_for_larger_images(size: int, sides: list[int]) -> None:
     network = create("vgg8", size=size, outputs=10, width=0.1).eval()
-    maps = Tapped(network)(torch.rand(1, 3, size, size)).maps
+    maps = FeatureExtractor(network)(torch.rand(1, 3, size, size)).feature_maps
     assert [m.shape[-1] for m in maps] == sides
     assert not any((m < 0).any() for m in maps)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import facekd.models  # noqa: F401
-from facekd.models.complexity import macs, parameters
+from facekd.models.complexity import count_macs, count_parameters
 from facekd.models.registry import create
 
 
@@ -16,14 +16,14 @@ from facekd.models.registry import create
 def test_costs_are_those_of_the_crd_benchmark(name: str, count: int, multiply_adds: int) -> None:
     with torch.device("meta"):
         network = create(name, size=32, outputs=100)
-        assert (parameters(network), macs(network, 32)) == (count, multiply_adds)
+        assert (count_parameters(network), count_macs(network, 32)) == (count, multiply_adds)
 
 
 @pytest.mark.parametrize(("name", "millions"), [("wrn_16_2", 0.7), ("wrn_40_1", 0.6), ("wrn_40_2", 2.2)])
 def test_parameters_are_the_papers(name: str, millions: float) -> None:
     # Zagoruyko and Komodakis, CIFAR-10: 40-1 and 40-2 in BMVC 2016, 16-2 in ICLR 2017 (attention transfer).
     with torch.device("meta"):
-        assert round(parameters(create(name, size=32, outputs=10)) / 1e6, 1) == millions
+        assert round(count_parameters(create(name, size=32, outputs=10)) / 1e6, 1) == millions
 
 
 def test_a_shortcut_without_weights_is_the_input_itself() -> None:

@@ -1,4 +1,4 @@
-"""torchvision and timm are an extra; without them a stand-in takes torchvision's place, or a test is skipped."""
+"""Tests of torchvision and timm, which are an extra: without them a fake replaces torchvision, or a test is skipped."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import nn
 
 import facekd.models  # noqa: F401
 from facekd.errors import ModelError
-from facekd.models.complexity import macs, parameters
-from facekd.models.feature_extractor import Tapped
-from facekd.models.registry import ModelSpec, build, create, names
+from facekd.models.complexity import count_macs, count_parameters
+from facekd.models.feature_extractor import FeatureExtractor
+from facekd.models.registry import ModelSpec, build, create, list_models
 
 WEIGHTS = {"conv1.weight": torch.full((4, 3, 1, 1), 0.5), "fc.weight": torch.full((1000, 4), 2.0)}
-Asked = dict[str, object]
+Requests = dict[str, object]
 
 
 def _resnet(name: str, num_classes: int) -> nn.Module:
@@ -30,9 +30,9 @@ def _resnet(name: str, num_classes: int) -> nn.Module:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """Puts the stand-in in torchvision's place; holds what its weights were asked for with."""
-    record: Asked = {}
+def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
+    """Replace torchvision by a fake; return the options of the requests for its weights."""
+    record: Requests = {}
 
     def fetch(**options: object) -> dict[str, torch.Tensor]:
         record.update(options)
@@ -53,7 +53,7 @@ def test_a_missing_library_is_named_with_its_extra(name: str, monkeypatch: pytes
         create(name)
 
 
-def test_an_unknown_net_of_torchvision_names_the_nearest(asked: Asked) -> None:
+def test_an_unknown_net_of_torchvision_names_the_nearest(requests: Requests) -> None:
     with pytest.raises(ModelError, match="unknown model 'torchvision/resnet35': did you mean 'resnet"):
         create("torchvision/resnet35")
 
@@ -65,76 +65,78 @@ def test_a_name_of_no_library_is_unknown(name: str) -> None:
 
 
 def test_the_names_of_other_libraries_are_not_listed() -> None:
-    assert not [name for name in names() if "/" in name]
+    assert not [name for name in list_models() if "/" in name]
 
 
-def test_nothing_is_fetched_unless_asked_for(asked: Asked) -> None:
+def test_nothing_is_downloaded_unless_requested(requests: Requests) -> None:
     network = create("torchvision/resnet34", size=64, outputs=7)
-    assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7) and asked == {}
+    assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7) and requests == {}
 
 
-def test_published_weights_are_checked_and_cannot_run_code(asked: Asked) -> None:
+def test_published_weights_are_checked_and_cannot_run_code(requests: Requests) -> None:
     network = create("torchvision/resnet34", size=64, outputs=1000, pretrained=True)
-    assert asked["check_hash"] is True and asked["weights_only"] is True
+    assert requests["check_hash"] is True and requests["weights_only"] is True
     assert all(torch.equal(network.get_parameter(f"net.{key}"), value) for key, value in WEIGHTS.items())
 
 
-def test_another_number_of_classes_keeps_all_but_the_last_layer(asked: Asked) -> None:
+def test_another_number_of_classes_keeps_all_but_the_last_layer(requests: Requests) -> None:
     network = create("torchvision/resnet34", size=64, outputs=7, pretrained=True)
     assert torch.equal(network.get_parameter("net.conv1.weight"), WEIGHTS["conv1.weight"])
     assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7)
 
 
-def test_making_it_again_fetches_nothing(asked: Asked) -> None:
+def test_rebuilding_a_model_downloads_nothing(requests: Requests) -> None:
     spec = create("torchvision/resnet34", size=64, outputs=7, pretrained=True).spec
-    asked.clear()
+    requests.clear()
     again = build(ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))))
-    assert again.spec == spec and asked == {}
+    assert again.spec == spec and requests == {}
 
 
-def test_weights_that_cannot_be_fetched_are_one_sentence(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_downloaded_are_reported_in_one_sentence(
+    requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def offline(name: str) -> Callable[[], None]:
         raise OSError("no route to host")
 
     monkeypatch.setattr(sys.modules["torchvision.models"], "get_model_weights", offline)
-    with pytest.raises(ModelError, match=r"resnet34 cannot be made \(no route to host\); published weights"):
+    with pytest.raises(ModelError, match=r"resnet34 cannot be created \(no route to host\); published weights"):
         create("torchvision/resnet34", size=64, pretrained=True)
 
 
-def test_stages_are_inside_the_net(asked: Asked) -> None:
+def test_stages_are_inside_the_net(requests: Requests) -> None:
     network = create("torchvision/resnet34", size=64, outputs=7)
     assert network.stages == ("net.layer1", "net.layer2", "net.layer3", "net.layer4")
-    assert [m.shape[-1] for m in Tapped(network)(torch.rand(2, 3, 64, 64)).maps] == [32, 16, 8, 4]
+    assert [m.shape[-1] for m in FeatureExtractor(network)(torch.rand(2, 3, 64, 64)).feature_maps] == [32, 16, 8, 4]
 
 
 @pytest.mark.parametrize(("name", "millions", "giga"), [  # torchvision's own table of weights
     ("resnet34", 21.798, 3.66), ("resnet50", 25.557, 4.09), ("mobilenet_v2", 3.505, 0.30),
 ])
-def test_torchvision_nets_cost_what_its_table_says(name: str, millions: float, giga: float) -> None:
+def test_torchvision_nets_have_the_published_cost(name: str, millions: float, giga: float) -> None:
     pytest.importorskip("torchvision.models")
     with torch.device("meta"):
-        network = create(f"torchvision/{name}", size=224, outputs=1000, pixels="imagenet")
-    assert parameters(network) / 1e6 == pytest.approx(millions, abs=1e-3)
-    assert macs(network, 224) / 1e9 == pytest.approx(giga, abs=6e-3)
+        network = create(f"torchvision/{name}", size=224, outputs=1000, normalization="imagenet")
+    assert count_parameters(network) / 1e6 == pytest.approx(millions, abs=1e-3)
+    assert count_macs(network, 224) / 1e9 == pytest.approx(giga, abs=6e-3)
 
 
 @pytest.mark.parametrize(("name", "stages"), [
     ("torchvision/resnet18", 4), ("torchvision/mobilenet_v2", 4), ("timm/resnet18.a1_in1k", 5),
     ("timm/mobilenetv2_050", 5), ("timm/vit_tiny_patch16_224", 0),
 ])
-def test_nets_of_the_libraries_answer_with_maps(name: str, stages: int) -> None:
+def test_nets_of_the_libraries_give_feature_maps(name: str, stages: int) -> None:
     pytest.importorskip(name.partition("/")[0])
     network = create(name, size=64, outputs=7).eval()
     images = torch.rand(2, 3, 64, 64)
-    answer = Tapped(network)(images)
-    torch.testing.assert_close(answer.outputs, network(images), rtol=0, atol=0)
-    sides = [m.shape[-1] for m in answer.maps]
-    assert answer.outputs.shape == (2, 7) and len(sides) == stages and sides == sorted(sides, reverse=True)
-    assert all(m.ndim == 4 for m in answer.maps)
+    output = FeatureExtractor(network)(images)
+    torch.testing.assert_close(output.outputs, network(images), rtol=0, atol=0)
+    sides = [m.shape[-1] for m in output.feature_maps]
+    assert output.outputs.shape == (2, 7) and len(sides) == stages and sides == sorted(sides, reverse=True)
+    assert all(m.ndim == 4 for m in output.feature_maps)
 
 
 @pytest.mark.parametrize("name", ["nope", "hf-hub:someone/something", "local-dir:/tmp"])
-def test_timm_is_asked_only_for_nets_of_its_own(name: str) -> None:
+def test_timm_loads_only_its_own_models(name: str) -> None:
     pytest.importorskip("timm")
     with pytest.raises(ModelError, match=f"unknown model 'timm/{name}'"):
         create(f"timm/{name}")

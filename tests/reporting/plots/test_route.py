@@ -1,28 +1,29 @@
 from __future__ import annotations
 
 from facekd.reporting.plots.route import route_picture, route_table, students_picture
-from facekd.route.profile import Place
+from facekd.route.profile import PointProfile
 from facekd.route.route import Point
 
 
-def places(count: int, **measured: float) -> list[Place]:
-    return [Place(i, Point(10 * i, i + 1.0, 0.1, "epoch", f"{i}.safetensors", "0" * 64, {"loss": 3.0 - i}), **measured)
-            for i in range(count)]
+def profiles(count: int, **measured: float) -> list[PointProfile]:
+    points = [Point(10 * i, i + 1.0, 0.1, "epoch", f"{i}.safetensors", "0" * 64, {"loss": 3.0 - i})
+              for i in range(count)]
+    return [PointProfile(number, point, **measured) for number, point in enumerate(points)]
 
 
 def test_only_what_was_measured_is_drawn() -> None:
-    bare = route_picture(places(3), [1, 2], "teacher")
+    bare = route_picture(profiles(3), [1, 2], "teacher")
     assert "training loss" in bare and "accuracy" not in bare and "congruence" not in bare
-    full = route_picture(places(3, accuracy=0.5, to_end=1.0, to_student=2.0), [1], "teacher")
+    full = route_picture(profiles(3, accuracy=0.5, congruence_to_end=1.0, congruence_to_student=2.0), [1], "teacher")
     assert "accuracy" in full and "training loss" not in full and full.count("congruence loss") == 2
 
 
 def test_a_picture_is_the_same_every_time() -> None:
-    assert route_picture(places(3), [1], "teacher") == route_picture(places(3), [1], "teacher")
+    assert route_picture(profiles(3), [1], "teacher") == route_picture(profiles(3), [1], "teacher")
 
 
 def test_the_table_has_a_line_a_point() -> None:
-    assert route_table(places(5, to_end=0.25)).row_count == 5
+    assert route_table(profiles(5, congruence_to_end=0.25)).row_count == 5
 
 
 def test_students_are_drawn_with_their_last_congruence_loss() -> None:

@@ -53,7 +53,7 @@ def test_the_row_of_an_earlier_call_is_replaced_as_a_whole(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("column", ["model", "data_sha256"])
-def test_another_model_or_training_set_does_not_take_a_place(tmp_path: Path, column: str) -> None:
+def test_another_model_or_training_set_does_not_replace_a_row(tmp_path: Path, column: str) -> None:
     upsert(tmp_path / "a.csv", [a_row()])
     with pytest.raises(DataError, match="kd, seed 0"):
         upsert(tmp_path / "a.csv", [a_row(**{column: "other"})])
@@ -79,24 +79,24 @@ def test_processes_lose_no_row(tmp_path: Path) -> None:
     assert [row["seed"] for row in read_rows(tmp_path / "a.csv")] == list(range(24))
 
 
-@pytest.mark.parametrize(("content", "place"), [
-    ("", ":1: no proper headings"),
-    ("name,top1\nkd,1\n", ":1: no proper headings"),
-    ("name,seed,seed\nkd,0,0\n", ":1: no proper headings"),
-    ("name,seed,t.top1\nkd,0,0.7\nkd,1\n", ":3: 2 cells under 3 headings"),
-    ("name,seed,t.top1\nkd,0,0.7\nkd,1,0.7,0.8\n", ":3: 4 cells under 3 headings"),
+@pytest.mark.parametrize(("content", "location"), [
+    ("", ":1: no valid header"),
+    ("name,top1\nkd,1\n", ":1: no valid header"),
+    ("name,seed,seed\nkd,0,0\n", ":1: no valid header"),
+    ("name,seed,t.top1\nkd,0,0.7\nkd,1\n", ":3: 2 cells in 3 columns"),
+    ("name,seed,t.top1\nkd,0,0.7\nkd,1,0.7,0.8\n", ":3: 4 cells in 3 columns"),
     ("name,seed,t.top1\nkd,0,much\n", ":2: t.top1 must be a number, not 'much'"),
     ("name,seed,t.top1\nkd,0,nan\n", ":2: t.top1 must be a number"),
     ("name,seed,epochs\nkd,0,\nkd,,3\n", ":3: seed must be a number"),
     ("name,seed,t.top1\nkd,0,0.7\nkd,0,0.8\n", ":3: a second row of kd, seed 0"),
     ('name,seed\n"kd,0\n', ":2: "),
 ])
-def test_a_damaged_file_is_refused_by_its_line_and_left_alone(tmp_path: Path, content: str, place: str) -> None:
+def test_a_damaged_file_is_refused_by_its_line_and_left_alone(tmp_path: Path, content: str, location: str) -> None:
     file = tmp_path / "a.csv"
     file.write_text(content)
     with pytest.raises(DataError) as caught:
         upsert(file, [a_row()])
-    assert str(caught.value).startswith(f"{file}{place}") and file.read_text() == content
+    assert str(caught.value).startswith(f"{file}{location}") and file.read_text() == content
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:

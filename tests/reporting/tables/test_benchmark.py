@@ -10,8 +10,8 @@ TIMED = {"threads": 1, "median_ms": 2.0, "quartiles_ms": [1.5, 2.5], "p95_ms": 3
          "images_per_second": 500.0, "ratio": 0.5, "ratio_interval": [0.4, 0.625]}
 ROW = {"title": "plain.onnx", "model": "plain.onnx", "bytes": 4_000_000, "parameters": 1_234_567, "macs": None,
        "peak_bytes": None, "timed": [TIMED]}
-PHONE: dict[str, Any] = {"device": "pixel", "titles": [], "file": "m.param", "threads": None, "least_ms": 4.0,
-                         "mean_ms": 5.0, "most_ms": 6.0}
+PHONE: dict[str, Any] = {"device": "pixel", "titles": [], "file": "m.param", "threads": None, "min_ms": 4.0,
+                         "mean_ms": 5.0, "max_ms": 6.0}
 
 
 def result(**changed: Any) -> dict[str, Any]:
@@ -23,8 +23,8 @@ def test_a_line_a_file_and_one_a_timing_of_a_phone() -> None:
     console = Console(width=160)
     with console.capture() as shown:
         console.print(bench_table(result()))
-    _, here, phone = (line.split() for line in shown.get().splitlines())
-    assert here == ["plain.onnx", "1", "2.00", "1.50-2.50", "3.25", "500", "0.50", "[0.40,", "0.62]", "4.00", "–"]
+    _, local, phone = (line.split() for line in shown.get().splitlines())
+    assert local == ["plain.onnx", "1", "2.00", "1.50-2.50", "3.25", "500", "0.50", "[0.40,", "0.62]", "4.00", "–"]
     assert phone == ["pixel:", "m.param", "–", "5.00", "4.00-6.00", "–", "200", "–", "–", "–"]
 
 
@@ -35,8 +35,8 @@ def test_what_cannot_be_counted_is_called_unknown() -> None:
 
 def test_files_that_do_not_run_for_one_reason_share_a_line() -> None:
     lines = bench_notes(result(not_run={"a": "no ncnn", "b": "no macOS", "c": "no ncnn"}))
-    told = [line for line in lines if line.startswith("not run")]
-    assert told == ["not run: a, c (no ncnn)", "not run: b (no macOS)"]
+    reasons = [line for line in lines if line.startswith("not run")]
+    assert reasons == ["not run: a, c (no ncnn)", "not run: b (no macOS)"]
 
 
 def test_only_a_busy_machine_is_warned_of() -> None:

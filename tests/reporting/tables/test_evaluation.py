@@ -15,7 +15,7 @@ MEGAFACE: dict[str, Any] = {
     "rank1": 0.5, "rank1_interval": [0.25, 0.75], "cmc": [0.1 * rank for rank in range(5, 15)], "distractors": 100_000,
     "pairs": 12, "identities": 3, "tar": {"1e-6": 0.125}, "notes": ["raw"],
 }
-SEARCH: dict[str, Any] = {
+OPEN_SET: dict[str, Any] = {
     "rank": {"1": 0.8, "5": 0.9}, "rank_interval": {"1": [0.7, 0.9], "5": [0.8, 1.0]}, "tpir": {"1e-2": 0.4},
     "notes": ["mean of two galleries"],
 }
@@ -26,8 +26,8 @@ def row(protocol: str, result: dict[str, Any], title: str = "LFW") -> Row:
     return Row(title, title.lower(), protocol, ["/sets/lfw.bin"], "measured", result=result)
 
 
-def ijb(verification: dict[str, Any] | None, search: dict[str, Any]) -> dict[str, Any]:
-    return {"verification": verification, "search": search, "templates": 1234, "notes": ["of images"]}
+def ijb(verification: dict[str, Any] | None, identification: dict[str, Any]) -> dict[str, Any]:
+    return {"verification": verification, "identification": identification, "templates": 1234, "notes": ["of images"]}
 
 
 def printed(suite: Suite, width: int = 160) -> str:
@@ -37,32 +37,32 @@ def printed(suite: Suite, width: int = 160) -> str:
     return captured.get()
 
 
-def test_pairs_are_told_by_accuracy() -> None:
+def test_pairs_are_summarized_by_accuracy() -> None:
     one = row("verify", VERIFY)
     assert one.figure == ("accuracy", 0.963, [0.9571, 0.9685])
     assert one.further == ["TAR 90.00 @1e-2, – @1e-4", "AUC 0.9912, EER 4.10, 6,000 pairs"]
 
 
-def test_megaface_is_told_by_rank_1_and_size() -> None:
+def test_megaface_is_summarized_by_rank_1_and_size() -> None:
     one = row("megaface", MEGAFACE)
     assert one.figure == ("rank-1 among 100,000", 0.5, [0.25, 0.75])
     assert one.further == ["TAR 12.50 @1e-6", "rank-10 140.00, 12 pairs of 3 people"]
 
 
-def test_templates_are_told_by_the_tar_of_their_pairs() -> None:
-    one = row("ijb", ijb(PAIRS, {"G1": {"notes": []}, "mean": SEARCH}))
+def test_templates_are_summarized_by_the_tar_of_their_pairs() -> None:
+    one = row("ijb", ijb(PAIRS, {"G1": {"notes": []}, "mean": OPEN_SET}))
     assert one.figure == ("TAR at FAR 1e-4", 0.6, [0.5, 0.7])
     assert one.further == [
         "1:1 TAR 60.00 @1e-4", "1:N rank 80.00 @1, 90.00 @5", "1:N TPIR 40.00 @1e-2", "1,234 templates",
     ]
-    assert list(one.remarks) == ["of images", "of templates", "mean of two galleries"]
+    assert list(one.result_notes) == ["of images", "of templates", "mean of two galleries"]
 
 
-def test_templates_without_pairs_are_told_by_rank_1() -> None:
-    assert row("ijb", ijb(None, {"mean": SEARCH})).figure == ("rank-1 (1:N)", 0.8, [0.7, 0.9])
+def test_templates_without_pairs_are_summarized_by_rank_1() -> None:
+    assert row("ijb", ijb(None, {"mean": OPEN_SET})).figure == ("rank-1 (1:N)", 0.8, [0.7, 0.9])
 
 
-def test_templates_without_a_gallery_have_no_search() -> None:
+def test_templates_without_a_gallery_have_no_identification() -> None:
     assert row("ijb", ijb(PAIRS, {})).further == ["1:1 TAR 60.00 @1e-4", "1,234 templates"]
 
 

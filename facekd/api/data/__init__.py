@@ -1,0 +1,1 @@
+"""The functions behind the data commands: align, pack, clean, doctor."""

@@ -1,0 +1,106 @@
+"""The commands for data: doctor, align, clean, pack."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from facekd.cli.common import Subparsers, add_command, add_detector_option, add_device_option, split_overrides
+from facekd.utils.console import console
+
+
+def add_data_commands(subparsers: Subparsers) -> None:
+    """Add the commands of this module."""
+    _add_doctor(subparsers)
+    _add_align(subparsers)
+    _add_clean(subparsers)
+    _add_pack(subparsers)
+
+
+def _add_doctor(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "doctor", _doctor, "examine face sets, or a planned training run with its data, and give remedies",
+        "facekd doctor faces/train\n"
+        "  facekd doctor faces/train faces/test   (also: do they share images?)\n"
+        "  facekd doctor training.batch_size=1024 --recipe teacher.yaml --world-size 8\n"
+        "  facekd doctor faces/test --recipe teacher.yaml --model w600k_r50.onnx   (docs/preflight.md)")
+    parser.add_argument("arguments", nargs="*", metavar="FACES key=value",
+                        help="face sets; with --recipe the test sets, and keys that override the recipe")
+    parser.add_argument("--recipe", help="recipe of train or distill: check memory, disk, batch, rate and data")
+    parser.add_argument("--world-size", type=int, default=1,
+                        help="with --recipe: number of processes of the run (default 1)")
+    parser.add_argument("--model", help="with --recipe: a model that searches the faces for wrong labels, identities "
+                        "under two names, and test identities in the training set")
+    parser.add_argument("--json", help="write the diagnosis to this file; with --model also the lists to review")
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from facekd.api.data.doctor import doctor
+
+    overrides, paths = split_overrides(args.arguments, len(args.arguments), "FACES")
+    diagnosis = doctor(*paths, recipe=args.recipe, overrides=overrides, world_size=args.world_size, model=args.model)
+    console().print(diagnosis.describe())
+    if args.json:
+        from facekd.utils.files import write_json
+
+        write_json(Path(args.json), diagnosis.to_dict())
+    return 0 if diagnosis.ok else 1
+
+
+def _add_align(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "align", _align, "photographs to aligned crops: largest face, five landmarks, ArcFace's template",
+        "facekd align photos crops --detector face_detection_yunet_2023mar.onnx")
+    parser.add_argument("photos", help="folder with one subfolder per identity")
+    parser.add_argument("out", help="the image folder to write; a second call continues")
+    add_detector_option(parser)
+    parser.add_argument("--size", type=int, default=112, help="side of the crops in pixels (default 112)")
+
+
+def _align(args: argparse.Namespace) -> int:
+    from facekd.api.data.align import align
+
+    console().print(align(args.photos, args.out, detector=args.detector, size=args.size).describe())
+    return 0
+
+
+def _add_clean(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "clean", _clean, "a face set without the images that a model places far from their identity",
+        "facekd clean faces/raw runs/sub faces/clean\n"
+        "      (after 'facekd train faces/raw runs/sub head.sub_centers=3': by an identity's dominant sub-center)\n"
+        "  facekd clean faces/raw w600k_r50.onnx faces/clean    (any model: by an identity's mean embedding)")
+    parser.add_argument("faces", help="the face set to clean")
+    parser.add_argument("model", help="a run of train on this face set with head.sub_centers above 1, or any model")
+    parser.add_argument("out", help="folder of the new set, dropped.csv and duplicates.csv")
+    parser.add_argument("--angle", type=float, default=75.0,
+                        help="drop images at more degrees from their identity (default 75, as in the paper)")
+    parser.add_argument("--min-images", type=int, default=2,
+                        help="drop identities with fewer remaining images (default 2)")
+    add_device_option(parser)
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from facekd.api.data.clean import clean
+
+    cleaning = clean(args.faces, args.model, args.out, angle=args.angle, min_images=args.min_images, device=args.device)
+    console().print(cleaning.describe())
+    return 0
+
+
+def _add_pack(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "pack", _pack, "an image folder to InsightFace RecordIO (train.rec, train.idx, property)",
+        "facekd pack crops faces/train")
+    parser.add_argument("folder", help="image folder with one subfolder per identity")
+    parser.add_argument("out", help="the RecordIO folder to write")
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from facekd.api.data.pack import pack
+
+    summary = pack(args.folder, args.out)
+    console().print(f"{summary.folder}: {summary.images} images of {summary.identities} identities, {summary.size} px")
+    if summary.dropped:
+        console().print(f"{summary.dropped} identities had no image and were left out")
+    return 0

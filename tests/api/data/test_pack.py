@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import facekd
+from facekd.errors import DataError
+
+FILES = ("train.rec", "train.idx", "property", "names.txt")
+
+
+def test_packing_the_folder_gives_the_committed_record(fixtures: Path, tmp_path: Path) -> None:
+    facekd.pack(fixtures / "folder", tmp_path / "out")
+    for name in FILES:
+        assert (tmp_path / "out" / name).read_bytes() == (fixtures / "record" / name).read_bytes(), name
+
+
+def test_a_record_packed_again_is_the_same_record(fixtures: Path, tmp_path: Path) -> None:
+    summary = facekd.pack(fixtures / "record", tmp_path / "out")
+    assert (summary.images, summary.identities, summary.size, summary.dropped) == (32, 8, 112, 0)
+    for name in FILES:
+        assert (tmp_path / "out" / name).read_bytes() == (fixtures / "record" / name).read_bytes(), name
+
+
+def test_an_existing_set_is_not_overwritten(fixtures: Path, tmp_path: Path) -> None:
+    facekd.pack(fixtures / "folder", tmp_path / "out")
+    with pytest.raises(DataError, match=r"already holds .*train\.rec"):
+        facekd.pack(fixtures / "folder", tmp_path / "out")

@@ -1,0 +1,54 @@
+"""Consoles: text as it is, tables at a fixed width into files, and silence on all ranks but the first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from rich.table import Table
+
+from facekd.utils.console import FILE_WIDTH, console, is_first_process, notify
+
+
+def test_equal_calls_return_the_same_console() -> None:
+    assert console() is console()
+    assert console(stderr=True) is console(stderr=True)
+    assert console() is not console(stderr=True)
+
+
+def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "runs/[bold]x[/bold] :smile: " + "word " * 100
+    console().print(text)
+    assert capsys.readouterr().out == text + "\n"
+
+
+def test_errors_go_to_the_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    console(stderr=True).print("problem")
+    assert capsys.readouterr() == ("", "problem\n")
+
+
+def test_tables_in_a_file_are_wide(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("x" * 150)
+    console().print(table, soft_wrap=False)
+    assert max(map(len, capsys.readouterr().out.splitlines())) in range(150, FILE_WIDTH + 1)
+
+
+@pytest.mark.parametrize(("rank", "results", "errors"), [
+    ("0", "result\n", "every\nnote\nfacekd: notice\n"), ("1", "", "every\n"),
+])
+def test_the_rank_is_looked_up_at_every_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str, results: str, errors: str
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    assert is_first_process() == (rank == "0")
+    console().print("result")
+    console(stderr=True, every_process=True).print("every")
+    console(stderr=True).print("note")
+    notify("notice")
+    assert capsys.readouterr() == (results, errors)
+
+
+def test_importing_it_imports_no_torch() -> None:
+    code = "import sys, facekd.utils.console, facekd.utils.progress; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
