@@ -22,7 +22,7 @@ def require_feature_maps(output: ModelOutput, network: str, loss: str) -> tuple[
     """
     if not output.feature_maps:
         raise ModelError(f"loss {loss}: the {network}'s output has no feature maps: "
-                         "run the network live and request its feature maps")
+                         "run the network live and request its feature maps; a network without stages (mlp) has none")
     return output.feature_maps
 
 

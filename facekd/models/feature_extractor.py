@@ -42,7 +42,7 @@ class FeatureExtractor:
             if layer not in modules:
                 raise ModelError(
                     f"{network.spec.name} has no module '{layer}': {did_you_mean(layer, sorted(modules))}; "
-                    f"its stages are {', '.join(network.stages)}"
+                    f"its stages are {', '.join(network.stages) or 'none'}"
                 )
         self._maps: dict[str, Tensor] = {}
         self._pre_logits: dict[str, Tensor] = {}

@@ -1,6 +1,8 @@
 """Architectures, one family a module; importing this package registers all of them."""
 
 from facekd.models.architectures import iresnet as iresnet
+from facekd.models.architectures import lenet as lenet
+from facekd.models.architectures import mlp as mlp
 from facekd.models.architectures import mobilefacenet as mobilefacenet
 from facekd.models.architectures import mobilenetv2 as mobilenetv2
 from facekd.models.architectures import resnet_bottleneck as resnet_bottleneck
