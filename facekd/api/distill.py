@@ -13,7 +13,7 @@ from facekd.config import DistillRecipe, FeatureLayersRecipe, JointTeacherRecipe
 from facekd.config.loading import load_recipe
 from facekd.data.loading.loader import Loader
 from facekd.data.training_set import TrainingSet, open_training_set
-from facekd.distributed import init_distributed, is_main_process, run_on_main_and_broadcast
+from facekd.distributed import get_world_size, init_distributed, is_main_process, run_on_main_and_broadcast
 from facekd.errors import ModelError, RouteError
 from facekd.methods.distillation import Distillation, build_distillation
 from facekd.methods.objective import Objective, parse_objective
@@ -22,8 +22,9 @@ from facekd.methods.online_registry import ONLINE_METHODS
 from facekd.models.complexity import count_parameters
 from facekd.models.registry import Network
 from facekd.models.weights import save_model
+from facekd.route.agreement import GradientAgreement, create_agreement
 from facekd.route.anchor_schedule import AnchorSchedule
-from facekd.route.congruence import TEMPERATURE, Congruence, create_congruence
+from facekd.route.congruence import TEMPERATURE
 from facekd.route.plan import Plan, PlanStage
 from facekd.route.recorder import RouteRecorder
 from facekd.route.route import Route
@@ -92,12 +93,13 @@ def distill(dataset: Path | str | None = None, plan: Path | str | None = None, o
                              with_features=objective.needs_live_teacher(closed_set),
                              feature_layers=resolved.feature_layers.teacher)
     method = _build_method(student, objective, given_plan, anchors, resolved, loader)
-    congruence = None
+    agreement = None
     if given_plan.growth is not None:
-        congruence = _create_congruence(data, route, method, resolved, objective, machine)
-    schedule = AnchorSchedule(given_plan, route, run.plan, training.epochs, congruence)
+        agreement = _create_agreement(data, route, method, resolved, objective, machine)
+    schedule = AnchorSchedule(given_plan, route, run.plan, training.epochs, agreement)
     recorder = RouteRecorder(run, student, resolved.route.every_epochs, loader.steps_per_epoch)
-    trainer = Trainer(run, method, schedule, loader, training, machine, on_checkpoint=recorder)
+    trainer = Trainer(run, method, schedule, loader, training, machine, on_checkpoint=recorder,
+                      event_every_steps=recorder.event_every_steps)
     trainer.fit()
     save_student(run, student, trainer.ema)
     if isinstance(method, OnlineDistillation) and is_main_process():
@@ -109,7 +111,7 @@ def distill(dataset: Path | str | None = None, plan: Path | str | None = None, o
 def _build_method(student: Network, objective: Objective, plan: Plan, anchors: AnchorTeachers, recipe: DistillRecipe,
                   loader: Loader) -> Distillation:
     """Build the distillation from frozen anchors, or the online method if the objective names one."""
-    first_points = plan.stages[0].points
+    first_points = plan.first_points(anchors.route)
     if recipe.feature_layers != FeatureLayersRecipe() and not objective.needs_live_teacher(recipe.head.closed_set):
         raise ModelError("feature_layers are set, and no term of the loss uses feature maps; take them out, or add one "
                          "that does")
@@ -153,9 +155,9 @@ def _describe_stage(stage: PlanStage, route: Route) -> dict[str, Any]:
     }
 
 
-def _create_congruence(data: TrainingSet, route: Route, method: Distillation, recipe: DistillRecipe,
-                       objective: Objective, machine: Machine) -> Congruence:
-    """Return the congruence with which a greedy plan chooses its anchors."""
+def _create_agreement(data: TrainingSet, route: Route, method: Distillation, recipe: DistillRecipe,
+                      objective: Objective, machine: Machine) -> GradientAgreement:
+    """Return the gradient agreement by which a greedy plan chooses its anchors."""
     if data.held_out is None:
         raise RouteError(
             "a greedy plan measures the student on images held out of training: set data.val_fraction=0.05, "
@@ -163,6 +165,8 @@ def _create_congruence(data: TrainingSet, route: Route, method: Distillation, re
         )
     kd = objective.terms.get("kd")
     temperature = float(kd.options.get("temperature", TEMPERATURE)) if kd else TEMPERATURE
-    return create_congruence(data.held_out, data.eval_transform, recipe.student.size, route, method.outputs,
-                             temperature=temperature if recipe.head.closed_set else None, machine=machine,
-                             decoded_cache_gib=recipe.machine.decoded_cache_gib)
+    return create_agreement(data.held_out, data.eval_transform, recipe.student.size, route, method.student,
+                            method.differentiable_outputs,
+                            temperature=temperature if recipe.head.closed_set else None, machine=machine,
+                            batch_size=recipe.training.batch_size // get_world_size(),
+                            decoded_cache_gib=recipe.machine.decoded_cache_gib)

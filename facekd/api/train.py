@@ -42,6 +42,7 @@ def train(dataset: Path | str | None = None, out: Path | str | None = None, *ove
     Raises:
         RecipeError: the recipe has mistakes.
         DataError: the training set cannot be used.
+        RouteError: ``route.every_epochs`` is less than one step.
         SetupError: the folder contains another run, the disk is full, or the device does not exist.
     """
     init_distributed()
@@ -63,7 +64,7 @@ def train(dataset: Path | str | None = None, out: Path | str | None = None, *ove
     loader = build_loader(data, resolved.model.size, resolved, machine)
     recorder = RouteRecorder(run, network, resolved.route.every_epochs, loader.steps_per_epoch)
     trainer = Trainer(run, method, lambda stage: Stage(training.epochs), loader, training, machine,
-                      on_checkpoint=recorder)
+                      on_checkpoint=recorder, event_every_steps=recorder.event_every_steps)
     trainer.fit()
     save_student(run, network, trainer.ema)
     run.finish()

@@ -8,6 +8,19 @@ from facekd.cli.common import Subparsers, add_command, add_recipe_arguments, spl
 from facekd.errors import FacekdError
 from facekd.utils.console import console
 
+DEFAULT_STRATEGY = "equal"
+STRATEGY_HELP = {
+    "equal": "points at equal distance along the route, the last one the end (default)",
+    "progress": "the points at which the teacher's metric on held-out images has made equal parts of its gain",
+    "change": "points at equal arc length: the sum of the changes of the teacher's outputs from point to point",
+    "greedy": "chosen by the student during its training, see --delta",
+    "plateau": "the last point before each drop of the teacher's learning rate, and the end",
+    "final": "the end of the route; with several anchors the restart control of RCO",
+    "mean": "the mean of the outputs of the points of 'equal', in one stage",
+    "manual": "the given points (--points), or stages of another plan (--stages and --of)",
+}
+"""One line on each strategy of ``facekd plan``."""
+
 
 def add_training_commands(subparsers: Subparsers) -> None:
     """Add the commands of this module."""
@@ -47,25 +60,30 @@ def _add_plan(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers, "plan", _plan, "choose the anchors of a route that a student will follow",
         "facekd plan runs/teacher plans/rco.json --strategy equal --anchors 4\n"
+        "  facekd plan runs/teacher plans/progress.json --strategy progress --anchors 4\n"
         "  facekd plan runs/teacher plans/final.json --strategy final --anchors 1     (plain mimicking)\n"
         "  facekd plan runs/teacher plans/restarts.json --strategy final --anchors 4  (RCO's restart control)\n"
-        "  facekd plan runs/teacher plans/late.json --strategy manual --stages 2 3 --of plans/rco.json")
+        "  facekd plan runs/teacher plans/late.json --strategy manual --stages 2 3 --of plans/rco.json\n"
+        "  facekd plan runs/teacher plans/final.json --strategy final --anchors 1 --show --student runs/kd\n"
+        "                                             (does the student need a route?)\n\n"
+        "strategies:\n" + "\n".join(f"  {name:<10}{text}" for name, text in STRATEGY_HELP.items()))
     parser.add_argument("route", help="a run of train, or a route folder")
     parser.add_argument("out", help="the plan.json to write")
-    parser.add_argument("--strategy", default="equal",
-                        help="equal (default), greedy (chosen during the student's training), plateau (of the "
-                        "teacher's learning rate), final, mean (of the anchors' outputs, one stage), manual")
-    parser.add_argument("--anchors", type=int, default=4, help="number of stages (default 4); for greedy the maximum")
+    parser.add_argument("--strategy", default=DEFAULT_STRATEGY, metavar="NAME",
+                        help=f"the rule that chooses the anchors, see below (default {DEFAULT_STRATEGY})")
+    parser.add_argument("--anchors", type=int, default=4,
+                        help="number of stages (default 4); for greedy, progress and change the maximum")
     parser.add_argument("--delta", type=float, default=0.8,
-                        help="greedy: the next anchor is the last one whose loss on held-out images is at most 1/delta "
-                        "times that of the current anchor (default 0.8)")
+                        help="greedy: the next anchor is the last one whose gradient agreement on held-out images is "
+                        "at least delta, or delta times that of the current anchor (default 0.8)")
     parser.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers in order")
     parser.add_argument("--stages", type=int, nargs="+", default=[], metavar="STAGE",
                         help="manual: the anchors of these stages of another plan, from 0, in place of --points")
     parser.add_argument("--of", metavar="PLAN", help="with --stages: that plan")
     parser.add_argument("--show", action="store_true",
                         help="also print and draw the route: learning rate, the teacher's metric, congruence, anchors")
-    parser.add_argument("--student", help="with --show: a run whose student is compared with every point")
+    parser.add_argument("--student", help="with --show: a run whose student is compared with every point, e.g. one of "
+                        "plain distillation; tells whether the premise of RCO holds for it")
 
 
 def _plan(args: argparse.Namespace) -> int:
@@ -79,7 +97,7 @@ def _plan(args: argparse.Namespace) -> int:
         numbers = ", ".join(map(str, stage.points))
         console().print(f"stage {number}: point {numbers}, {stage.share:.0%} of the epochs ({stage.reason})")
     if chosen.growth:
-        console().print("the other stages are chosen while the student is trained (data.val_fraction=0.05)")
+        console().print("the stages are chosen while the student is trained (data.val_fraction=0.05)")
     if args.show:
         _show_plan(args)
     console().print(f"{args.out}: written; next: facekd distill DATASET {args.out} OUT")
@@ -90,8 +108,10 @@ def _show_plan(args: argparse.Namespace) -> None:
     from facekd.api.plan import show_plan
     from facekd.reporting.plots.route import route_table
 
-    profiles, picture = show_plan(args.out, args.student)
+    profiles, picture, diagnosis = show_plan(args.out, args.student)
     console().print(route_table(profiles), soft_wrap=False)
+    if diagnosis is not None:
+        console().print(diagnosis.describe())
     console().print(f"{picture}: the picture")
 
 

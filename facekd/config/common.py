@@ -86,7 +86,7 @@ class DataRecipe(Recipe):
 
 
 class TrainingRecipe(Recipe):
-    """Optimizer and learning rate schedule; the schedule covers one stage, and a step is a step of the optimizer."""
+    """Optimizer and learning rate schedule; the schedule covers one cycle, and a step is a step of the optimizer."""
 
     epochs: float = Field(
         20.0, gt=0, description="total number of epochs; distill divides them among the stages of the plan"
@@ -98,9 +98,12 @@ class TrainingRecipe(Recipe):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(0.1, gt=0, description="peak learning rate; about 0.001 suits adamw")
     lr_schedule: Literal["cosine", "step", "poly", "constant", "onecycle"] = "cosine"
+    cycle: Literal["stage", "run"] = Field(
+        "stage", description="stage: learning rate and optimizer state begin anew in every stage; run: in none"
+    )
     warmup_epochs: float = Field(0.5, ge=0, description="epochs of linear warm-up; onecycle has its own warm-up")
     warmup_steps: int = Field(0, ge=0, description="warm-up in steps in place of epochs, also for onecycle")
-    milestones: list[float] = Field(default_factory=lambda: [0.6, 0.85], description="step: fractions of the stage")
+    milestones: list[float] = Field(default_factory=lambda: [0.6, 0.85], description="step: fractions of the cycle")
     gamma: float = Field(0.1, gt=0, le=1, description="step: learning rate factor at each milestone")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd, or beta 1 of adamw")
     weight_decay: float = Field(5e-4, ge=0)
@@ -145,4 +148,6 @@ class MachineRecipe(Recipe):
 class RouteRecipe(Recipe):
     """Recorded route points; the last step before each learning rate drop and the final step are always recorded."""
 
-    every_epochs: float = Field(1.0, ge=0, description="epochs between two points; 0: no route is recorded")
+    every_epochs: float = Field(
+        1.0, ge=0, description="epochs between two points, also a fraction of one; 0: no route is recorded"
+    )

@@ -93,6 +93,14 @@ class Distillation(Method):
         """
         return self._detached_output(images).outputs.float()
 
+    def differentiable_outputs(self, images: Tensor) -> Tensor:
+        """Return the current student's projected outputs with gradient: float32 [N, D].
+
+        Args:
+            images: uint8 [N, size, size, 3].
+        """
+        return self._projected(self._extractor(self.student.preprocess(images))).outputs.float()
+
     def _teacher_output(self, batch: Batch) -> ModelOutput:
         return comparable_output(self._teacher.forward(batch), self._closed_set)
 

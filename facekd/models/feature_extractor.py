@@ -105,15 +105,16 @@ def forward_without_side_effects(
         forward: maps the network's input to its output, e.g. a `FeatureExtractor`.
         images: uint8 [N, size, size, 3] RGB; N is at least 2 if the network is in training mode.
     """
-    with _batch_statistics_only(network):
+    with without_side_effects(network):
         return forward(network.preprocess(images))
 
 
 @contextmanager
-def _batch_statistics_only(network: nn.Module) -> Iterator[None]:
+def without_side_effects(network: nn.Module) -> Iterator[None]:
     """Switch a network to evaluation mode, except that batch norms in training mode use the statistics of the batch.
 
-    The previous modes are restored in any case, also after an exception.
+    Forward passes in this context do not change the network. The previous modes are restored in any case, also after an
+    exception.
     """
     training = [module for module in network.modules() if module.training]
     norms = [module for module in training if isinstance(module, _BatchNorm) and module.track_running_stats]

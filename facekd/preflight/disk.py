@@ -12,6 +12,7 @@ from facekd.preflight.job import Job
 from facekd.preflight.memory import optimizer_states
 from facekd.preflight.peak_memory import trainable_bytes, weight_bytes
 from facekd.preflight.resources import ResourceUse, drop_empty
+from facekd.route.recorder import route_interval
 from facekd.route.teacher import load_live_teacher
 from facekd.training.lr_schedule import drop_steps
 
@@ -44,18 +45,22 @@ def count_route_points(job: Job) -> int:
     """Return the number of points in the route of the run.
 
     A point is recorded every ``route.every_epochs`` epochs, before every drop of the learning rate, and at the end.
+
+    Raises:
+        RouteError: ``route.every_epochs`` is less than one step.
     """
-    every_epochs = job.recipe.route.every_epochs
-    if not every_epochs:
+    training = job.recipe.training
+    interval = route_interval(job.recipe.route.every_epochs, job.steps_per_epoch)
+    if not interval:
         return 0
     total_steps = max(1, job.total_steps)
-    interval = max(1, round(every_epochs * job.steps_per_epoch))
-    epoch_ends = range(job.steps_per_epoch, total_steps + 1, job.steps_per_epoch)
-    points = {step for step in epoch_ends if step % interval == 0}
-    stage_begin = 0
-    for stage_end in _stage_ends(job, total_steps):
-        points |= {stage_begin + drop for drop in drop_steps(job.recipe.training, stage_end - stage_begin) if drop > 0}
-        stage_begin = stage_end
+    event_every_steps = min(interval, job.steps_per_epoch)  # longer intervals end at the ends of epochs only
+    events = range(event_every_steps, total_steps + 1, event_every_steps)
+    points = {step for step in events if step % interval == 0}
+    cycle_begin = 0
+    for cycle_end in [total_steps] if training.cycle == "run" else _stage_ends(job, total_steps):
+        points |= {cycle_begin + drop for drop in drop_steps(training, cycle_end - cycle_begin) if drop > 0}
+        cycle_begin = cycle_end
     return len(points | {total_steps})
 
 
@@ -67,7 +72,7 @@ def cache_disk_use(job: Job) -> list[ResourceUse]:
     if route.spec:
         dimension = route.spec.outputs
     else:
-        first_point = route.point_file(plan.stages[0].points[0])
+        first_point = route.point_file(plan.first_points(route)[0])
         dimension = load_live_teacher(first_point, torch.device("cpu")).dimension
     stage_ends = _stage_ends(job, job.total_steps)
     # A greedy plan has not chosen its later stages yet; negative numbers stand in for their anchors.

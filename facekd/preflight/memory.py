@@ -88,7 +88,7 @@ def _teacher(job: Job) -> list[ResourceUse]:
     plan, route = job.teacher
     spec = route.spec
     if spec is None:
-        file = route.point_file(plan.stages[0].points[0])
+        file = route.point_file(plan.first_points(route)[0])
         load_live_teacher(file, torch.device("cpu"))  # raises if the file is damaged
         return [ResourceUse("teacher: an ONNX file's weights", file.stat().st_size)]
 

@@ -63,7 +63,7 @@ def preflight(recipe: Path, overrides: Sequence[str] = (), test_sets: Sequence[P
     Raises:
         RecipeError: the recipe has mistakes.
         DataError: a set cannot be opened, or test sets or a model are given for a class set.
-        RouteError: the plan or the route is damaged.
+        RouteError: the plan or the route is damaged, or ``route.every_epochs`` is less than one step.
         ModelError: the network, the head or the model is impossible.
     """
     if world_size < 1:

@@ -11,16 +11,36 @@ from torch import Tensor
 from facekd.data.image_set import ImageSet
 from facekd.data.loading.augmentation import Augmentation
 from facekd.data.loading.loader import Loader
-from facekd.losses.responses.embeddings import l2_loss
+from facekd.losses.comparable import check_comparable
+from facekd.losses.responses.embeddings import REMEDY
 from facekd.losses.responses.kd import kl_divergence
 from facekd.route.route import Route
 from facekd.route.teachers import AnchorTeachers
 from facekd.training.machine import Machine
+from facekd.utils.functional import l2_normalize
 
 TEMPERATURE = 4.0
 """The default T for classes: the default temperature of the ``kd`` loss."""
 MAX_BATCH_SIZE = 256
 """Images of a forward pass; a smaller set is one batch."""
+
+
+def distances(student: Tensor, teacher: Tensor, temperature: float | None) -> Tensor:
+    """Return the distance between two outputs for every image: [images], on which `Congruence` is based.
+
+    Args:
+        student: [images, D].
+        teacher: [images, D].
+        temperature: T of the KL divergence from teacher to student, for classes; None for the squared distance at unit
+            length, for embeddings.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
+    if temperature is not None:
+        return kl_divergence(student, teacher, temperature)
+    student, teacher = check_comparable(student, teacher, "embeddings", REMEDY)
+    return (l2_normalize(teacher) - l2_normalize(student)).square().sum(dim=1)
 
 
 class Congruence:
@@ -40,12 +60,16 @@ class Congruence:
         self._student = student
         self.temperature = temperature
 
-    def __call__(self, points: Sequence[int]) -> list[float]:
-        """Return H of the current student with each of the points."""
+    def student_losses(self, points: Sequence[int]) -> Tensor:
+        """Return the distance of the current student from each point for every image: [points, images].
+
+        H is its mean over the images.
+        """
         device = self.anchors.machine.device
         batches = self.anchors.loader.iter_slot(0)
         student_outputs = torch.cat([self._student(batch.to(device).images).cpu() for batch in batches])
-        return [self.distance(student_outputs, self.outputs(point)) for point in points]
+        losses = [distances(student_outputs, self.outputs(point), self.temperature) for point in points]
+        return torch.stack(losses)
 
     def outputs(self, point: int) -> Tensor:
         """Return the outputs of a point: float32 [images, D]."""
@@ -53,9 +77,7 @@ class Congruence:
 
     def distance(self, student: Tensor, teacher: Tensor) -> float:
         """Return the congruence loss between two sets of outputs, both [images, D]."""
-        if self.temperature is None:
-            return float(l2_loss(student, teacher, normalize=True))
-        return float(kl_divergence(student, teacher, self.temperature).mean())
+        return float(distances(student, teacher, self.temperature).mean())
 
 
 def create_congruence(images: ImageSet, augmentation: Augmentation, size: int, route: Route,

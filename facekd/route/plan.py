@@ -1,6 +1,7 @@
 """The plan: which points of a route a student follows, for how long and why; a JSON file that can be edited by hand.
 
-A greedy plan begins with one stage and grows during the training; the stages that a run has followed are a plan again.
+A greedy plan begins without stages, because the student chooses its first anchor, and grows during the training. The
+stages that a run has followed are a plan again.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Growth:
     """The rule by which a greedy plan grows, see `facekd.route.anchor_schedule`.
 
     Attributes:
-        delta: how far the next anchor may be from the student, in (0, 1]; 1 is nearest.
+        delta: how much of the gradient agreement the next anchor must have, in (0, 1].
         share: the share of the epochs of each stage but the last, which takes the rest.
     """
 
@@ -56,7 +57,7 @@ class Plan:
     Attributes:
         route: the folder of the route.
         strategy: the strategy that chose the stages.
-        stages: the stages in the order of the training.
+        stages: the stages in the order of the training; may be empty if the plan grows.
         growth: the growth rule of a greedy plan that is not complete; None for all other plans.
     """
 
@@ -64,6 +65,13 @@ class Plan:
     strategy: str
     stages: Sequence[PlanStage]
     growth: Growth | None = None
+
+    def first_points(self, route: Route) -> tuple[int, ...]:
+        """Return the points of the first stage; if it is not chosen yet, the end of the route.
+
+        All points of a route have outputs of the same size.
+        """
+        return self.stages[0].points if self.stages else (len(route.points) - 1,)
 
     def write(self, path: Path) -> None:
         """Write ``plan.json`` atomically; the path of the route is relative, so that both can be moved together."""
@@ -104,7 +112,8 @@ class Plan:
         shares = [stage.share for stage in self.stages]
         total = sum(shares)
         total_is_valid = total < 1 if self.growth else abs(total - 1) <= SHARE_TOLERANCE
-        if not shares or not total_is_valid or min(shares) <= 0 or not all(stage.points for stage in self.stages):
+        stages_are_valid = all(stage.points and stage.share > 0 for stage in self.stages)
+        if not total_is_valid or not stages_are_valid:
             expected = "sum to less than 1, because the plan grows" if self.growth else "sum to 1"
             raise RouteError(
                 f"{path}: every stage needs points and a positive share, and the shares must {expected}; they sum to "

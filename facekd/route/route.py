@@ -23,7 +23,7 @@ class Point:
         step: the number of completed training steps.
         epoch: the number of completed training epochs.
         learning_rate: the learning rate of the last completed step.
-        reason: why the point was recorded: ``epoch``, ``before drop``, ``last`` or ``imported``.
+        reason: why the point was recorded: ``epoch``, ``interval``, ``before drop``, ``last`` or ``imported``.
         file: the name of the weight file in the route's folder: ``.safetensors``, or ``.onnx`` for an imported live
             teacher.
         sha256: the SHA-256 of that file.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -46,7 +46,7 @@ def residual_blocks(network: nn.Module) -> list[nn.Module]:
 def _checkpointed(block: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Return the contexts of the forward pass and of its recomputation."""
-        return nullcontext(), _frozen_running_statistics(block)
+        return nullcontext(), _FrozenRunningStatistics(block)
 
     def checkpointed_forward(*inputs: torch.Tensor) -> Any:
         """Compute the block, and store its inputs only."""
@@ -60,17 +60,23 @@ def _checkpointed(block: nn.Module, forward: Callable[..., Any]) -> Callable[...
     return checkpointed_forward
 
 
-@contextmanager
-def _frozen_running_statistics(block: nn.Module) -> Iterator[None]:
-    """Let batch norms in training normalize by the batch's statistics without updating the running ones."""
-    norms = [module for module in block.modules() if isinstance(module, BatchNorm)]
-    settings = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-        norm.num_batches_tracked = None
-    try:
-        yield
-    finally:
-        for norm, (momentum, batches) in zip(norms, settings, strict=True):
+class _FrozenRunningStatistics(AbstractContextManager[None]):
+    """Lets batch norms in training normalize by the batch's statistics without updating the running ones.
+
+    The context can be entered several times, one after the other: each backward pass through a retained graph repeats
+    the recomputation.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        self._norms = [module for module in block.modules() if isinstance(module, BatchNorm)]
+
+    def __enter__(self) -> None:
+        self._settings = [(norm.momentum, norm.num_batches_tracked) for norm in self._norms]
+        for norm in self._norms:
+            norm.momentum = 0.0
+            norm.num_batches_tracked = None
+
+    def __exit__(self, *error: object) -> None:
+        for norm, (momentum, batches) in zip(self._norms, self._settings, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked = batches

@@ -9,16 +9,16 @@ from facekd.config import TrainingRecipe
 
 
 def learning_rate(recipe: TrainingRecipe, step: int, total_steps: int, steps_per_epoch: int) -> float:
-    """Return the learning rate of one step of a stage.
+    """Return the learning rate of one step of a cycle, which is a stage or the whole training.
 
     Args:
         recipe: the schedule, the peak learning rate and the warm-up. ``onecycle`` is the schedule of Smith and Topin
             (arXiv 1708.07120) as in torch's OneCycleLR: a cosine from 1/25 of the peak up to the peak over the warm-up
-            steps, or over 0.3 of the stage if none are given, and a cosine down to 1/250,000 of the peak.
-        step: the step within the stage, from 0 to total_steps - 1.
-        total_steps: number of steps in the stage.
+            steps, or over 0.3 of the cycle if none are given, and a cosine down to 1/250,000 of the peak.
+        step: the step within the cycle, from 0 to total_steps - 1.
+        total_steps: number of steps in the cycle.
         steps_per_epoch: number of steps in an epoch; the warm-up is given in epochs or in steps, and takes at most a
-            fifth of the stage.
+            fifth of the cycle.
     """
     warmup = min(recipe.warmup_steps or round(recipe.warmup_epochs * steps_per_epoch), total_steps // 5)
     if recipe.lr_schedule == "onecycle":
@@ -50,7 +50,7 @@ def _onecycle(step: int, total_steps: int, rise: float) -> float:
 
 
 def drop_steps(recipe: TrainingRecipe, total_steps: int) -> list[int]:
-    """Return the steps of a stage at which a ``step`` schedule lowers the rate; empty for other schedules."""
+    """Return the steps of a cycle at which a ``step`` schedule lowers the rate; empty for other schedules."""
     return [round(share * total_steps) for share in recipe.milestones] if recipe.lr_schedule == "step" else []
 
 
@@ -59,20 +59,30 @@ class StageSchedule:
     """The steps of one stage; steps are counted over the whole training, from 1.
 
     Attributes:
-        recipe: the learning-rate schedule of every stage.
+        recipe: the learning-rate schedule of a cycle, and whether a cycle is a stage or the whole training.
         begin: steps that are done before the stage.
         end: the last step of the stage.
+        total_steps: the last step of the training.
         steps_per_epoch: number of steps in an epoch.
+        event_every_steps: number of steps between two events with the reason ``"interval"``; 0: there are none.
     """
 
     recipe: TrainingRecipe
     begin: int
     end: int
+    total_steps: int
     steps_per_epoch: int
+    event_every_steps: int = 0
+
+    @property
+    def cycle(self) -> tuple[int, int]:
+        """The steps that are done before the learning-rate cycle of the stage, and the last step of the cycle."""
+        return (0, self.total_steps) if self.recipe.cycle == "run" else (self.begin, self.end)
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step."""
-        return learning_rate(self.recipe, step - 1 - self.begin, self.end - self.begin, self.steps_per_epoch)
+        begin, end = self.cycle
+        return learning_rate(self.recipe, step - 1 - begin, end - begin, self.steps_per_epoch)
 
     def ends_epoch(self, step: int) -> bool:
         """Return whether a step is the last one of an epoch."""
@@ -80,15 +90,27 @@ class StageSchedule:
 
     def precedes_drop(self, step: int) -> bool:
         """Return whether a step is the last one before the learning rate drops."""
-        drops = drop_steps(self.recipe, self.end - self.begin)
-        return any(drop > 0 and step == self.begin + drop for drop in drops)
+        begin, end = self.cycle
+        return any(drop > 0 and step == begin + drop for drop in drop_steps(self.recipe, end - begin))
+
+    def ends_interval(self, step: int) -> bool:
+        """Return whether a step is a multiple of ``event_every_steps``."""
+        return self.event_every_steps > 0 and step % self.event_every_steps == 0
 
     def event_reason(self, step: int) -> str | None:
-        """Return why ``on_checkpoint`` is called after a step: ``"before drop"``, ``"epoch"``, or None if it is not."""
+        """Return why ``on_checkpoint`` is called after a step, or None if it is not.
+
+        Returns:
+            the first that applies of ``"last"``, ``"before drop"``, ``"epoch"`` and ``"interval"``.
+        """
+        if step == self.total_steps:
+            return "last"
         if self.precedes_drop(step):
             return "before drop"
-        return "epoch" if self.ends_epoch(step) else None
+        if self.ends_epoch(step):
+            return "epoch"
+        return "interval" if self.ends_interval(step) else None
 
     def is_checkpoint_step(self, step: int) -> bool:
         """Return whether a checkpoint is written after a step, whatever the time since the last one."""
-        return step == self.end or self.ends_epoch(step) or self.precedes_drop(step)
+        return step == self.end or self.event_reason(step) is not None

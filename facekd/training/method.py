@@ -19,7 +19,7 @@ LossClosure = Callable[[], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training with one target and a learning-rate cycle of its own.
+    """A part of a training with one target; by default it has a learning-rate cycle of its own, see `TrainingRecipe`.
 
     Attributes:
         until: the epoch of the whole training at which the stage ends; need not be a whole number.

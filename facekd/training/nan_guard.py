@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from facekd.data.loading.loader import Loader
 from facekd.distributed import all_reduce_mean, is_main_process
@@ -87,6 +87,16 @@ class NanGuard:
             "The checkpoint before is kept; try a lower training.learning_rate, a longer "
             "training.warmup_epochs or machine.precision=float32 in a new run folder"
         )
+
+    def check_weights(self, method: nn.Module) -> None:
+        """Check the weights: the loss of a step may be finite, and the weights after the step not.
+
+        Raises:
+            FacekdError: a weight on any rank is not finite.
+        """
+        largest = [weight.detach().abs().max().float() for weight in method.parameters() if weight.numel()]
+        # The mean over ranks is not finite if the largest weight of one rank is not.
+        self.check({"weights": float(all_reduce_mean(torch.stack(largest).max()))})
 
     def _save_batch(self, record: StepRecord) -> Path:
         path = self._run.path / BATCH_FILE

@@ -22,7 +22,7 @@ Metrics = dict[str, Tensor]
 
 
 class TrainStep:
-    """Trains a method on one batch per call, with an optimizer of its own.
+    """Trains a method on one batch per call.
 
     With several processes, backward passes average the gradients over ranks, except those of sharded class centers.
     All other weights and buffers begin as they are on rank 0.
@@ -33,16 +33,17 @@ class TrainStep:
         machine: the device and precision.
         scaler: the gradient scaler of the run.
         ema: the average of the student's weights to update after each step, if there is one.
+        optimizer: the optimizer of the method in an earlier stage, to go on with its state; None builds a new one.
     """
 
     def __init__(self, method: Method, recipe: TrainingRecipe, machine: Machine, scaler: torch.amp.GradScaler,
-                 ema: AveragedModel | None) -> None:
+                 ema: AveragedModel | None, *, optimizer: torch.optim.Optimizer | None = None) -> None:
         self.method = method
         self.recipe = recipe
         self.machine = machine
         self.scaler = scaler
         self.ema = ema
-        self.optimizer = build_optimizer(method, recipe, machine.device)
+        self.optimizer = optimizer or build_optimizer(method, recipe, machine.device)
         self._ddp: DistributedDataParallel | None = None
         if get_world_size() > 1:
             self._ddp = DistributedDataParallel(_ReplicatedPass(method), forward_sync_buffers=False,

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from facekd.config import TrainingRecipe
 from facekd.data.loading.loader import Loader
-from facekd.distributed import all_reduce_mean, check_initialized, is_main_process, run_on_main_and_broadcast
+from facekd.distributed import check_initialized, is_main_process, run_on_main_and_broadcast
 from facekd.run import Run
 from facekd.training import checkpoint
 from facekd.training.checkpoint import Position
@@ -44,7 +43,7 @@ class CheckpointEvent:
         step: steps done in all.
         epoch: epochs done in all.
         learning_rate: the learning rate of the last step.
-        reason: ``"last"``, ``"before drop"`` or ``"epoch"``.
+        reason: ``"last"``, ``"before drop"``, ``"epoch"`` or ``"interval"``.
         metrics: the means that were logged last.
     """
 
@@ -62,13 +61,14 @@ class Trainer:
         run: the run folder of the log and the checkpoints.
         method: the method to train.
         stages: returns the stage of a number 0, 1, ...; it is called when the stage begins, until ``training.epochs``
-            are done. Weights are carried over to the next stage; the optimizer and the learning rate begin anew
-            (SGDR restarts, as in RCO).
+            are done. Weights are carried over to the next stage. The optimizer and the learning rate begin anew (SGDR
+            restarts, as in RCO), or go on where ``training.cycle`` is ``run``.
         loader: the batches, one for each optimizer step.
-        recipe: the number of epochs, the optimizer, and the learning rate of every stage.
+        recipe: the number of epochs, the optimizer, and the learning rate of every stage or of the whole training.
         machine: the device and precision, and how often checkpoints are written.
-        on_checkpoint: called at the end of every epoch, at the last step before every drop of the learning rate, and
-            at the very end, before the checkpoint is written.
+        on_checkpoint: called at the end of every epoch, at the last step before every drop of the learning rate, every
+            ``event_every_steps`` steps, and at the very end, before the checkpoint is written.
+        event_every_steps: number of steps between two further calls of ``on_checkpoint``; 0: there are none.
 
     Attributes:
         ema: the average of the student's weights, if ``training.ema_decay`` is set.
@@ -79,6 +79,7 @@ class Trainer:
     def __init__(
         self, run: Run, method: Method, stages: Callable[[int], Stage], loader: Loader, recipe: TrainingRecipe,
         machine: Machine, *, on_checkpoint: Callable[[CheckpointEvent], None] | None = None,
+        event_every_steps: int = 0,
     ) -> None:
         self.run = run
         self.method = method
@@ -87,6 +88,7 @@ class Trainer:
         self.recipe = recipe
         self.machine = machine
         self.on_checkpoint = on_checkpoint
+        self.event_every_steps = event_every_steps
         self.scaler = machine.build_grad_scaler()
         self.guard = NanGuard(run, loader)
         self.checkpoint_seconds = 60 * machine.recipe.checkpoint_every_minutes
@@ -103,6 +105,7 @@ class Trainer:
         check_initialized()
         self._prepare_networks()
         position, optimizer_state = Position(0, 0, 0), None
+        optimizer: torch.optim.Optimizer | None = None
         if restored := checkpoint.restore(self.run.checkpoints, self.method):
             position, states = restored
             optimizer_state = states["optimizer"]
@@ -115,10 +118,12 @@ class Trainer:
             progress_bar(self.run.path.name, self.steps * batch_size, "img", position.step * batch_size) as advance,
         ):
             while True:
-                end = self._train_stage(position, optimizer_state, logger, advance)
+                end, optimizer = self._train_stage(position, optimizer, optimizer_state, logger, advance)
                 if end >= self.steps:
                     return
                 position, optimizer_state = Position(position.stage + 1, 0, end), None
+                if self.recipe.cycle == "stage":
+                    optimizer = None
 
     def _prepare_networks(self) -> None:
         self.method.to(self.machine.device)
@@ -128,17 +133,19 @@ class Trainer:
                 convert_sync_batchnorm(network, self.machine.device)
         self.ema = build_ema(self.method.student, self.recipe.ema_decay)
 
-    def _train_stage(self, begin: Position, optimizer_state: dict[str, Any] | None, logger: MetricLogger,
-                     advance: Advance) -> int:
-        """Train the rest of one stage, from ``begin`` on; return its last step."""
+    def _train_stage(self, begin: Position, optimizer: torch.optim.Optimizer | None,
+                     optimizer_state: dict[str, Any] | None, logger: MetricLogger, advance: Advance
+                     ) -> tuple[int, torch.optim.Optimizer]:
+        """Train the rest of one stage, from ``begin`` on; return its last step and its optimizer."""
         stage = self.stages(begin.stage)
         stage_begin = begin.step - begin.stage_step
         # Every stage has at least one step, and none exceeds the training.
         end = min(self.steps, max(stage_begin + 1, round(stage.until * self.loader.steps_per_epoch)))
-        schedule = StageSchedule(self.recipe, stage_begin, end, self.loader.steps_per_epoch)
+        schedule = StageSchedule(self.recipe, stage_begin, end, self.steps, self.loader.steps_per_epoch,
+                                 self.event_every_steps)
         self.method.on_stage_start(stage)
         self.method.train()
-        train_step = TrainStep(self.method, self.recipe, self.machine, self.scaler, self.ema)
+        train_step = TrainStep(self.method, self.recipe, self.machine, self.scaler, self.ema, optimizer=optimizer)
         if optimizer_state is not None:
             state = shard_optimizer_state(self.method, train_step.optimizer, optimizer_state)
             train_step.optimizer.load_state_dict(state)
@@ -151,7 +158,7 @@ class Trainer:
             position = Position(begin.stage, step - stage_begin, step)
             self._after_step(position, schedule, train_step.optimizer, logger)
             advance(self.loader.batch_size, f"loss {logger.latest.get('loss', 0):.3f}")
-        return end
+        return end, train_step.optimizer
 
     def _after_step(self, position: Position, schedule: StageSchedule, optimizer: torch.optim.Optimizer,
                     logger: MetricLogger) -> None:
@@ -165,8 +172,7 @@ class Trainer:
             overflow = {"every gradient": math.inf} if self.scaler.get_scale() < MIN_LOSS_SCALE else {}
             self.guard.check({**means, **overflow})
         if is_checkpoint_step:
-            # The loss may be finite, and the weights after its step not.
-            self.guard.check({"weights": _largest_weight(self.method)})
+            self.guard.check_weights(self.method)
             average_batchnorm_statistics(self.method)
             if self.ema is not None:
                 average_batchnorm_statistics(self.ema)
@@ -180,7 +186,7 @@ class Trainer:
         return run_on_main_and_broadcast(lambda: age > self.checkpoint_seconds)
 
     def _call_on_checkpoint(self, step: int, schedule: StageSchedule, logger: MetricLogger) -> None:
-        reason = "last" if step == self.steps else schedule.event_reason(step)
+        reason = schedule.event_reason(step)
         if reason is not None and self.on_checkpoint is not None:
             epoch = step / self.loader.steps_per_epoch
             self.on_checkpoint(CheckpointEvent(step, epoch, schedule.learning_rate(step), reason, dict(logger.latest)))
@@ -192,9 +198,3 @@ class Trainer:
             checkpoint.save(self.run.checkpoints, position, method_state, self.machine.recipe.keep_checkpoints,
                             optimizer=optimizer_state, scaler=self.scaler.state_dict(),
                             ema=self.ema.state_dict() if self.ema is not None else {})
-
-
-def _largest_weight(method: nn.Module) -> float:
-    """Return the mean over ranks of the largest absolute weight; it is not finite if one weight on any rank is not."""
-    largest = [weight.detach().abs().max().float() for weight in method.parameters() if weight.numel()]
-    return float(all_reduce_mean(torch.stack(largest).max()))

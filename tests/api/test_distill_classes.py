@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from facekd.api.train import train
 from facekd.data.loading.loader import Batch, Loader
 from facekd.errors import ModelError, RouteError
 from facekd.models.weights import load_model
+from facekd.route.agreement import GradientAgreement
 from facekd.route.plan import Plan
 from facekd.route.route import Route
 from facekd.run import Run
@@ -88,18 +89,19 @@ def test_a_greedy_student_chooses_its_anchors_and_leaves_an_ordinary_plan(distil
     run = distill_along("greedy", "run")
     followed, opened_route = Plan.read(run / "plan.json")
     points = [stage.points[0] for stage in followed.stages]
-    assert (followed.growth, points[0], points[-1]) == (None, 0, 4)
+    assert (followed.growth, points[-1]) == (None, 4)
+    assert "gradient agreement" in followed.stages[0].reason
     assert points == sorted(set(points))
     assert sum(stage.share for stage in followed.stages) == pytest.approx(1)
     info = Run(run).info()
-    assert [anchor["point"] for anchor in info["anchors"]] == ["0"]
+    assert info["anchors"] == []  # none is chosen before the training
     assert [anchor["point"] for anchor in info["followed_anchors"]] == [str(point) for point in points]
     assert opened_route.folder.resolve() == route.resolve()
     (shape,) = {np.load(file).shape for file in (route / "cache").glob("*-center-000-float32.npy")}
     assert shape == (4, 4)
 
 
-@pytest.mark.parametrize(("delta", "step"), [(0.01, 16), (1.0, 9), (1.0, 16)])
+@pytest.mark.parametrize(("delta", "step"), [(1.0, 3), (0.01, 16), (1.0, 9), (1.0, 16)])
 def test_a_greedy_student_killed_within_a_stage_chooses_and_learns_the_same(
     distill_along: Distill, route: Path, kill_at_step: Kill, delta: float, step: int
 ) -> None:
@@ -111,6 +113,29 @@ def test_a_greedy_student_killed_within_a_stage_chooses_and_learns_the_same(
     assert weights(whole) == weights(continued)
     assert (whole / "plan.json").read_bytes() == (continued / "plan.json").read_bytes()
     assert Run(whole).info()["followed_anchors"] == Run(continued).info()["followed_anchors"]
+
+
+def test_a_greedy_student_killed_in_its_choice_chooses_and_learns_the_same(
+    distill_along: Distill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = distill_along("greedy", "whole")
+    measure = GradientAgreement.__call__
+    calls: list[Sequence[int]] = []
+
+    def fail_at_the_second_call(self: GradientAgreement, points: Sequence[int]) -> list[float]:
+        calls.append(points)
+        if len(calls) == 2:
+            raise InterruptedError
+        return measure(self, points)
+
+    monkeypatch.setattr(GradientAgreement, "__call__", fail_at_the_second_call)
+    with pytest.raises(InterruptedError):
+        distill_along("greedy", "killed")
+    assert len(Plan.read(whole.parent / "killed" / "plan.json")[0].stages) == 1
+    continued = distill_along("greedy", "killed")
+    assert [len(points) for points in calls] == [5, 5, 5]  # all points; then point 0 and those after it, twice
+    assert weights(whole) == weights(continued)
+    assert (whole / "plan.json").read_bytes() == (continued / "plan.json").read_bytes()
 
 
 def test_the_stages_of_a_greedy_student_are_a_plan_that_gives_the_same_student(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,20 @@ from torch.nn import functional as F
 
 from facekd.api.distill import distill
 from facekd.api.plan import plan, show_plan, stage_points
+from facekd.cli.train import DEFAULT_STRATEGY, STRATEGY_HELP
 from facekd.data.containers.class_set import open_class_set
 from facekd.data.image_set import split_validation
 from facekd.errors import RouteError
 from facekd.models.weights import load_model
 from facekd.route.plan import Plan
 from facekd.route.route import Route
+from facekd.route.strategies import MEASURED_STRATEGIES, STRATEGIES
+
+
+def test_the_help_has_a_line_on_every_strategy() -> None:
+    assert set(STRATEGY_HELP) == {*STRATEGIES, *MEASURED_STRATEGIES, "greedy", "manual"}
+    assert STRATEGY_HELP[DEFAULT_STRATEGY].endswith("(default)")
+    assert inspect.signature(plan).parameters["strategy"].default == DEFAULT_STRATEGY
 
 
 def test_a_plan_is_written_as_it_is_returned(teacher_run: Path, tmp_path: Path) -> None:
@@ -49,7 +59,7 @@ def test_a_routes_profile_is_what_its_networks_say(
     plan(classifier_run, tmp_path / "plan.json", anchors=2)
     student = distill(small_classes, tmp_path / "plan.json", tmp_path / "student", *classes_overrides,
                       "student={name: resnet8, size: 32}")
-    profiles, picture = show_plan(tmp_path / "plan.json", student)
+    profiles, picture, diagnosis = show_plan(tmp_path / "plan.json", student)
     route = Route.open(classifier_run)
     assert [(profile.number, profile.point) for profile in profiles] == list(enumerate(route.points))
 
@@ -69,28 +79,65 @@ def test_a_routes_profile_is_what_its_networks_say(
     for profile in profiles:
         of_point = logits(route.point_file(profile.number))
         accuracy = float((of_point.argmax(1).numpy() == images.labels).mean())
-        assert profile.accuracy == pytest.approx(accuracy)
+        assert (profile.metric, profile.metric_name) == (pytest.approx(accuracy), "accuracy")
         assert profile.congruence_to_end == pytest.approx(congruence(of_point, of_end), rel=1e-3, abs=1e-6)
         assert profile.congruence_to_student == pytest.approx(congruence(of_student, of_point), rel=1e-3, abs=1e-6)
     assert profiles[-1].congruence_to_end == pytest.approx(0, abs=1e-6)
+    assert diagnosis is not None and diagnosis.images == len(images)
+    assert diagnosis.end_loss == pytest.approx(profiles[-1].congruence_to_student)
+    losses = [congruence(of_student, logits(route.point_file(number))) for number in range(len(profiles) - 1)]
+    assert (diagnosis.nearest_point, diagnosis.nearest_loss) == (
+        int(np.argmin(losses)), pytest.approx(min(losses), rel=1e-3, abs=1e-6))
     text = picture.read_text(encoding="utf-8")
     assert all(word in text for word in ("learning rate", "accuracy", "with the end", "of the student"))
 
 
-def test_without_a_recipe_a_profile_has_the_recorded_facts_only(teacher_run: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def imported_route(teacher_run: Path, tmp_path: Path) -> Path:
+    """A route without a run."""
     folder = tmp_path / "imported"
     folder.mkdir()
     (folder / "route.json").write_bytes((teacher_run / "route" / "route.json").read_bytes())
-    plan(folder, tmp_path / "plan.json", anchors=2)
-    profiles, picture = show_plan(tmp_path / "plan.json")
-    assert all(profile.accuracy is None and profile.congruence_to_end is None for profile in profiles)
+    return folder
+
+
+@pytest.mark.parametrize("strategy", ["progress", "change"])
+def test_a_measured_plan_follows_from_the_profile(classifier_run: Path, tmp_path: Path, strategy: str) -> None:
+    chosen = plan(classifier_run, tmp_path / "plan.json", strategy=strategy, anchors=3)
+    profiles, _, diagnosis = show_plan(tmp_path / "plan.json")
+    if strategy == "progress":
+        values = [profile.metric or 0.0 for profile in profiles]
+    else:
+        values = list(itertools.accumulate(profile.change_from_previous or 0.0 for profile in profiles))
+    shares = [(value - values[0]) / (values[-1] - values[0]) for value in values]
+    crossings = {min(point for point, share in enumerate(shares) if share >= part - 1e-9) for part in (1 / 3, 2 / 3)}
+    assert [stage.points for stage in chosen.stages] == [(n,) for n in sorted({*crossings, len(profiles) - 1})]
+    assert diagnosis is None
+
+
+@pytest.mark.parametrize("strategy", ["progress", "change"])
+def test_a_route_without_a_recipe_cannot_be_measured(imported_route: Path, tmp_path: Path, strategy: str) -> None:
+    with pytest.raises(RouteError, match=f"'{strategy}' measures the teacher.*use --strategy equal, final"):
+        plan(imported_route, tmp_path / "plan.json", strategy=strategy)
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_without_a_recipe_a_profile_has_the_recorded_facts_only(imported_route: Path, tmp_path: Path) -> None:
+    plan(imported_route, tmp_path / "plan.json", anchors=2)
+    profiles, picture, diagnosis = show_plan(tmp_path / "plan.json")
+    assert diagnosis is None
+    assert all(profile.metric is None and profile.congruence_to_end is None for profile in profiles)
     assert all(profile.congruence_to_student is None for profile in profiles)
     assert "congruence" not in picture.read_text(encoding="utf-8")
 
 
 def test_a_teacher_without_held_out_images_is_shown_on_training_images(teacher_run: Path, tmp_path: Path) -> None:
     plan(teacher_run, tmp_path / "plan.json", strategy="final", anchors=1)
-    profiles, _ = show_plan(tmp_path / "plan.json")
-    assert all(profile.accuracy is None for profile in profiles)  # faces have no accuracy
+    profiles, _, diagnosis = show_plan(tmp_path / "plan.json", teacher_run)
+    assert {profile.metric_name for profile in profiles} == {"AUC"}
+    assert all(profile.metric is not None and 0 <= profile.metric <= 1 for profile in profiles)
+    assert diagnosis is not None and not diagnosis.premise_holds  # the student is the end itself
+    assert diagnosis.end_loss == pytest.approx(0, abs=1e-6)
+    assert diagnosis.images == 16  # two of each identity
     assert all(profile.congruence_to_end is not None for profile in profiles)
     assert profiles[0].congruence_to_end > profiles[-1].congruence_to_end == pytest.approx(0, abs=1e-6)  # type: ignore[operator]

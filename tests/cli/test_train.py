@@ -66,8 +66,7 @@ def test_plan_prints_that_a_greedy_plan_grows(
     run_cli: RunCli, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     lines = plan_output(run_cli, capsys, tmp_path, "--strategy", "greedy", "--anchors", 4, "--delta", 0.7)
-    assert lines[0].startswith("stage 0: point 0, 25% of the epochs (")
-    assert lines[1].startswith("the other stages are chosen while the student is trained")
+    assert lines[0].startswith("the stages are chosen while the student is trained")
     assert Plan.read(tmp_path / "plan.json")[0].growth == Growth(0.7, 0.25)
 
 

@@ -27,6 +27,13 @@ def test_a_warmup_in_steps_alone_is_accepted(values: dict[str, object]) -> None:
     assert TrainingRecipe.model_validate(values).warmup_steps == 10
 
 
+def test_the_cycle_is_a_stage_or_the_run() -> None:
+    assert TrainingRecipe().cycle == "stage"
+    assert TrainingRecipe.model_validate({"cycle": "run"}).cycle == "run"
+    with pytest.raises(ValidationError, match="'stage' or 'run'"):
+        TrainingRecipe.model_validate({"cycle": "plan"})
+
+
 def test_an_unknown_key_is_refused() -> None:
     with pytest.raises(ValidationError, match="extra_forbidden"):
         MachineRecipe.model_validate({"checkpointing": True})

@@ -278,6 +278,16 @@ def test_outputs_are_those_of_its_mode_and_leave_no_trace(
     torch.testing.assert_close(outputs_now, truth)
 
 
+def test_differentiable_outputs_are_the_projected_outputs_with_a_gradient_for_every_weight(loader: Loader) -> None:
+    method, batch = make({"l2": 1}, 8).train(), next(loader.iter_epoch(0))
+    outputs_now = method.differentiable_outputs(batch.images)
+    assert (outputs_now.dtype, outputs_now.shape) == (torch.float32, (4, 16))
+    torch.testing.assert_close(outputs_now, method.projection(method.student(pixels(batch))))
+    weights = [weight for weight in method.student.parameters() if weight.requires_grad]
+    gradients = torch.autograd.grad(outputs_now.square().sum(), weights)
+    assert all(gradient.abs().max() > 0 for gradient in gradients)
+
+
 def test_outputs_may_be_computed_between_steps_of_a_hint(loader: Loader, live: TorchTeacher) -> None:
     batch, other = list(loader.iter_epoch(0))[:2]
     values = []

@@ -256,10 +256,10 @@ def test_in_training_teacher_modules_stay_as_the_pretraining_left_them(tmp_path:
     assert changed(before, teacher_modules) == set()
 
 
-def train(method: Distillation, folder: Path, stages: Callable[[int], Stage]) -> None:
+def train(method: Distillation, folder: Path, stages: Callable[[int], Stage], **values: Any) -> None:
     """Train two epochs of six steps; the norm limit is so low that a leftover gradient would change the result."""
     folder.mkdir(exist_ok=True)
-    recipe = TrainingRecipe(epochs=2, batch_size=8, learning_rate=0.05, warmup_epochs=0, clip_grad_norm=0.5)
+    recipe = TrainingRecipe(epochs=2, batch_size=8, learning_rate=0.05, warmup_epochs=0, clip_grad_norm=0.5, **values)
     Trainer(Run(folder), method, stages, LOADER, recipe, Machine(MachineRecipe(device="cpu", threads=1))).fit()
 
 
@@ -269,13 +269,17 @@ def two_stages(number: int) -> Stage:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted_state(tmp_path_factory: pytest.TempPathFactory) -> State:
-    """The final state of a run that was not killed."""
-    method = distillation(BOTH)
-    train(method, tmp_path_factory.mktemp("uninterrupted"), two_stages)
-    return state_of(method)
+def uninterrupted_states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, State]:
+    """The final states of runs that were not killed, by ``training.cycle``."""
+    states = {}
+    for cycle in ("stage", "run"):
+        method = distillation(BOTH)
+        train(method, tmp_path_factory.mktemp("uninterrupted"), two_stages, cycle=cycle)
+        states[cycle] = state_of(method)
+    return states
 
 
+@pytest.mark.parametrize("cycle", ["stage", "run"])
 @pytest.mark.parametrize("step", [
     2,  # in the first pretraining
     3 + 8,  # in stage 0, after its pretraining of three steps and a checkpoint
@@ -283,10 +287,12 @@ def uninterrupted_state(tmp_path_factory: pytest.TempPathFactory) -> State:
     3 + 9 + 3 + 2,  # in stage 1, before its first checkpoint
 ])
 def test_a_run_killed_in_a_pretraining_ends_as_if_it_had_not_been(
-    tmp_path: Path, uninterrupted_state: State, kill_at_step: Callable[[int], AbstractContextManager[None]], step: int
+    tmp_path: Path, uninterrupted_states: dict[str, State],
+    kill_at_step: Callable[[int], AbstractContextManager[None]], step: int, cycle: str,
 ) -> None:
     with kill_at_step(step):
-        train(distillation(BOTH), tmp_path, two_stages)
+        train(distillation(BOTH), tmp_path, two_stages, cycle=cycle)
     resumed = distillation(BOTH)
-    train(resumed, tmp_path, two_stages)
-    assert changed(uninterrupted_state, resumed) == set()
+    train(resumed, tmp_path, two_stages, cycle=cycle)
+    assert changed(uninterrupted_states[cycle], resumed) == set()
+    assert changed(uninterrupted_states["stage" if cycle == "run" else "run"], resumed)

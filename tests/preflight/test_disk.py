@@ -21,11 +21,25 @@ def test_the_route_has_as_many_points_as_a_run_recorded(recipe: Path, teacher_ru
     assert count_route_points(open_job(recipe, [], 1)) == len(Route.open(teacher_run).points)
 
 
-@pytest.mark.parametrize("every_epochs", [0, 2, 0.5])
+@pytest.mark.parametrize("every_epochs", [0, 2, 0.5, 0.4])
 def test_points_follow_the_interval_of_the_route(recipe: Path, every_epochs: float) -> None:
-    # Three epochs of 12 steps, drops at 18 and 29; points are recorded at the ends of epochs, not between them.
-    expected = {0: 0, 2: len({24, 18, 29, 36}), 0.5: len({12, 24, 36, 18, 29})}[every_epochs]
+    # Three epochs of 12 steps, drops at 18 and 29.
+    expected = {0: 0, 2: len({24, 18, 29, 36}), 0.5: len({6, 12, 18, 24, 29, 30, 36}),
+                0.4: len({5, 10, 15, 18, 20, 25, 29, 30, 35, 36})}[every_epochs]
     assert count_route_points(open_job(recipe, [f"route.every_epochs={every_epochs}"], 1)) == expected
+
+
+@pytest.mark.parametrize(("cycle", "expected"), [
+    ("stage", len({9, 14, 27, 32, 12, 24, 36})), ("run", len({18, 29, 12, 24, 36})),
+])
+def test_points_before_drops_are_those_of_each_cycle(
+    recipe: Path, teacher_run: Path, tmp_path: Path, cycle: str, expected: int
+) -> None:
+    plan(teacher_run, tmp_path / "plan.json", strategy="equal", anchors=2)
+    text = recipe.read_text(encoding="utf-8").replace("model:", "student:") + f"plan: {tmp_path / 'plan.json'}\n"
+    (tmp_path / "student.yaml").write_text(text, encoding="utf-8")
+    # Two stages of 18 steps; the milestones are 0.5 and 0.8. The end of the first stage is no point.
+    assert count_route_points(open_job(tmp_path / "student.yaml", [f"training.cycle={cycle}"], 1)) == expected
 
 
 def test_disk_is_what_a_run_left_behind(recipe: Path, teacher_run: Path) -> None:

@@ -25,6 +25,7 @@ PLANS = {
     "fixed": (HALVES, None),
     "mean": ([PlanStage((0, 4, 9), "all at once", 1.0)], None),
     "greedy": (HALVES[:1], Growth(0.8, 0.25)),
+    "greedy, not begun": ([], Growth(0.8, 0.25)),
     "greedy, thirds": ([PlanStage((p,), "", 1 / 3) for p in (0, 5)], Growth(1.0, 1 / 3)),
 }
 
@@ -58,6 +59,11 @@ def test_an_older_version_is_refused(route: Route, tmp_path: Path, version: int)
         Plan.read(tmp_path / "plan.json")
 
 
+def test_the_first_points_of_a_plan_that_is_not_begun_are_the_end_of_the_route(route: Route) -> None:
+    assert Plan(route.folder, "mean", [PlanStage((0, 4), "", 1.0)]).first_points(route) == (0, 4)
+    assert Plan(route.folder, "greedy", [], Growth(0.8, 0.25)).first_points(route) == (9,)
+
+
 def test_plan_and_route_can_be_moved_together(route: Route, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Plan(Route.open("runs/teacher").folder, "final", [PlanStage((9,), "", 1.0)]).write(Path("runs/plan.json"))
@@ -88,13 +94,14 @@ GROWTH = {"delta": 0.8, "share": 0.25}
     ({"stages": stages((3, 0), (4, 1))}, "a positive share"),
     ({"stages": stages((3, float("nan")))}, "sum to 1; they sum to nan"),
     ({"stages": []}, "sum to 1; they sum to 0"),
-    ({"stages": [], "growth": GROWTH}, "sum to 0"),
     ({"stages": stages(([], 1))}, "every stage needs points"),
     ({"stages": stages(("third", 1))}, "is damaged"),
     ({"stages": [{"points": [1]}]}, "is damaged"),
     ({"stages": [{"reason": "", "share": 1}]}, "is damaged"),
     ({"stages": None}, "is damaged"),
     ({"growth": GROWTH}, "sum to less than 1, because the plan grows; they sum to 1"),
+    ({"stages": stages((3, 0)), "growth": GROWTH}, "a positive share"),
+    ({"stages": stages((3, float("nan"))), "growth": GROWTH}, "a positive share"),
     ({"stages": stages((3, 0.5)), "growth": {"delta": 0.8}}, "is damaged"),
     ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "speed": 1}}, "is damaged"),
     ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "delta": 1.2}}, r"delta must be in \(0, 1\]"),

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from facekd.config import MachineRecipe
 from facekd.data.containers.class_set import open_class_set
 from facekd.data.loading.augmentation import NoAugmentation
 from facekd.models.weights import load_model
+from facekd.route import profile as profile_module
 from facekd.route.congruence import Congruence, create_congruence
-from facekd.route.profile import PointProfile, profile_route
+from facekd.route.profile import PointProfile, pair_auc, profile_route
 from facekd.route.route import Route
 from facekd.training.machine import Machine
 
@@ -42,7 +45,7 @@ def test_without_images_a_profile_contains_the_recorded_points(random_route: Rou
         PointProfile(number, point) for number, point in enumerate(random_route.points)]
 
 
-def test_accuracy_and_congruence_follow_their_definitions(
+def test_metric_change_and_congruence_follow_their_definitions(
     random_route: Route, small_classes: Path, congruence: Congruence
 ) -> None:
     labels = open_class_set(small_classes, "test").labels
@@ -51,16 +54,88 @@ def test_accuracy_and_congruence_follow_their_definitions(
     for number, profile in enumerate(profiles):
         outputs = logits(random_route, small_classes, number)
         assert (profile.number, profile.point) == (number, random_route.points[number])
-        assert profile.accuracy == float((outputs.argmax(1).numpy() == labels).mean())
+        assert profile.metric == float((outputs.argmax(1).numpy() == labels).mean())
+        assert profile.metric_name == "accuracy"
         log_point = (outputs / 4).log_softmax(1)
         to_end = float((log_end.exp() * (log_end - log_point)).sum(1).mean())
         assert profile.congruence_to_end == pytest.approx(to_end, rel=1e-3, abs=1e-6)
         assert profile.congruence_to_student is None
+    assert profiles[0].change_from_previous is None
+    for number in (1, 2):
+        log_previous = logits(random_route, small_classes, number - 1).log_softmax(1)
+        log_point = logits(random_route, small_classes, number).log_softmax(1)
+        change = float((log_point.exp() * (log_point - log_previous)).sum(1).mean())
+        assert profiles[number].change_from_previous == pytest.approx(change, rel=1e-3)
 
 
 def test_a_student_that_equals_a_point_has_no_distance_to_it(random_route: Route, congruence: Congruence) -> None:
-    profiles = profile_route(random_route, congruence, with_student=True)
+    profiles = profile_route(random_route, congruence, student_losses=congruence.student_losses(range(3)))
     distances = [profile.congruence_to_student for profile in profiles]
     assert distances[0] is not None and distances[1] is not None and distances[2] is not None
     assert distances[1] < 1e-6 < 1e-3 < min(distances[0], distances[2])
-    assert [profile.accuracy for profile in profiles] == [None] * 3
+    assert [(profile.metric, profile.metric_name) for profile in profiles] == [(None, None)] * 3
+
+
+def test_embeddings_have_the_area_of_their_pairs_and_changes_at_unit_length(
+    random_route: Route, small_classes: Path, congruence: Congruence
+) -> None:
+    congruence.temperature = None
+    labels = open_class_set(small_classes, "test").labels
+    profiles = profile_route(random_route, congruence, labels)
+    for number, profile in enumerate(profiles):
+        outputs = logits(random_route, small_classes, number)
+        assert profile.metric == pytest.approx(area_of_all_comparisons(outputs.numpy(), labels), abs=1e-6)
+        assert profile.metric_name == "AUC"
+    first, second = (torch.nn.functional.normalize(logits(random_route, small_classes, n)) for n in (0, 1))
+    assert profiles[1].change_from_previous == pytest.approx(float((first - second).square().sum(1).mean()), rel=1e-3)
+    no_pairs = profile_route(random_route, congruence, np.arange(len(labels)))
+    assert [(profile.metric, profile.metric_name) for profile in no_pairs] == [(None, None)] * 3
+
+
+def area_of_all_comparisons(embeddings: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Compare every pair of one identity with every pair of two, by definition."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosines = (unit @ unit.T).astype(np.float32)
+    pairs = list(itertools.combinations(range(len(labels)), 2))
+    genuine = [cosines[i, j] for i, j in pairs if labels[i] == labels[j]]
+    impostors = [cosines[i, j] for i, j in pairs if labels[i] != labels[j]]
+    wins = [0.5 if g == i else float(g > i) for g in genuine for i in impostors]
+    return sum(wins) / len(wins)
+
+
+@pytest.mark.parametrize("block", [1, 37, 2**18])
+def test_the_area_is_that_of_all_comparisons_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(profile_module, "MAX_BLOCK_ELEMENTS", block)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 30)
+    embeddings = rng.normal(size=(30, 4)) + np.eye(5, 4)[labels]
+    embeddings[7] = embeddings[8]
+    assert pair_auc(embeddings, labels) == pytest.approx(area_of_all_comparisons(embeddings, labels), abs=1e-12)
+
+
+def test_equal_cosines_count_half_and_scale_does_not_count() -> None:
+    labels = np.array([0, 0, 1, 1])
+    assert pair_auc(np.ones((4, 3)), labels) == 0.5
+    assert pair_auc(np.array([[1.0, 0], [5, 0], [0, 1], [0, 9]]), labels) == 1.0
+    assert pair_auc(np.array([[1.0, 0], [0, 9], [5, 0], [0, 1]]), labels) == 0.25  # 2 of 4 impostors are above, 2 equal
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 0, 0], [0], []])
+def test_without_pairs_of_both_kinds_there_is_no_area(labels: list[int]) -> None:
+    assert pair_auc(np.ones((len(labels), 3)), np.array(labels, np.int64)) is None
+
+
+def test_of_a_large_set_whole_identities_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[NDArray[np.int64]] = []
+
+    def record_labels(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+        compared.append(labels)
+        return 0.5
+
+    monkeypatch.setattr(profile_module, "MAX_PAIR_IMAGES", 12)
+    monkeypatch.setattr(profile_module, "pair_auc", record_labels)
+    labels = np.repeat(np.arange(10), 3)[np.random.default_rng(0).permutation(30)]
+    for _ in range(2):
+        profile_module._measure(torch.ones(30, 2), labels, closed_set=False)
+    assert np.bincount(compared[0])[np.unique(compared[0])].tolist() == [3, 3, 3, 3]
+    np.testing.assert_array_equal(compared[0], compared[1])

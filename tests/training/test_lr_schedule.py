@@ -102,17 +102,46 @@ def test_drops_are_steps_of_step_schedules_alone() -> None:
 
 def test_a_stage_counts_its_rates_from_its_own_beginning() -> None:
     recipe = TrainingRecipe(learning_rate=0.4, warmup_epochs=0)
-    stage = StageSchedule(recipe, begin=15, end=25, steps_per_epoch=10)
+    stage = StageSchedule(recipe, begin=15, end=25, total_steps=40, steps_per_epoch=10)
     assert [stage.learning_rate(step) for step in range(16, 26)] == rates(10, warmup_epochs=0)
 
 
 def test_checkpoints_are_written_at_ends_of_epochs_and_stages_and_before_drops() -> None:
     recipe = TrainingRecipe(lr_schedule="step", milestones=[0.0, 0.3])
-    stage = StageSchedule(recipe, begin=15, end=25, steps_per_epoch=10)
+    stage = StageSchedule(recipe, begin=15, end=25, total_steps=40, steps_per_epoch=10)
     steps = range(16, 26)
     assert [step for step in steps if stage.ends_epoch(step)] == [20]
     assert [step for step in steps if stage.precedes_drop(step)] == [18]
     assert [step for step in steps if stage.is_checkpoint_step(step)] == [18, 20, 25]
     assert {step: stage.event_reason(step) for step in (18, 20, 25)} == {18: "before drop", 20: "epoch", 25: None}
-    constant = StageSchedule(TrainingRecipe(lr_schedule="constant"), begin=15, end=19, steps_per_epoch=10)
+    constant = StageSchedule(TrainingRecipe(lr_schedule="constant"), begin=15, end=19, total_steps=40,
+                             steps_per_epoch=10)
     assert [step for step in range(16, 20) if constant.is_checkpoint_step(step)] == [19]
+
+
+@pytest.mark.parametrize("lr_schedule", ["cosine", "poly", "step", "constant", "onecycle"])
+def test_the_stages_of_one_cycle_are_parts_of_one_long_stage(lr_schedule: str) -> None:
+    recipe = TrainingRecipe(learning_rate=0.4, lr_schedule=lr_schedule, warmup_steps=3, cycle="run")
+    schedules = [StageSchedule(recipe, begin, end, 40, 10) for begin, end in ((0, 15), (15, 25), (25, 40))]
+    joined = [schedule.learning_rate(step) for schedule in schedules
+              for step in range(schedule.begin + 1, schedule.end + 1)]
+    assert joined == rates(40, lr_schedule=lr_schedule, warmup_steps=3)
+
+
+def test_the_drops_of_one_cycle_are_those_of_the_whole_training() -> None:
+    recipe = TrainingRecipe(lr_schedule="step", milestones=[0.3, 0.625, 0.8], cycle="run")
+    schedules = [StageSchedule(recipe, begin, end, 40, 10) for begin, end in ((0, 15), (15, 25), (25, 40))]
+    drops = [[step for step in range(schedule.begin + 1, schedule.end + 1) if schedule.precedes_drop(step)]
+             for schedule in schedules]
+    assert drops == [[12], [25], [32]]
+    assert [step for step in range(16, 26) if schedules[1].is_checkpoint_step(step)] == [20, 25]
+
+
+def test_an_interval_ends_at_multiples_of_its_steps_unless_there_is_another_reason() -> None:
+    recipe = TrainingRecipe(lr_schedule="step", milestones=[0.3])
+    stage = StageSchedule(recipe, begin=15, end=25, total_steps=25, steps_per_epoch=10, event_every_steps=3)
+    reasons = {step: stage.event_reason(step) for step in range(16, 26)}
+    assert {step: reason for step, reason in reasons.items() if reason} == {
+        18: "before drop", 20: "epoch", 21: "interval", 24: "interval", 25: "last",
+    }
+    assert [step for step in range(16, 26) if stage.is_checkpoint_step(step)] == [18, 20, 21, 24, 25]

@@ -66,3 +66,14 @@ def test_the_last_step_of_a_check_that_passed_is_remembered(tmp_path: Path, load
     guard.add(record(5, NAN))
     with pytest.raises(FacekdError, match="at step 4,"):
         guard.check({"loss": NAN})
+
+
+def test_weights_that_are_not_finite_end_the_training(tmp_path: Path, loader: Loader) -> None:
+    guard = NanGuard(Run(tmp_path), loader)
+    guard.add(record(3, 1.0))
+    network = torch.nn.Linear(3, 8)
+    guard.check_weights(network)
+    assert not (tmp_path / "not_finite.json").exists()
+    torch.nn.init.constant_(network.bias, INF)
+    with pytest.raises(FacekdError, match="weights is no longer finite at step 3"):
+        guard.check_weights(network)

@@ -29,12 +29,13 @@ from tests.methods.noise import noise_loader
 STEPS, BATCH = 20, 12
 RECIPES: dict[str, dict[str, Any]] = {
     "frozen": {"ema_decay": 0.9}, "synced": {"sync_batchnorm": True}, "accumulated": {"gradient_accumulation_steps": 2},
+    "one-cycle": {"cycle": "run"},
     "local": {"learning_rate": 1e-12}, "single-frozen": {}, "single-synced": {"sync_batchnorm": True},
 }
-"""Batch statistics are ``frozen``, also with gradient accumulation; ``synced`` over all processes; or ``local`` to each
-process, in a network that does not move. Float64, so that differences are not rounding, which a network multiplies
-early in training; ``single`` is float32."""
-FROZEN = ("frozen", "accumulated", "single-frozen")
+"""Batch statistics are ``frozen``, also with gradient accumulation and over two stages of one cycle; ``synced`` over
+all processes; or ``local`` to each process, in a network that does not move. Float64, so that differences are not
+rounding, which a network multiplies early in training; ``single`` is float32."""
+FROZEN = ("frozen", "accumulated", "one-cycle", "single-frozen")
 WORLD_SIZES = (2, 3, 4)
 
 
@@ -82,7 +83,8 @@ def train(folder: Path, case: str, **head: Any) -> None:
     dtype = torch.float32 if case.startswith("single") else torch.float64
     method = FrozenStatistics(case in FROZEN, dtype, **head)
     machine = Machine(MachineRecipe(device="cpu", threads=1))
-    Trainer(Run(folder), method, lambda number: Stage(epochs), loader, recipe, machine).fit()
+    ends = [epochs / 2, epochs] if recipe.cycle == "run" else [epochs]
+    Trainer(Run(folder), method, lambda number: Stage(ends[number]), loader, recipe, machine).fit()
 
 
 class MachineLost(Exception):
@@ -144,7 +146,7 @@ def state(run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("world", WORLD_SIZES)
-@pytest.mark.parametrize("case", ["frozen", "synced", "accumulated", "sampled"])
+@pytest.mark.parametrize("case", ["frozen", "synced", "accumulated", "one-cycle", "sampled"])
 def test_processes_have_the_losses_of_one(folder: Path, case: str, world: int) -> None:
     one = losses(folder / f"{case}-1")
     assert len(one) == 20 and one[-1] < 0.8 * one[0]  # it is no standstill that is compared
@@ -158,7 +160,7 @@ def test_in_float32_the_losses_agree_to_a_hundred_thousandth(folder: Path, case:
 
 
 @pytest.mark.parametrize("world", WORLD_SIZES)
-@pytest.mark.parametrize("case", ["frozen", "synced", "accumulated", "sampled"])
+@pytest.mark.parametrize("case", ["frozen", "synced", "accumulated", "one-cycle", "sampled"])
 def test_they_end_with_its_weights_centers_momentum_and_ema(folder: Path, case: str, world: int) -> None:
     one, many = state(folder / f"{case}-1"), state(folder / f"{case}-{world}")
     for part in ("method", "optimizer", "ema"):

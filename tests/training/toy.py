@@ -46,7 +46,7 @@ class Linear(Method):
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         labels = (batch.labels + self.started_stages[-1]) % 8
-        loss = F.cross_entropy(self.student(mean_colors(batch)), labels)
+        loss = F.cross_entropy(self.student(mean_colors(batch).to(self.student.weight.dtype)), labels)
         self.calls += 1
         if self.poison is not None and self.calls == self.poison[0]:
             if self.poison[1] == "loss":
@@ -98,17 +98,17 @@ def training_recipe(**values: Any) -> TrainingRecipe:
 
 
 def build_trainer(path: Path, method: Method, loader: Loader, stages: Stages, **values: Any) -> Trainer:
-    """Values are those of a `TrainingRecipe`, ``on_checkpoint`` and ``precision``.
+    """Values are those of a `TrainingRecipe`, ``on_checkpoint``, ``event_every_steps`` and ``precision``.
 
     Stages that are not listed do not say when they end: then ``epochs`` has to be given.
     """
-    on_checkpoint = values.pop("on_checkpoint", None)
+    events = {name: values.pop(name) for name in ("on_checkpoint", "event_every_steps") if name in values}
     path.mkdir(exist_ok=True)
     machine = Machine(MachineRecipe(device="cpu", threads=1, precision=values.pop("precision", "auto")))
     if not callable(stages):
         values = {"epochs": stages[-1].until, **values}
         stages = stages.__getitem__
-    return Trainer(Run(path), method, stages, loader, training_recipe(**values), machine, on_checkpoint=on_checkpoint)
+    return Trainer(Run(path), method, stages, loader, training_recipe(**values), machine, **events)
 
 
 def train_by_formula(loader: Loader, lengths: Sequence[int], restart: bool = True) -> nn.Linear:

@@ -16,11 +16,12 @@ from facekd.route.profile import PointProfile
 
 def route_table(profiles: Sequence[PointProfile]) -> Table:
     """Return a table for the terminal with one row per point."""
-    table = Table("point", "epoch", "learning rate", "recorded", "loss", "accuracy", "to the end", "to the student")
+    table = Table("point", "epoch", "learning rate", "recorded", "loss", _metric_name(profiles) or "metric", "change",
+                  "to the end", "to the student")
     for profile in profiles:
         point = profile.point
-        measurements = (point.metrics.get("loss"), profile.accuracy, profile.congruence_to_end,
-                        profile.congruence_to_student)
+        measurements = (point.metrics.get("loss"), profile.metric, profile.change_from_previous,
+                        profile.congruence_to_end, profile.congruence_to_student)
         table.add_row(str(profile.number), f"{point.epoch:g}", f"{point.learning_rate:.3g}", point.reason,
                       *("" if value is None else f"{value:.4g}" for value in measurements))
     return table
@@ -38,14 +39,18 @@ def route_picture(profiles: Sequence[PointProfile], anchors: Sequence[int], titl
         An SVG document.
     """
     epochs = [profile.point.epoch for profile in profiles]
-    if profiles[0].accuracy is not None:
-        metric_name = "accuracy"
-        metric_values = [profile.accuracy for profile in profiles]
-    else:
+    metric_name = _metric_name(profiles)
+    if metric_name is None:
         metric_name = "training loss"
         metric_values = [profile.point.metrics.get("loss") for profile in profiles]
+    else:
+        metric_values = [profile.metric for profile in profiles]
+    changes = [profile.change_from_previous for profile in profiles]
+    if profiles[-1].change_from_previous is not None:
+        changes[0] = 0.0  # The first point has no previous one.
     all_curves: list[tuple[str, list[float | None]]] = [
         ("learning rate", [profile.point.learning_rate for profile in profiles]), (metric_name, metric_values),
+        ("change from\nprevious point", changes),
         ("congruence loss\nwith the end", [profile.congruence_to_end for profile in profiles]),
         ("congruence loss\nof the student", [profile.congruence_to_student for profile in profiles]),
     ]
@@ -68,6 +73,11 @@ def route_picture(profiles: Sequence[PointProfile], anchors: Sequence[int], titl
         panels[0].set_title(title, loc="left", pad=14, size=10)
         panels[-1].set(xlabel="epoch of the teacher")
         return to_svg(figure)
+
+
+def _metric_name(profiles: Sequence[PointProfile]) -> str | None:
+    """Return the name of the teacher's metric; None where it was not measured."""
+    return profiles[-1].metric_name
 
 
 def students_picture(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

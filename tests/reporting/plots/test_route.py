@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from facekd.reporting.plots.route import route_picture, route_table, students_picture
 from facekd.route.profile import PointProfile
 from facekd.route.route import Point
 
 
-def profiles(count: int, **measured: float) -> list[PointProfile]:
+def profiles(count: int, **measured: Any) -> list[PointProfile]:
     points = [Point(10 * i, i + 1.0, 0.1, "epoch", f"{i}.safetensors", "0" * 64, {"loss": 3.0 - i})
               for i in range(count)]
     return [PointProfile(number, point, **measured) for number, point in enumerate(points)]
@@ -13,9 +16,19 @@ def profiles(count: int, **measured: float) -> list[PointProfile]:
 
 def test_only_what_was_measured_is_drawn() -> None:
     bare = route_picture(profiles(3), [1, 2], "teacher")
-    assert "training loss" in bare and "accuracy" not in bare and "congruence" not in bare
-    full = route_picture(profiles(3, accuracy=0.5, congruence_to_end=1.0, congruence_to_student=2.0), [1], "teacher")
+    assert "training loss" in bare and "accuracy" not in bare and "congruence" not in bare and "change" not in bare
+    measured = profiles(3, metric=0.5, metric_name="accuracy", change_from_previous=0.1, congruence_to_end=1.0,
+                        congruence_to_student=2.0)
+    full = route_picture(measured, [1], "teacher")
     assert "accuracy" in full and "training loss" not in full and full.count("congruence loss") == 2
+    assert "change from" in full
+
+
+def test_the_first_point_has_no_change_and_faces_have_their_metric() -> None:
+    measured = profiles(3, metric=0.5, metric_name="AUC", change_from_previous=0.1)
+    measured[0] = replace(measured[0], change_from_previous=None)
+    picture = route_picture(measured, [1], "teacher")
+    assert "AUC" in picture and "change from" in picture
 
 
 def test_a_picture_is_the_same_every_time() -> None:
@@ -24,6 +37,12 @@ def test_a_picture_is_the_same_every_time() -> None:
 
 def test_the_table_has_a_line_a_point() -> None:
     assert route_table(profiles(5, congruence_to_end=0.25)).row_count == 5
+
+
+def test_the_table_names_the_metric() -> None:
+    headings = [column.header for column in route_table(profiles(2, metric=0.5, metric_name="AUC")).columns]
+    assert headings[4:7] == ["loss", "AUC", "change"]
+    assert [column.header for column in route_table(profiles(2)).columns][5] == "metric"
 
 
 def test_students_are_drawn_with_their_last_congruence_loss() -> None:
