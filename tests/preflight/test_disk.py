@@ -57,7 +57,7 @@ def test_the_teacher_cache_is_as_large_as_a_student_makes_it(
     teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path, augmentation: str,
     cache_dtype: str,
 ) -> None:
-    shutil.copytree(teacher_run, tmp_path / "teacher")
+    shutil.copytree(teacher_run, tmp_path / "teacher", ignore=shutil.ignore_patterns("cache"))  # of other tests
     plan(tmp_path / "teacher", tmp_path / "plan.json", strategy="equal", anchors=2)
     keys = [key.replace("model.", "student.") for key in tiny_teacher_overrides]
     out = distill(small_faces, tmp_path / "plan.json", tmp_path / "student", *keys,

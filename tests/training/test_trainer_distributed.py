@@ -5,6 +5,7 @@ Each number of processes is one call of torchrun; the tests compare the run fold
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from facekd.config import HeadRecipe, MachineRecipe, TrainingRecipe
-from facekd.distributed import get_rank, get_world_size, init_distributed
+from facekd.distributed import barrier, get_rank, get_world_size, init_distributed
 from facekd.methods.supervised import Supervised
 from facekd.models.registry import ModelSpec, Network
 from facekd.run import Run
@@ -119,6 +120,10 @@ def work(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch, pytest.raises(MachineLost):
             patch.setattr(TrainStep, "__call__", stop_at(14))
             train(folder / "moved", "frozen")
+        # The exception keeps the DistributedDataParallel of the lost training alive. Destroyed after the process group,
+        # at the end of the interpreter, it can abort the process.
+        gc.collect()
+        barrier()
 
 
 @pytest.fixture(scope="module")
