@@ -41,14 +41,15 @@ measure_faces() { # RUN FACES: verification on frontal and on frontal-profile pa
   $facekd report "$1" --results "$results"
 }
 
-make_plan() { # METHOD: write the plan that a method follows, $out/plans/METHOD.json; the plan of rco comes first
-  local paths=("$out/teacher" "$out/plans/$1.json") rco="$out/plans/rco.json"
+make_plan() { # METHOD [TEACHER PLANS]: write the plan that a method follows, PLANS/METHOD.json; that of rco comes first
+  local teacher=${2:-$out/teacher} plans=${3:-$out/plans}
+  local paths=("$teacher" "$plans/$1.json") rco="$plans/rco.json"
   case $1 in
     labels | assistant) ;;                                                 # no teacher; its own teacher
     kd | mimic) $facekd plan "${paths[@]}" --strategy final --anchors 1 ;;  # the trained teacher
     restarts) $facekd plan "${paths[@]}" --strategy final --anchors 4 ;;    # the restarts of RCO without its anchors
     rco) $facekd plan "${paths[@]}" --strategy equal --anchors 4 --show ;;
-    greedy) $facekd plan "${paths[@]}" --strategy greedy --anchors 4 ;;
+    equal | progress | change | greedy) $facekd plan "${paths[@]}" --strategy "$1" --anchors 4 ;;
     plateau) $facekd plan "${paths[@]}" --strategy plateau ;;
     mean) $facekd plan "${paths[@]}" --strategy mean --anchors 4 ;;         # the anchors of RCO as an ensemble
     point[123]) $facekd plan "${paths[@]}" --strategy manual --of "$rco" --stages "$((${1#point} - 1))" ;; # one anchor

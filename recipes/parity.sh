@@ -32,16 +32,8 @@ teacher() { # PROBLEM: the data, the teacher with its route, and the plans
   $facekd train "$folder/data" "$folder/p$1-teacher" --recipe "$here/parity/train.yaml" "seed=$1"
   measure_classifier "$folder/p$1-teacher" "$folder/data" 2 "$folder/p$1-teacher"
   for method in kd restarts equal progress change greedy mean; do
-    [ -f "$folder/plans/$method.json" ] || make_parity_plan "$folder/p$1-teacher" "$folder/plans/$method.json" "$method"
+    [ -f "$folder/plans/$method.json" ] || make_plan "$method" "$folder/p$1-teacher" "$folder/plans"
   done
-}
-
-make_parity_plan() { # ROUTE PLAN METHOD
-  case $3 in
-    kd) $facekd plan "$1" "$2" --strategy final --anchors 1 ;;
-    restarts) $facekd plan "$1" "$2" --strategy final --anchors 4 ;;
-    *) $facekd plan "$1" "$2" --strategy "$3" --anchors 4 ;;
-  esac
 }
 
 student() { # PROBLEM METHOD SEED: train one student and measure it
@@ -56,7 +48,7 @@ student() { # PROBLEM METHOD SEED: train one student and measure it
   fi
   measure_classifier "$run" "$folder/data" 2 "$folder/p$1-teacher"
 }
-export -f teacher make_parity_plan student
+export -f teacher make_plan student
 
 for problem in ${PROBLEMS:-0 1 2}; do echo "$problem"; done | run_jobs "$jobs" teacher
 for seed in ${SEEDS:-0 1 2 3 4}; do
