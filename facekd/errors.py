@@ -5,9 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from facekd.text import MESSAGE_LIMIT, shorten
+
 
 class FacekdError(Exception):
-    """Base of all errors that a user can mend; the command line prints the message without a traceback."""
+    """Base of all errors that a user can mend; the command line prints the message without a traceback.
+
+    Args:
+        message: one line; control characters in it are escaped, and the middle of a very long one is cut.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, MESSAGE_LIMIT))
 
 
 class DataError(FacekdError):
@@ -45,7 +54,8 @@ class RecipeError(FacekdError):
     def __init__(self, problems: Sequence[str], source: str) -> None:
         self.problems = list(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n".join([f"{count} in {source}:", *(f"  - {problem}" for problem in self.problems)]))
+        lines = [f"{count} in {source}:", *(f"  - {problem}" for problem in self.problems)]
+        Exception.__init__(self, "\n".join(shorten(line, MESSAGE_LIMIT) for line in lines))
 
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:

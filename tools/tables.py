@@ -17,6 +17,7 @@ from facekd.methods.catalogue import EXCLUDED_METHODS, list_entries
 from facekd.reporting.results.result_set import result_section, results_page
 from facekd.reporting.tables.table import Table
 from facekd.utils import files
+from facekd.utils.documents import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -57,7 +58,7 @@ def table(name: str) -> str:
             return csv_table(file)
         case ".txt":
             return f"```\n{file.read_text(encoding='utf-8').strip()}\n```\n"
-    return Table(files.read_json(file)).to_markdown()
+    return Table(read_json(file)).to_markdown()
 
 
 def render(page: str) -> str:

@@ -25,6 +25,7 @@ from facekd.preflight.job import Job
 from facekd.preflight.memory import memory_use
 from facekd.preflight.resources import format_bytes, total_bytes
 from facekd.utils import files
+from facekd.utils.documents import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RANKS = 8
@@ -89,9 +90,9 @@ def training(stage: str, job: Job, speed: tuple[int, str]) -> list[Row]:
 
 def measured() -> list[Row]:
     """Return the rows with figures of other benchmarks."""
-    bench = files.read_json(ROOT / "results/benchmarks/bench_identification-cpu2.json")
+    bench = read_json(ROOT / "results/benchmarks/bench_identification-cpu2.json")
     seconds = min(bench["structured"]["seconds"]["facekd"])
-    loader = files.read_json(ROOT / "results/benchmarks/bench_loader-cpu2.json")
+    loader = read_json(ROOT / "results/benchmarks/bench_loader-cpu2.json")
     speed = loader["rates"]["2"]["facekd"]["core"]
     return [
         Row("data", "cores that decode as fast as 8 cards train", f"{IRESNET50[0] / speed:.1f}",

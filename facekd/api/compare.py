@@ -15,7 +15,7 @@ from facekd.errors import DataError
 from facekd.models.embedder import Embedder
 from facekd.models.loading import load
 from facekd.run import Run
-from facekd.utils import files
+from facekd.utils.documents import read_json
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _read_crop(path: Path, embedder: Embedder, detector: Detector | None) -> NDA
 def _read_threshold(model: Path, far: str) -> tuple[float | None, str]:
     """Return the threshold at a false accept rate from the run's verification results, and its file or what to do."""
     for file in sorted(Run(model).results.glob("verify-*.json")) if model.is_dir() else []:
-        for measured_far, threshold in files.read_json(file).get("thresholds", {}).items():
+        for measured_far, threshold in read_json(file).get("thresholds", {}).items():
             if threshold is not None and float(measured_far) == float(far):
                 return float(threshold), str(file)
     return None, (

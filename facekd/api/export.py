@@ -25,7 +25,7 @@ from facekd.deploy.validation_gate import AccuracyGate
 from facekd.errors import ExportError, ModelError
 from facekd.models.weights import load_model
 from facekd.run import Run
-from facekd.utils import files
+from facekd.utils.documents import read_json
 from facekd.utils.environment import hardware
 
 CALIBRATION_FACES = 100
@@ -142,7 +142,7 @@ def _provenance(run: Run | None) -> tuple[dict[str, Any], dict[str, Any]]:
     info = run.info()
     keys = ("command", "dataset", "strategy", "anchors", "versions", "git", "finished")
     provenance.update({key: info[key] for key in keys if key in info})
-    results = {file.stem: files.read_json(file) for file in sorted(run.results.glob("*.json"))}
+    results = {file.stem: read_json(file) for file in sorted(run.results.glob("*.json"))}
     for result in results.values():
         result.pop("roc", None)
     return provenance, results

@@ -21,6 +21,7 @@ from facekd.deploy.validation_gate import MeasureLayers
 from facekd.errors import ExportError
 from facekd.models.complexity import count_macs, count_parameters
 from facekd.utils import files
+from facekd.utils.documents import read_json
 
 LICENSES = {"license_code": "Apache-2.0", "license_weights": "unknown", "license_data": "unknown"}
 """The default licenses in card and metadata; the code is facekd's."""
@@ -97,7 +98,7 @@ def write_package(
         metadata["sha256"] = {str(file.relative_to(folder)): files.sha256(file)
                               for file in sorted(folder.rglob("*")) if file.is_file()}
         files.write_versioned(folder / "metadata.json", "package", VERSION, metadata)
-    return Package(out, files.read_json(out / "metadata.json"))
+    return Package(out, read_json(out / "metadata.json"))
 
 
 def _export_file(target: Target, precision: Precision, source: ExportSource, folder: Path,

@@ -15,7 +15,7 @@ from facekd.errors import DataError
 from facekd.preflight.job import Job
 from facekd.preflight.resources import ResourceUse, format_bytes, total_bytes
 from facekd.run import Run
-from facekd.utils.files import read_json
+from facekd.utils.documents import read_json
 
 Findings = Iterator[Finding]
 

@@ -14,6 +14,7 @@ from facekd.models.complexity import count_macs
 from facekd.models.registry import ModelSpec, build
 from facekd.run import Run
 from facekd.utils import files
+from facekd.utils.documents import read_json
 
 Json = dict[str, Any]
 
@@ -114,7 +115,7 @@ def load_run_data(path: Path) -> RunData:
         recipe=recipe,
         recipe_text=recipe_text,
         log=_read_log(run),
-        points=files.read_json(route).get("points", []) if route.is_file() else [],
+        points=read_json(route).get("points", []) if route.is_file() else [],
         results={kind: _read_results(run, kind) for kind in RESULT_KEYS},
         package=_read_package(path / "package" / "metadata.json"),
     )
@@ -151,7 +152,7 @@ def _read_results(run: Run, kind: str) -> list[Json]:
     """Read the results of one kind, and check that they have the keys that reports read."""
     results = []
     for file in sorted(run.results.glob(f"{kind}-*.json")):
-        result = {"name": file.stem.removeprefix(f"{kind}-"), **files.read_json(file)}
+        result = {"name": file.stem.removeprefix(f"{kind}-"), **read_json(file)}
         missing = _missing_keys(result, RESULT_KEYS[kind])
         if kind == "ijb" and not missing:
             if result["verification"]:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from facekd.errors import DataError, FacekdError, SetupError
+from facekd.errors import FacekdError, SetupError
+from facekd.utils.documents import read_json
 
 
 @contextmanager
@@ -116,23 +117,6 @@ def sha256(path: Path) -> str:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object atomically, indented, so that it can be read and edited by hand."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path, error: type[FacekdError] = DataError) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        error: the file is absent, is not JSON, or does not contain an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise error(f"{path} does not exist; check the path") from None
-    except (OSError, ValueError) as problem:
-        raise error(f"{path} cannot be read as JSON ({problem}); restore it or make it again") from problem
-    if not isinstance(content, dict):
-        raise error(f"{path} holds a JSON {type(content).__name__}, an object is needed; restore it or make it again")
-    return content
 
 
 def write_versioned(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:

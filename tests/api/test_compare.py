@@ -17,6 +17,7 @@ from facekd.errors import DataError, SetupError
 from facekd.models.weights import load_model
 from facekd.run import Run
 from facekd.utils import files
+from facekd.utils.documents import read_json
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ class FixedDetector(Detector):
 
 def test_compare_of_photographs_aligns_them_first(fixtures: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = fixtures / "photos"
-    all_landmarks = files.read_json(photos / "landmarks.json")
+    all_landmarks = read_json(photos / "landmarks.json")
     names = ["id_00000/0000.jpg", "id_00001/0000.jpg"]
     landmarks = [np.array(all_landmarks[name], np.float32).reshape(5, 2) for name in names]
     monkeypatch.setattr("facekd.api.compare.open_detector", lambda path: FixedDetector(list(landmarks)))

@@ -9,6 +9,7 @@ import pytest
 from facekd.api.search_result import distill_commands, draw_search, list_students, read_search
 from facekd.errors import DataError
 from facekd.utils import files
+from facekd.utils.documents import read_json
 
 
 def test_the_students_are_listed_without_the_teacher(search_run: Path) -> None:
@@ -38,6 +39,6 @@ def test_without_a_finished_search_nothing_is_drawn(tmp_path: Path) -> None:
 
 def test_the_result_of_an_older_version_is_refused(search_run: Path, tmp_path: Path) -> None:
     shutil.copy(search_run / "search.json", tmp_path)
-    files.write_json(tmp_path / "search.json", {**files.read_json(tmp_path / "search.json"), "version": 1})
+    files.write_json(tmp_path / "search.json", {**read_json(tmp_path / "search.json"), "version": 1})
     with pytest.raises(DataError, match=r"older facekd .*; search again in a new folder"):
         read_search(tmp_path)

@@ -13,6 +13,7 @@ from facekd.models.weights import load_model
 from facekd.route import route as module
 from facekd.route.route import Route
 from facekd.utils import files
+from facekd.utils.documents import read_json
 
 
 def network(seed: int) -> Network:
@@ -109,14 +110,14 @@ def test_a_folder_without_a_route_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_version_is_refused(route: Route) -> None:
-    content = files.read_json(route.folder / "route.json")
+    content = read_json(route.folder / "route.json")
     files.write_json(route.folder / "route.json", {**content, "version": 3})
     with pytest.raises(RouteError, match="newer facekd"):
         Route.open(route.folder)
 
 
 def test_an_older_version_is_refused(route: Route) -> None:
-    content = files.read_json(route.folder / "route.json")
+    content = read_json(route.folder / "route.json")
     files.write_json(route.folder / "route.json", {**content, "version": 1})
     message = r"route\.json: format version 1 was written by an older facekd .*; train or import the teacher again"
     with pytest.raises(RouteError, match=message):
@@ -125,7 +126,7 @@ def test_an_older_version_is_refused(route: Route) -> None:
 
 @pytest.mark.parametrize("key", ["model", "points"])
 def test_a_damaged_route_is_refused(route: Route, key: str) -> None:
-    content = files.read_json(route.folder / "route.json")
+    content = read_json(route.folder / "route.json")
     del content[key]
     files.write_json(route.folder / "route.json", content)
     with pytest.raises(RouteError, match=r"route\.json is damaged"):
@@ -134,7 +135,7 @@ def test_a_damaged_route_is_refused(route: Route, key: str) -> None:
 
 def test_a_point_with_foreign_keys_is_refused(route: Route) -> None:
     points = [{**dataclasses.asdict(route.points[0]), "colour": "red"}]
-    content = {**files.read_json(route.folder / "route.json"), "points": points}
+    content = {**read_json(route.folder / "route.json"), "points": points}
     files.write_json(route.folder / "route.json", content)
     with pytest.raises(RouteError, match="damaged"):
         Route.open(route.folder)

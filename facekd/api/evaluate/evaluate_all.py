@@ -26,8 +26,8 @@ from facekd.models.loading import load
 from facekd.reporting.tables.evaluation import Row, Suite
 from facekd.run import Run
 from facekd.training.machine import resolve_device
-from facekd.utils import files
 from facekd.utils.console import console
+from facekd.utils.documents import read_json
 from facekd.utils.environment import environment
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -156,7 +156,7 @@ def _read_rows(result_files: Sequence[Path]) -> dict[str, list[Row]]:
     for file in result_files:
         file_rows: dict[str, list[Row]] = {}
         try:
-            for content in files.read_json(file)["rows"]:
+            for content in read_json(file)["rows"]:
                 row = Row(**{name: value for name, value in content.items() if name != "figure"})
                 if row.status == "measured" and row.key:
                     file_rows.setdefault(row.key, []).append(row)

@@ -22,7 +22,7 @@ from facekd.models.embedder import Embedder
 from facekd.models.loading import load
 from facekd.run import Run
 from facekd.training.machine import resolve_device
-from facekd.utils import files
+from facekd.utils.documents import read_json
 
 
 def megaface(model: Path | str | None = None, probes: Path | str | None = None, distractors: Path | str | None = None,
@@ -116,7 +116,7 @@ def compare_models(first: Path | str, second: Path | str) -> list[Difference]:
 
 
 def _read_result(file: Path | str) -> dict[str, Any]:
-    content = files.read_json(Path(file))
+    content = read_json(Path(file))
     if content.get("kind") != "megaface":
         raise DataError(f"{file} is no result of 'facekd eval megaface'; give two of these")
     return content

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
-from facekd.utils.files import read_json
+from facekd.utils.documents import read_json
 
 DISTRACTOR_LIST = re.compile(r"megaface_features_list\.json_(\d+)_(\d+)")
 """The file name of a distractor list; the groups are the size and the set."""

@@ -24,6 +24,7 @@ from facekd.evaluation.embedding.growing_array import GrowingArray
 from facekd.models.embedder import Embedder
 from facekd.utils import files
 from facekd.utils.console import console
+from facekd.utils.documents import read_json
 from facekd.utils.environment import environment
 from facekd.utils.progress import progress_bar
 
@@ -90,7 +91,7 @@ def extract(
 def read_provenance(features: Path) -> dict[str, Any]:
     """Return the model (its fingerprint) and the settings that made a feature file; empty if `extract` did not."""
     try:
-        identity = files.read_json(sidecar_path(features, ".json")).get("identity")
+        identity = read_json(sidecar_path(features, ".json")).get("identity")
     except DataError:  # features of another program, or without their JSON file
         return {}
     return identity if isinstance(identity, dict) else {}

@@ -1,0 +1,90 @@
+"""Text from outside made safe for the place where it is shown: terminal, message, CSV, Markdown and matplotlib."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from pathlib import Path
+
+MESSAGE_LIMIT = 600
+"""Characters of one line of an error message; what exceeds it is cut in the middle."""
+
+# C0 and C1 control characters; the Unicode characters that end lines or change the direction of text; surrogates.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def printable(text: object, *, keep_newlines: bool = False) -> str:
+    r"""Return a text with its control characters and the bytes that are not UTF-8 written as escapes.
+
+    A terminal obeys control characters, and line breaks in a file name forge lines of a log. A byte that is not UTF-8
+    (a surrogate of ``surrogateescape``) becomes ``\xff``, other characters ``\x1b`` or ``\u202e``.
+
+    Args:
+        text: the text, or an object whose ``str`` is taken, for example a path.
+        keep_newlines: keep ``"\n"``, for texts of several lines.
+    """
+    return _UNSAFE.sub(lambda match: _escape(match[0], keep_newlines), str(text))
+
+
+def _escape(character: str, keep_newlines: bool) -> str:
+    if character == "\n" and keep_newlines:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def shorten(text: object, limit: int = 120) -> str:
+    """Return a text of at most ``limit`` printable characters in one line, cut in the middle if it is longer."""
+    line = str(text)
+    if len(line) > limit:
+        kept = (limit - 3) // 2
+        line = f"{line[:kept]}...{line[-kept:]}"
+    return printable(line)
+
+
+def short_repr(value: object, limit: int = 80) -> str:
+    """Return the ``repr`` of a value from a file in at most ``limit`` characters, in time that the value cannot set."""
+    brief = reprlib.Repr()
+    brief.maxlevel = 3
+    brief.maxstring = limit
+    brief.maxother = limit
+    try:
+        return shorten(brief.repr(value), limit)
+    except (ValueError, RecursionError):  # ValueError: an integer of more digits than Python converts
+        return type(value).__name__
+
+
+def csv_cell(text: str) -> str:
+    """Return a CSV cell that a spreadsheet does not run as a formula: an apostrophe stands before ``=``, ``+``, ``@``.
+
+    Numbers stay as they are.
+    """
+    if not text.startswith(_FORMULA_STARTS) or _is_number(text):
+        return text
+    return f"'{text}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def markdown(text: object) -> str:
+    """Return a text as plain words of one line of Markdown: no HTML, heading, link, table cell or emphasis begins."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", printable(text)).replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+def plot_label(text: object, *, keep_newlines: bool = True) -> str:
+    """Return a label that matplotlib draws as it is: ``$`` begins no formula."""
+    return printable(text, keep_newlines=keep_newlines).replace("$", r"\$")
+
+
+def path_text(path: Path | str) -> str:
+    """Return a path for a message: printable, and at most 200 characters."""
+    return shorten(path, 200)
