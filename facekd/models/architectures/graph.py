@@ -21,6 +21,7 @@ class GraphNetwork(Network):
     Attributes:
         nodes: the graph.
         layers: the layer of each node by its name.
+        shapes: the shape of the output of each node for one image, by its name.
 
     Raises:
         ModelError: the layers do not fit together, or do not give ``outputs`` numbers an image.
@@ -30,7 +31,7 @@ class GraphNetwork(Network):
         super().__init__()
         self.nodes = nodes
         self.layers = nn.ModuleDict({node.name: node.build() for node in nodes})
-        shapes = self._shapes(size)
+        shapes = self.shapes = self._shapes(size)
         if shapes[nodes[-1].name] != (outputs,):
             raise ModelError(f"graph: its last node gives {list(shapes[nodes[-1].name])} an image, not [{outputs}]")
         # The last maps before each reduction of the side, and before the first layer that is no map.

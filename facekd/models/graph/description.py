@@ -92,7 +92,7 @@ def _parse_node(record: Any, known: set[str]) -> Node:
     if layer not in LAYERS:
         raise ModelError(f"graph: {name}: unknown layer {short_repr(layer)}: {did_you_mean(layer, list(LAYERS))}")
     if len(inputs) != LAYERS[layer].inputs or not set(inputs) <= known:
-        raise ModelError(f"graph: {name} needs {LAYERS[layer].inputs} earlier nodes as inputs, not {short_repr(inputs)}")
+        raise ModelError(f"graph: {name} needs {LAYERS[layer].inputs} earlier nodes, not {short_repr(inputs)}")
     resolved = _resolve(LAYERS[layer].create, options, f"graph: {name}")
     return Node(name, layer, tuple(inputs), resolved)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,27 +33,30 @@ class InputScaling:
         self._factor = self._factor * factor
         self._summand = self._summand * factor + summand
 
-    def apply(self, nodes: Sequence[Node], weights: dict[str, NDArray[Any]]
-              ) -> tuple[tuple[Node, ...], dict[str, NDArray[Any]]]:
+    @property
+    def takes_raw_pixels(self) -> bool:
+        """Whether the graph takes pixels from 0 to 255."""
+        if self._raw_pixels is not None:
+            return self._raw_pixels
+        return bool(np.all(np.abs(self._factor) * 255 <= MAX_SCALED_RANGE))
+
+    def apply(self, nodes: Sequence[Node], weights: Mapping[str, NDArray[Any]]
+              ) -> tuple[Sequence[Node], Mapping[str, NDArray[Any]]]:
         """Return nodes and weights that take pixels scaled to ``(x - 127.5) / 127.5``.
 
         A factor alone is multiplied into the convolutions that take the image. A summand remains a layer of its own,
         because a convolution pads with zeros after it.
         """
         factor, summand = self._factor, self._summand
-        raw = self._raw_pixels
-        if raw is None:
-            raw = bool(np.all(np.abs(factor) * 255 <= MAX_SCALED_RANGE))
-        if raw:
+        if self.takes_raw_pixels:
             factor, summand = factor * 127.5, summand + factor * 127.5
+        factor, summand = np.broadcast_to(factor, 3), np.broadcast_to(summand, 3)
         readers = [node for node in nodes if INPUT in node.inputs]
-        if np.all(np.abs(summand) < TOLERANCE) and all(n.layer == "convolution" for n in readers):
-            for node in readers:
-                weight = weights[f"{node.name}.weight"]
-                weights[f"{node.name}.weight"] = weight * np.broadcast_to(factor, 3).reshape(1, -1, 1, 1)
-            return tuple(nodes), weights
+        if np.all(np.abs(summand) < TOLERANCE) and all(node.layer == "convolution" for node in readers):
+            scaled = {f"{node.name}.weight": weights[f"{node.name}.weight"] * factor.reshape(1, 3, 1, 1)
+                      for node in readers}
+            return nodes, {**weights, **scaled}
         scaling = Node("scaling", "affine", (INPUT,), {"channels": 3})
-        weights = {**weights, "scaling.weight": np.broadcast_to(factor, 3), "scaling.bias": np.broadcast_to(summand, 3)}
         renamed = [replace(node, inputs=tuple("scaling" if name == INPUT else name for name in node.inputs))
                    for node in nodes]
-        return (scaling, *renamed), weights
+        return [scaling, *renamed], {**weights, "scaling.weight": factor, "scaling.bias": summand}
