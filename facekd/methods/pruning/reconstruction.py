@@ -19,6 +19,9 @@ from facekd.models.graph.description import INPUT, Node
 
 MAX_SAMPLES = 30_000
 """The number of positions of all maps that a layer is fitted to."""
+MIN_SAMPLES = 10
+"""The number of samples for each value of the input, below which a layer keeps its weights: a linear layer has only one
+sample an image, and a fit to few samples is worse than none."""
 RIDGE = 1e-3
 """The weight of the distance to the previous weights, in mean variances of the input."""
 BATCH_SIZE = 64
@@ -81,19 +84,24 @@ def _summands(name: str, nodes: Sequence[Node]) -> list[str]:
 def _samples(layer: nn.Module, values: Tensor, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return inputs and targets of a layer at random positions of all images: float64 [samples, values]."""
     if isinstance(layer, nn.Conv2d):
-        share = max(1, MAX_SAMPLES // len(values))
-        places = torch.randperm(wanted.shape[2] * wanted.shape[3], generator=generator)[:share]
         assert not isinstance(layer.padding, str)
-        columns = [unfold(batch, layer.kernel_size, padding=layer.padding, stride=layer.stride)[:, :, places]
-                   for batch in torch.split(values, BATCH_SIZE)]
-        values = torch.cat(columns).transpose(1, 2).flatten(0, 1)
-        wanted = wanted.flatten(2)[:, :, places].transpose(1, 2).flatten(0, 1)
+        positions = wanted.shape[2] * wanted.shape[3]
+        share = min(positions, max(1, MAX_SAMPLES // len(values)))
+        inputs, targets = [], []
+        for image, target in zip(values, wanted, strict=True):  # other positions of each image, as faces are aligned
+            places = torch.randperm(positions, generator=generator)[:share]
+            columns = unfold(image[None], layer.kernel_size, padding=layer.padding, stride=layer.stride)[0]
+            inputs.append(columns[:, places].T)
+            targets.append(target.flatten(1)[:, places].T)
+        values, wanted = torch.cat(inputs), torch.cat(targets)
     return values.double(), wanted.double()
 
 
 def _fit(layer: nn.Module, values: Tensor, wanted: Tensor) -> None:
-    """Solve the ridge regression of a layer around its present weights; without a bias there is no intercept."""
+    """Solve the ridge regression of a layer around its present weights, with an intercept if it has a bias."""
     assert isinstance(layer, (nn.Conv2d, nn.Linear))
+    if len(values) < MIN_SAMPLES * values.shape[1]:
+        return
     weight = layer.weight.flatten(1).double()
     if layer.bias is not None:
         mean, wanted_mean = values.mean(0), wanted.mean(0)

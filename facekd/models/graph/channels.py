@@ -57,7 +57,12 @@ def channel_groups(nodes: Sequence[Node]) -> list[ChannelGroup]:
         group.outputs.append(node.name)
         groups[node.name] = group
     groups[nodes[-1].name].is_fixed = True
-    return list({id(group): group for group in groups.values()}.values())
+    unique = list({id(group): group for group in groups.values()}.values())
+    position = {node.name: index for index, node in enumerate(nodes)}
+    for group in unique:
+        for names in (group.writers, group.carriers, group.readers, group.outputs):
+            names.sort(key=position.__getitem__)
+    return unique
 
 
 def _mixes_channels(node: Node) -> bool:
