@@ -53,9 +53,9 @@ def prune_teacher(teacher: Path | str, dataset: Path | str, out: Path | str, sha
     indices = np.random.default_rng(seed).permutation(len(faces))[:count]
     crops = np.stack([decode_crop(faces.read(index), network.spec.size, faces.location(index))
                       for index in indices.tolist()])
-    part = prune(network, torch.from_numpy(crops), share, seed=seed)
-    save_model(part, Path(out))
-    return part
+    pruned = prune(network, torch.from_numpy(crops), share, seed=seed)
+    save_model(pruned, Path(out))
+    return pruned
 
 
 def load_network(path: Path) -> Network:

@@ -37,11 +37,11 @@ def prune(network: GraphNetwork, images: Tensor, share: float, *, seed: int = 0)
         raise ModelError(f"a part has a share of multiply-adds between 0 and 1, not {share:g}")
     total = count_network_macs(network)
     steps = max(1, round(np.log(share) / np.log(STEP_SHARE)))
-    part, kept = network, dict[str, Tensor]()
+    pruned, kept = network, dict[str, Tensor]()
     for step in range(1, steps + 1):
-        saliency = channel_saliency(part, images, seed=seed + step)
-        selected = select_channels(part, saliency, total * share ** (step / steps))
+        saliency = channel_saliency(pruned, images, seed=seed + step)
+        selected = select_channels(pruned, saliency, total * share ** (step / steps))
         kept = {name: kept[name][index] if kept else index for name, index in selected.items()}
-        part = remove_channels(part, selected)
-        reconstruct(part, network, kept, images)
-    return part
+        pruned = remove_channels(pruned, selected)
+        reconstruct(pruned, network, kept, images)
+    return pruned

@@ -85,14 +85,14 @@ def _samples(layer: nn.Module, values: Tensor, wanted: Tensor, generator: torch.
     """Return inputs and targets of a layer at random positions of all images: float64 [samples, values]."""
     if isinstance(layer, nn.Conv2d):
         assert not isinstance(layer.padding, str)
-        positions = wanted.shape[2] * wanted.shape[3]
-        share = min(positions, max(1, MAX_SAMPLES // len(values)))
+        count = wanted.shape[2] * wanted.shape[3]
+        share = min(count, max(1, MAX_SAMPLES // len(values)))
         inputs, targets = [], []
         for image, target in zip(values, wanted, strict=True):  # other positions of each image, as faces are aligned
-            places = torch.randperm(positions, generator=generator)[:share]
+            positions = torch.randperm(count, generator=generator)[:share]
             columns = unfold(image[None], layer.kernel_size, padding=layer.padding, stride=layer.stride)[0]
-            inputs.append(columns[:, places].T)
-            targets.append(target.flatten(1)[:, places].T)
+            inputs.append(columns[:, positions].T)
+            targets.append(target.flatten(1)[:, positions].T)
         values, wanted = torch.cat(inputs), torch.cat(targets)
     return values.double(), wanted.double()
 

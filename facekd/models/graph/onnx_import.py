@@ -67,8 +67,8 @@ def _check_equal(network: Network, embedder: OnnxEmbedder, raw_pixels: bool) -> 
     pixels = crops.transpose(0, 3, 1, 2).astype(np.float32)
     session = embedder.session
     inputs = pixels if raw_pixels else (pixels - 127.5) / 127.5
-    file_output = np.concatenate([session.run(None, {session.get_inputs()[0].name: part})[0]
-                                  for part in np.split(inputs, 2 if embedder.batch_size == 1 else 1)])
+    file_output = np.concatenate([session.run(None, {session.get_inputs()[0].name: batch})[0]
+                                  for batch in np.split(inputs, 2 if embedder.batch_size == 1 else 1)])
     difference = np.linalg.norm(network_output - file_output) / np.linalg.norm(file_output)
     if not difference <= TOLERANCE:
         raise ModelError(f"{path_text(embedder.path)}: the converted network differs from the file by {difference:.1g} "

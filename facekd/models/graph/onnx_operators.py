@@ -66,7 +66,7 @@ def _linear(reader: GraphReader, node: onnx.NodeProto) -> None:
 
 
 def _batchnorm(reader: GraphReader, node: onnx.NodeProto) -> None:
-    weight, bias, mean, var = (reader.constant(node, place) for place in range(1, 5))
+    weight, bias, mean, var = (reader.constant(node, index) for index in range(1, 5))
     source = reader.value(node)
     options = {"channels": len(weight), "eps": float(_attributes(node).get("epsilon", 1e-5)),
                "flat": reader.is_vector(source)}
@@ -80,9 +80,9 @@ def _prelu(reader: GraphReader, node: onnx.NodeProto) -> None:
 
 def _clip(reader: GraphReader, node: onnx.NodeProto) -> None:
     bounds = {}
-    for place, key, default in ((1, "min", -LARGEST), (2, "max", LARGEST)):
-        is_given = len(node.input) > place and node.input[place]
-        bounds[key] = float(reader.constant(node, place) if is_given else _attributes(node).get(key, default))
+    for index, key, default in ((1, "min", -LARGEST), (2, "max", LARGEST)):
+        is_given = len(node.input) > index and node.input[index]
+        bounds[key] = float(reader.constant(node, index) if is_given else _attributes(node).get(key, default))
     options = {"low": max(bounds["min"], -LARGEST), "high": min(bounds["max"], LARGEST)}
     reader.add(node, "clip", (reader.value(node),), options)
 
@@ -128,25 +128,25 @@ def _shape(reader: GraphReader, node: onnx.NodeProto) -> None:
 
 def _arithmetic(reader: GraphReader, node: onnx.NodeProto) -> None:
     """Convert the sum of two values, or an operation with a constant."""
-    places = [place for place in range(2) if reader.is_constant(node, place)]
-    if len(places) == 2:
+    indices = [index for index in range(2) if reader.is_constant(node, index)]
+    if len(indices) == 2:
         operation: dict[str, Callable[[Array, Array], Array]] = {
             "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide,
         }
         reader.constants[node.output[0]] = operation[node.op_type](reader.constant(node, 0), reader.constant(node, 1))
-    elif places:
-        _affine(reader, node, places[0])
+    elif indices:
+        _affine(reader, node, indices[0])
     elif node.op_type == "Add":
         reader.add(node, "add", (reader.value(node, 0), reader.value(node, 1)), {})
     else:
         raise reader.refusal(node, f"the {node.op_type} of two values")
 
 
-def _affine(reader: GraphReader, node: onnx.NodeProto, place: int) -> None:
-    """Convert an operation with the constant at ``place``; before the first layer it is a part of the scaling."""
-    constant = reader.channel_values(node, place).astype(np.float64)
+def _affine(reader: GraphReader, node: onnx.NodeProto, index: int) -> None:
+    """Convert an operation with the constant at ``index``; before the first layer it is a part of the scaling."""
+    constant = reader.channel_values(node, index).astype(np.float64)
     one, zero = np.ones_like(constant), np.zeros_like(constant)
-    match node.op_type, place:
+    match node.op_type, index:
         case "Mul", _:
             factor, summand = constant, zero
         case "Add", _:
@@ -159,7 +159,7 @@ def _affine(reader: GraphReader, node: onnx.NodeProto, place: int) -> None:
             factor, summand = 1 / constant, zero
         case _:
             raise reader.refusal(node, "the division by a value")
-    source = reader.value(node, 1 - place)
+    source = reader.value(node, 1 - index)
     if source == INPUT:
         reader.scaling.follow(factor, summand)
         reader.rename(node, INPUT)

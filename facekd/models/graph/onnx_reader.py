@@ -66,37 +66,37 @@ class GraphReader:
         """Return whether a node of ours gives [N, C], not maps."""
         return name in self._vectors
 
-    def value(self, node: onnx.NodeProto, place: int = 0) -> str:
+    def value(self, node: onnx.NodeProto, index: int = 0) -> str:
         """Return our name of an input.
 
         Raises:
             ModelError: the input is a constant, or was not converted.
         """
-        if node.input[place] not in self._names:
+        if node.input[index] not in self._names:
             raise self.refusal(node, f"a {node.op_type} of a constant")
-        return self._names[node.input[place]]
+        return self._names[node.input[index]]
 
-    def is_constant(self, node: onnx.NodeProto, place: int) -> bool:
+    def is_constant(self, node: onnx.NodeProto, index: int) -> bool:
         """Return whether an input exists and is a constant."""
-        return len(node.input) > place and node.input[place] in self.constants
+        return len(node.input) > index and node.input[index] in self.constants
 
-    def constant(self, node: onnx.NodeProto, place: int) -> Array:
+    def constant(self, node: onnx.NodeProto, index: int) -> Array:
         """Return an input that must be a constant.
 
         Raises:
             ModelError: it is computed from the image.
         """
-        if not self.is_constant(node, place):
+        if not self.is_constant(node, index):
             raise self.refusal(node, f"a {node.op_type} whose weights are computed")
-        return self.constants[node.input[place]]
+        return self.constants[node.input[index]]
 
-    def channel_values(self, node: onnx.NodeProto, place: int) -> Array:
+    def channel_values(self, node: onnx.NodeProto, index: int) -> Array:
         """Return a constant with one value, or with one for each channel, as a vector.
 
         Raises:
             ModelError: the constant has other values for other positions.
         """
-        constant = self.constant(node, place)
+        constant = self.constant(node, index)
         if constant.size != max(constant.shape, default=1):
             raise self.refusal(node, f"a {node.op_type} by a constant that differs between positions")
         return constant.reshape(-1)
