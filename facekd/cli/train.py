@@ -1,10 +1,11 @@
-"""The commands for training: train, plan, route import, distill, search, methods."""
+"""The commands for training: train, plan, route import, distill, search, prune, methods."""
 
 from __future__ import annotations
 
 import argparse
 
 from facekd.cli.common import Subparsers, add_command, add_recipe_arguments, split_overrides
+from facekd.cli.prune import add_prune_command
 from facekd.errors import FacekdError
 from facekd.utils.console import console
 
@@ -29,6 +30,7 @@ def add_training_commands(subparsers: Subparsers) -> None:
     _add_route_import(subparsers)
     _add_distill(subparsers)
     _add_search(subparsers)
+    add_prune_command(subparsers)
     _add_methods(subparsers)
 
 
