@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn import functional
 
 from facekd.errors import ModelError
 from facekd.models.architectures.graph import GraphNetwork
@@ -57,8 +58,10 @@ class _TraceReader:
                 self._add(node, "add", inputs, {})
             case _ if node.target in (torch.flatten, "flatten"):
                 self._add(node, "flatten", inputs, {})
-            case _ if node.target in (torch.relu, torch.nn.functional.relu, "relu"):
+            case _ if node.target in (torch.relu, functional.relu, "relu"):
                 self._add(node, "relu", inputs, {})
+            case _ if node.target is functional.adaptive_avg_pool2d and node.args[1:] in ((1,), ((1, 1),)):
+                self._add(node, "pool", inputs, {})
             case _:
                 raise self._refusal(node.target)
 

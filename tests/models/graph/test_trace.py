@@ -15,7 +15,7 @@ from tests.models.graph.exports import SIZE, random_network
 
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("mobilefacenet", {"width": 0.25}), ("iresnet18", {"width": 0.25}), ("mobilenetv2", {}),
-    ("mobilenetv2", {"head": "gdc", "norm": True}),
+    ("mobilenetv2", {"head": "gdc", "norm": True}), ("resnet8", {}), ("resnet_pruned", {}),
 ]
 
 
