@@ -3,7 +3,8 @@
 ## make demo     the main job on synthetic faces, from faces to report.html, within 10 minutes
 ## make test     ruff, mypy and the tests
 ## make test-mobile  the tests of export, in an environment of their own with every mobile runtime (.venv-mobile)
-## make soak     the slow tests, which 'make test' leaves out
+## make soak     the slow tests, which 'make test' leaves out: kills, full disks, two processes at once
+## make fuzz     damaged files by every parser: make fuzz INPUTS=1000000 SEED=7 JSON=out.json
 ## make results  RESULTS.md and the tables of README.md and docs/, from the committed result files
 ## make wheel    a wheel in dist/
 ## make clean    removes .venv and everything else that was made here (not runs/)
@@ -14,13 +15,16 @@
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+INPUTS ?= 100000
+SEED ?= 0
+JSON ?= runs/fuzz.json
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 METADATA := setup.cfg pyproject.toml
 
-.PHONY: help demo test test-mobile soak results wheel clean
+.PHONY: help demo test test-mobile soak fuzz results wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +45,10 @@ test-mobile:
 
 soak: $(VENV)/installed-test
 	$(RUN) -m pytest -m soak
+
+fuzz: $(VENV)/installed-test
+	@mkdir -p $(dir $(JSON))
+	$(RUN) -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --json $(JSON)
 
 results: $(VENV)/installed
 	$(RUN) tools/tables.py

@@ -38,11 +38,12 @@ def _escape(character: str, keep_newlines: bool) -> str:
 
 def shorten(text: object, limit: int = 120) -> str:
     """Return a text of at most ``limit`` printable characters in one line, cut in the middle if it is longer."""
-    line = str(text)
-    if len(line) > limit:
-        kept = (limit - 3) // 2
-        line = f"{line[:kept]}...{line[-kept:]}"
-    return printable(line)
+    return _cut(printable(_cut(str(text), limit)), limit)  # cut before, too: a text may have millions of characters
+
+
+def _cut(text: str, limit: int) -> str:
+    kept = (limit - 3) // 2
+    return text if len(text) <= limit else f"{text[:kept]}...{text[-kept:]}"
 
 
 def short_repr(value: object, limit: int = 80) -> str:
@@ -60,11 +61,14 @@ def short_repr(value: object, limit: int = 80) -> str:
 def csv_cell(text: str) -> str:
     """Return a CSV cell that a spreadsheet does not run as a formula: an apostrophe stands before ``=``, ``+``, ``@``.
 
-    Numbers stay as they are.
+    Numbers stay as they are; `read_csv_cell` returns the text again.
     """
-    if not text.startswith(_FORMULA_STARTS) or _is_number(text):
-        return text
-    return f"'{text}"
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA_STARTS) and not _is_number(text) else text
+
+
+def read_csv_cell(cell: str) -> str:
+    """Return the text of which `csv_cell` made a cell."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA_STARTS) else cell
 
 
 def _is_number(text: str) -> bool:

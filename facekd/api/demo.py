@@ -17,6 +17,8 @@ from facekd.api.train import train
 from facekd.data.synthetic.dataset import write_faces, write_pairs
 from facekd.reporting.tables.table import Table
 from facekd.utils.console import console
+from facekd.utils.locks import lock_output
+from facekd.utils.outputs import check_writable
 
 IDENTITIES = 150
 IMAGES_PER_IDENTITY = 16
@@ -65,7 +67,12 @@ def demo(out: Path | str) -> tuple[Table, Path]:
     Returns:
         the table of all runs, and the report page of the student that was trained along the route.
     """
-    out = Path(out)
+    check_writable(out, folder=True)
+    with lock_output(out):
+        return _demo(Path(out))
+
+
+def _demo(out: Path) -> tuple[Table, Path]:
     faces = _write_faces(out / "faces")
     for finding in doctor(faces.train, faces.held_out, faces.distractors).findings:
         console(stderr=True).print(f"doctor: {finding.level}: {finding.message}")

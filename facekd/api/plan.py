@@ -21,17 +21,22 @@ from facekd.route.profile import PointProfile, profile_route
 from facekd.route.route import Route
 from facekd.route.strategies import MEASURED_STRATEGIES, make_plan
 from facekd.run import Run
+from facekd.text import path_text, shorten
 from facekd.training.machine import Machine
 from facekd.utils import files
+from facekd.utils.locks import lock_output
+from facekd.utils.outputs import check_writable
 
+DEFAULT_ANCHORS = 4
+DEFAULT_DELTA = 0.8
 SAMPLE_IMAGES = 1000
 """Largest number of training images of a profile if the teacher's recipe has no held-out images."""
 MAX_SAMPLE_FRACTION = 0.49
 """The largest part of a small class set that such a profile uses."""
 
 
-def plan(route: Path | str, out: Path | str, *, strategy: str = "equal", anchors: int = 4,
-         points: Sequence[int] = (), delta: float = 0.8) -> Plan:
+def plan(route: Path | str, out: Path | str, *, strategy: str = "equal", anchors: int | None = None,
+         points: Sequence[int] = (), delta: float | None = None) -> Plan:
     """Choose anchors on a route and write them as ``plan.json``.
 
     Args:
@@ -39,19 +44,45 @@ def plan(route: Path | str, out: Path | str, *, strategy: str = "equal", anchors
         out: the file to write.
         strategy: ``equal``, ``progress``, ``change``, ``greedy``, ``plateau``, ``final``, ``mean`` or ``manual``, see
             `facekd.route.strategies`. For ``progress`` and ``change`` the route is measured on images, see `show_plan`.
-        anchors: number of stages.
-        points: the point numbers of a ``manual`` plan, see also `stage_points`.
-        delta: the delta of a ``greedy`` plan, see `facekd.route.anchor_schedule`.
+        anchors: number of stages, by default 4; not for ``manual`` and ``plateau``.
+        points: the point numbers of a ``manual`` plan, from early to late, see also `stage_points`.
+        delta: the delta of a ``greedy`` plan, by default 0.8, see `facekd.route.anchor_schedule`.
 
     Raises:
-        RouteError: the route or a point does not exist, or the strategy cannot be used with the route.
+        RouteError: the route or a point does not exist, a point of the plan is damaged, the strategy cannot be used
+            with the route, or an option has no effect on it.
         DataError: the teacher's training set does not exist any more, and the strategy needs it.
+        SetupError: the file cannot be written, or another process writes it.
     """
-    opened = Route.open(route)
-    profile = _measure_route(opened)[0] if strategy in MEASURED_STRATEGIES else ()
-    chosen = make_plan(opened, strategy, anchors, points, delta, profile=profile)
-    chosen.write(Path(out))
+    _check_options(strategy, anchors, points, delta)
+    check_writable(out)
+    with lock_output(out):
+        opened = Route.open(route)
+        profile = _measure_route(opened)[0] if strategy in MEASURED_STRATEGIES else ()
+        chosen = make_plan(opened, strategy, DEFAULT_ANCHORS if anchors is None else anchors, points,
+                           DEFAULT_DELTA if delta is None else delta, profile=profile)
+        # A greedy plan chooses among all points while the student trains.
+        followed = range(len(opened.points)) if chosen.growth else {p for stage in chosen.stages for p in stage.points}
+        for point in sorted(followed):
+            opened.point_file(point)
+        chosen.write(Path(out))
     return chosen
+
+
+def _check_options(strategy: str, anchors: int | None, points: Sequence[int], delta: float | None) -> None:
+    """Refuse options that the strategy does not use."""
+    if points and strategy != "manual":
+        raise RouteError(f"--points name the anchors of --strategy manual, and the strategy is {shorten(strategy)}; "
+                         "leave them out, or use manual")
+    if delta is not None and strategy != "greedy":
+        raise RouteError(f"--delta is an option of --strategy greedy, and the strategy is {shorten(strategy)}; leave "
+                         "it out, or use greedy")
+    if anchors is not None and strategy in ("manual", "plateau"):
+        raise RouteError(f"--anchors has no effect on --strategy {strategy}, which has as many stages as there are "
+                         f"{'points' if strategy == 'manual' else 'plateaus'}; leave it out")
+    if list(points) != sorted(points):
+        raise RouteError(f"a student follows the points of a route from early to late, not "
+                         f"{shorten(', '.join(map(str, points)))}; give them in rising order")
 
 
 def stage_points(plan_file: Path | str, stages: Sequence[int]) -> list[int]:
@@ -68,10 +99,11 @@ def stage_points(plan_file: Path | str, stages: Sequence[int]) -> list[int]:
     points = []
     for number in stages:
         if not 0 <= number < len(plan_stages):
-            raise RouteError(f"{plan_file} has no stage {number}; it has the stages 0 to {len(plan_stages) - 1}")
+            raise RouteError(f"{path_text(plan_file)} has no stage {number}; it has the stages 0 to "
+                             f"{len(plan_stages) - 1}")
         if len(plan_stages[number].points) > 1:
-            raise RouteError(f"stage {number} of {plan_file} follows the mean of several points; a manual plan follows "
-                             "one point per stage")
+            raise RouteError(f"stage {number} of {path_text(plan_file)} follows the mean of several points; a manual "
+                             "plan follows one point per stage")
         points.append(plan_stages[number].points[0])
     return points
 
@@ -101,7 +133,8 @@ def show_plan(plan_file: Path | str, student: Path | str | None = None
     anchors = [point for stage in chosen.stages for point in stage.points]
     picture = path.with_suffix(".svg")
     title = f"{route.folder.parent.name}, anchors: {chosen.strategy}"
-    files.write_text(picture, route_picture(profiles, anchors, title))
+    with lock_output(picture):
+        files.write_text(picture, route_picture(profiles, anchors, title))
     return profiles, picture, diagnosis
 
 

@@ -82,7 +82,7 @@ def _training(run: RunData) -> Iterator[str]:
     anchors = run.anchors
     marks = [plots.Mark(epoch, _anchor_label(anchors[stage]))
              for stage, epoch in _stage_starts(run.log).items() if stage < len(anchors)]
-    picture = plots.training_curves(run.log, marks, [point["epoch"] for point in run.points])
+    picture = plots.training_curves(run.log, marks, run.points)
     yield html.svg(picture, "loss and learning rate over epochs")
     last_line = run.log[-1]
     terms = ", ".join(f"{name} {value:.4g}" for name, value in plots.loss_terms(last_line).items())

@@ -7,16 +7,22 @@ stages that a run has followed are a plan again.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
+
+from facekd.config.common import PathText
 from facekd.errors import RouteError
 from facekd.route.route import Route
+from facekd.text import path_text, shorten
 from facekd.utils import files
+from facekd.utils.records import Count, Record
 
 VERSION = 3
+REMEDY = "make it again by 'facekd plan'"
 SHARE_TOLERANCE = 1e-6
 """The largest difference between 1 and the sum of the shares of a complete plan."""
 
@@ -32,7 +38,7 @@ class PlanStage:
         share: the share of the student's epochs that the stage takes; the shares of a complete plan sum to 1.
     """
 
-    points: tuple[int, ...]
+    points: tuple[Count, ...]
     reason: str
     share: float
 
@@ -91,19 +97,14 @@ class Plan:
                 shares that do not sum to 1.
         """
         path = Path(path)
-        content = files.read_versioned(path, "plan", VERSION, RouteError, remedy="make it again by 'facekd plan'")
-        try:
-            stages = [_parse_stage(stage) for stage in content["stages"]]
-            growth = Growth(**content["growth"]) if content.get("growth") else None
-            plan = cls(path.parent / content["route"], content["strategy"], stages, growth)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RouteError(f"{path} is damaged ({error!r}); correct it, or make it again by 'facekd plan'") from error
+        record = files.read_versioned(path, "plan", VERSION, RouteError, schema=_PlanRecord, remedy=REMEDY)
+        plan = cls(path.parent / record.route, record.strategy, record.stages, record.growth)
         route = Route.open(plan.route)
-        absent = sorted({point for stage in stages for point in stage.points if not 0 <= point < len(route.points)})
+        absent = sorted({point for stage in plan.stages for point in stage.points if point >= len(route.points)})
         if absent:
             raise RouteError(
-                f"{path} names points {', '.join(map(str, absent))}, the route {route.folder} has points 0 to "
-                f"{len(route.points) - 1}; correct the plan, or make it again by 'facekd plan'"
+                f"{path_text(path)} names points {shorten(', '.join(map(str, absent)))}, the route "
+                f"{path_text(route.folder)} has points 0 to {len(route.points) - 1}; correct the plan, or {REMEDY}"
             )
         plan._check_shares(path)
         return plan, route
@@ -116,13 +117,20 @@ class Plan:
         if not total_is_valid or not stages_are_valid:
             expected = "sum to less than 1, because the plan grows" if self.growth else "sum to 1"
             raise RouteError(
-                f"{path}: every stage needs points and a positive share, and the shares must {expected}; they sum to "
-                f"{total:g}: correct them"
+                f"{path_text(path)}: every stage needs points and a positive share, and the shares must {expected}; "
+                f"they sum to {total:g}: correct them"
             )
         if self.growth and not (0 < self.growth.delta <= 1 and 0 < self.growth.share < 1):
-            raise RouteError(f"{path}: delta must be in (0, 1] and the share of a stage in (0, 1); correct them")
+            raise RouteError(f"{path_text(path)}: delta must be in (0, 1] and the share of a stage in (0, 1); correct "
+                             "them")
 
 
-def _parse_stage(content: Mapping[str, Any]) -> PlanStage:
-    points = tuple(int(point) for point in content["points"])
-    return PlanStage(points, str(content["reason"]), float(content["share"]))
+class _PlanRecord(Record):
+    """The content of ``plan.json``."""
+
+    model_config = ConfigDict(strict=False)  # a strict model takes no mapping for a dataclass
+
+    route: PathText
+    strategy: str
+    stages: list[PlanStage]
+    growth: Growth | None = None

@@ -14,10 +14,13 @@ from facekd.distributed import barrier, is_main_process, run_on_main_and_broadca
 from facekd.errors import RouteError
 from facekd.models.registry import Network, build
 from facekd.models.weights import load_model
-from facekd.route.cache import CachedOutputs, CachedTeacher, CacheDtype, read_slot, slot_path, write_slot
+from facekd.route.cache import CachedOutputs, CachedTeacher, CacheDtype, is_intact, read_slot, slot_path, write_slot
 from facekd.route.route import Route
 from facekd.route.teacher import LiveTeacher, MeanTeacher, Teacher, load_live_teacher
+from facekd.text import path_text
 from facekd.training.machine import Machine
+from facekd.utils.console import notify
+from facekd.utils.locks import lock_output
 
 
 class AnchorTeachers:
@@ -44,6 +47,7 @@ class AnchorTeachers:
         self.machine = machine
         self.with_features = with_features
         self.feature_layers = feature_layers
+        self._intact_files: set[Path] = set()
 
     def teacher(self, points: Sequence[int]) -> Teacher:
         """Return the teacher of a stage: one point, or the mean of several.
@@ -99,17 +103,26 @@ class AnchorTeachers:
         return CachedTeacher(dimension, lambda slot: self._slot_path(point, slot), sibling_slots)
 
     def _slot_path(self, point: int, slot: int) -> Path:
-        """Return the file of a slot; compute it first if it does not exist."""
+        """Return the file of a slot; compute it first if it does not exist or is damaged."""
         dtype: CacheDtype = "float16" if self.cache_dtype == "off" else self.cache_dtype
         file = slot_path(self.route.folder / "cache", self.route.points[point].sha256, self.fingerprint,
                          self.loader.augmentation.key, slot, dtype)
-        if not run_on_main_and_broadcast(file.exists):
-            teacher = self._live_teacher(point)
-            loader = self._loader_for(teacher)
-            if is_main_process() or loader.world_size > 1:
-                write_slot(teacher, loader, slot, file, dtype, self.machine.device)
-            barrier()
+        if file not in self._intact_files and not run_on_main_and_broadcast(lambda: is_intact(file)):
+            # Trainings of several students share the cache, and one of them computes it.
+            with lock_output(file, wait=True):
+                if not run_on_main_and_broadcast(lambda: is_intact(file)):
+                    self._write_slot(point, slot, file, dtype)
+        self._intact_files.add(file)
         return file
+
+    def _write_slot(self, point: int, slot: int, file: Path, dtype: CacheDtype) -> None:
+        if file.exists():
+            notify(f"the teacher cache {path_text(file)} is damaged (its checksum differs); it is made anew")
+        teacher = self._live_teacher(point)
+        loader = self._loader_for(teacher)
+        if is_main_process() or loader.world_size > 1:
+            write_slot(teacher, loader, slot, file, dtype, self.machine.device)
+        barrier()
 
     def _live_teacher(self, point: int) -> LiveTeacher:
         file = self.route.point_file(point)

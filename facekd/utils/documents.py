@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import yaml
 
 from facekd.errors import DataError, FacekdError
-from facekd.text import path_text
+from facekd.text import path_text, shorten
 from facekd.utils.reading import MAX_DIGITS, MEBIBYTE, RESTORE, read_text, reading
 
 JSON_LIMIT = 256 * MEBIBYTE
-YAML_LIMIT = MEBIBYTE
+YAML_LIMIT = 64 << 10
+"""Characters of a recipe; the parser takes seconds for more."""
+MAX_NUMBER = 40
+"""Characters of a number in YAML; the time for one in base 60 (``1:30``) grows with the square of its length."""
 MAX_DEPTH = 64
 """Lists and mappings inside each other."""
 
@@ -30,11 +34,11 @@ def parse_json(text: str | bytes, source: Path | str, error: type[FacekdError] =
         remedy: what the user should do.
 
     Raises:
-        error: the text is no JSON, is nested deeper than `MAX_DEPTH`, holds a whole number of more than 18 digits, NaN
-            or an infinity.
+        error: the text is no JSON, is nested deeper than `MAX_DEPTH`, holds a whole number of more than 18 digits, NaN,
+            an infinity or a number beyond float64.
     """
     with reading(source, error, kind="JSON", remedy=remedy):
-        content = json.loads(text, parse_int=_whole_number, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_int=_whole_number, parse_float=_number, parse_constant=_refuse_constant)
         check_depth(content)
         return content
 
@@ -94,6 +98,11 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases (*name) are not supported; write the value again")
         return super().compose_node(parent, index)
 
+    def construct_scalar(self, node: Any) -> Any:
+        if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > MAX_NUMBER:
+            raise yaml.YAMLError(f"a number of more than {MAX_NUMBER} characters")
+        return super().construct_scalar(node)
+
 
 def check_depth(content: Any) -> None:
     """Check the depth of nested lists and dictionaries.
@@ -119,6 +128,13 @@ def _whole_number(text: str) -> int:
     if len(text.lstrip("-")) > MAX_DIGITS:
         raise ValueError(f"a whole number of more than {MAX_DIGITS} digits")
     return int(text)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{shorten(text, 30)} is beyond the range of numbers")
+    return value
 
 
 def _refuse_constant(name: str) -> float:

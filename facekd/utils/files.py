@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from facekd.errors import FacekdError, SetupError
+from facekd.errors import FacekdError
+from facekd.text import path_text, short_repr
 from facekd.utils.documents import read_json
-
-
-@contextmanager
-def explain_disk_full(path: Path) -> Iterator[None]:
-    """Turn the errors of a full disk into a `SetupError`, while ``path`` is written.
-
-    Raises:
-        SetupError: the disk is full.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if _is_disk_full(error):
-            raise SetupError(
-                f"the disk is full: {path} could not be written. What was there before is untouched; "
-                "free some space and run the same command again, it continues."
-            ) from error
-        raise
+from facekd.utils.outputs import check_kind, is_empty_folder
+from facekd.utils.records import S, check_record
+from facekd.utils.temporaries import temporary_path
+from facekd.utils.writing import writing
 
 
 @contextmanager
@@ -41,11 +27,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Whenever the process is killed, a reader sees the old file or the complete new one.
 
     Raises:
-        SetupError: the disk is full; the temporary file is removed and ``path`` is untouched.
+        SetupError: the file cannot be written; the temporary file is removed and ``path`` is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with explain_disk_full(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        check_kind(path, folder=False)
+        temporary = temporary_path(path)
         try:
             yield temporary
             with temporary.open("rb+") as handle:
@@ -53,7 +40,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
             _flush_folder(path.parent)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise
 
 
@@ -63,24 +51,19 @@ def atomic_folder(path: Path, error: type[FacekdError]) -> Iterator[Path]:
 
     Raises:
         error: ``path`` exists and is not an empty folder; it is not changed.
+        SetupError: the folder cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise error(f"{path} exists and is not an empty folder; choose another place or remove it first")
-    temporary = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
+    with writing(path):
+        if path.exists() and not is_empty_folder(path):
+            raise error(f"{path_text(path)} exists and is not an empty folder; choose another place or remove it first")
+        temporary = temporary_path(path)
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    """Return whether an error means a full disk; libraries (safetensors, torch) report it in the text only."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "No space left on device" in str(error)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -101,8 +84,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` in UTF-8 to ``path`` atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    r"""Write ``text`` in UTF-8 to ``path`` atomically; bytes of a name that are not UTF-8 are escaped as ``\udcff``."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # in JSON that escape is read as it was
 
 
 def sha256(path: Path) -> str:
@@ -116,7 +99,9 @@ def sha256(path: Path) -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object atomically, indented, so that it can be read and edited by hand."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    # A name that is not UTF-8 holds surrogates; an escaped backslash sequence is how JSON writes them.
+    write_bytes(path, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def write_versioned(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
@@ -124,10 +109,20 @@ def write_versioned(path: Path, kind: str, version: int, content: Mapping[str, A
     write_json(path, {"format": f"facekd.{kind}", "version": version, **content})
 
 
+@overload
+def read_versioned(path: Path, kind: str, version: int, error: type[FacekdError], *,
+                   schema: None = None, remedy: str = ...) -> dict[str, Any]: ...
+
+
+@overload
+def read_versioned(path: Path, kind: str, version: int, error: type[FacekdError], *,
+                   schema: type[S], remedy: str = ...) -> S: ...
+
+
 def read_versioned(
-    path: Path, kind: str, version: int, error: type[FacekdError], *,
+    path: Path, kind: str, version: int, error: type[FacekdError], *, schema: type[S] | None = None,
     remedy: str = "run the command that made it again",
-) -> dict[str, Any]:
+) -> dict[str, Any] | S:
     """Read a JSON object written by `write_versioned`.
 
     Args:
@@ -135,25 +130,31 @@ def read_versioned(
         kind: the kind of file, e.g. ``"plan"``.
         version: the version of the format that the caller reads.
         error: the type of error to raise.
-        remedy: what the user should do about a file of an older version.
+        schema: the model of the content without ``format`` and ``version``; None returns the content unchecked.
+        remedy: what the user should do about a file of an older version, or about a damaged one.
 
     Raises:
-        error: the file is of another kind, or of a newer or older version of the format.
+        error: the file is of another kind, of a newer or older version of the format, or does not follow the schema.
     """
     content = read_json(path, error)
     if content.get("format") != f"facekd.{kind}":
-        raise error(f"{path} is not a {kind} file (its format says {content.get('format')!r}); check the path")
+        raise error(f"{path_text(path)} is not a {kind} file (its format says {short_repr(content.get('format'))}); "
+                    "check the path")
     written = content.get("version")
-    if not isinstance(written, int) or written < 1:
-        raise error(f"{path}: the format version {written!r} is not a positive whole number; restore the file")
+    if type(written) is not int or written < 1:
+        raise error(f"{path_text(path)}: the format version {short_repr(written)} is not a positive whole number; "
+                    "restore the file")
     if written > version:
         raise error(
-            f"{path}: format version {written} was written by a newer facekd (this one reads version {version}); "
-            "upgrade facekd"
+            f"{path_text(path)}: format version {written} was written by a newer facekd (this one reads version "
+            f"{version}); upgrade facekd"
         )
     if written < version:
         raise error(
-            f"{path}: format version {written} was written by an older facekd (this one reads version {version}); "
-            f"{remedy}"
+            f"{path_text(path)}: format version {written} was written by an older facekd (this one reads version "
+            f"{version}); {remedy}"
         )
-    return content
+    if schema is None:
+        return content
+    content = {key: value for key, value in content.items() if key not in ("format", "version")}
+    return check_record(schema, content, path, error, remedy=f"restore it, or {remedy}")

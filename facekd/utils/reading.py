@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from facekd.errors import DataError, FacekdError
 from facekd.text import path_text, shorten
@@ -69,11 +71,22 @@ def read_bytes(path: Path | str, error: type[FacekdError] = DataError, *, limit:
     """
     with reading(path, error, remedy=remedy):
         with Path(path).open("rb") as handle:
-            content = handle.read(limit + 1)
+            content = _read_at_most(handle, limit + 1)
         if len(content) > limit:
             raise error(f"{path_text(path)} has more than {limit:,} bytes, which is too much for this kind of file; "
                         "check the path")
         return content
+
+
+def _read_at_most(handle: BinaryIO, limit: int) -> bytes:
+    """Read up to ``limit`` bytes; the memory that is taken follows the size of the file, not the limit."""
+    blocks = []
+    size = min(os.fstat(handle.fileno()).st_size + 1, limit)
+    while limit and (block := handle.read(min(size, limit))):
+        blocks.append(block)
+        limit -= len(block)
+        size = 1 << 16  # a pipe and some files of the system have no size
+    return b"".join(blocks)
 
 
 def read_text(path: Path | str, error: type[FacekdError] = DataError, *, limit: int = TEXT_LIMIT,

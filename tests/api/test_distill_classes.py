@@ -38,10 +38,11 @@ def route(classifier_run: Path, tmp_path: Path) -> Path:
 def distill_along(small_classes: Path, classes_overrides: tuple[str, ...], route: Path, tmp_path: Path) -> Distill:
     """``distill_along("equal", "name", "seed=1", anchors=2)`` plans and distills for 3 epochs of 6 steps."""
 
-    def run(strategy: str, name: str, *values: str, anchors: int = 3, delta: float = 0.8) -> Path:
+    def run(strategy: str, name: str, *values: str, anchors: int | None = 3, delta: float | None = None) -> Path:
         file = tmp_path / f"{strategy}-{anchors}.json"
         if not file.exists():
-            plan(route, file, strategy=strategy, anchors=anchors, delta=delta)
+            count = None if strategy == "plateau" else anchors
+            plan(route, file, strategy=strategy, anchors=count, delta=delta)
         common = (*classes_overrides, STUDENT, "training.epochs=3", *values)
         return distill(small_classes, file, tmp_path / name, *common)
 
@@ -181,12 +182,12 @@ def test_crops_are_replayed_from_the_cache(distill_along: Distill, route: Path) 
 
 def test_runs_of_several_seeds_and_losses_share_cached_outputs(distill_along: Distill, route: Path) -> None:
     distill_along("final", "one", anchors=1)
-    before = {file: file.stat().st_mtime_ns for file in (route / "cache").iterdir()}
+    before = {file: file.stat().st_mtime_ns for file in (route / "cache").glob("*.npy")}
     assert len(before) == 3
     distill_along("final", "two", "seed=5", "losses.kd={weight: 1, temperature: 2}", anchors=1)
-    assert {file: file.stat().st_mtime_ns for file in (route / "cache").iterdir()} == before
+    assert {file: file.stat().st_mtime_ns for file in (route / "cache").glob("*.npy")} == before
     distill_along("final", "three", "data.augmentation.seed=1", anchors=1)
-    assert len(list((route / "cache").iterdir())) == 6
+    assert len(list((route / "cache").glob("*.npy"))) == 6
 
 
 def test_hints_need_a_live_teacher(distill_along: Distill, route: Path) -> None:

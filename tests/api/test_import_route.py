@@ -29,5 +29,20 @@ def test_checkpoints_become_a_route_that_can_be_planned(tmp_path: Path) -> None:
 
 def test_checkpoints_need_the_name_of_their_architecture(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "a.pt")
-    with pytest.raises(RouteError, match=r"name the architecture, e\.g\. iresnet50"):
+    with pytest.raises(RouteError, match=r"name the architecture, e\.g\. --model iresnet50"):
         facekd.import_route([tmp_path / "a.pt"], tmp_path / "route")
+
+
+def test_an_imported_teacher_is_checked_on_images(
+    small_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = create("lenet", size=32, outputs=16)
+    with torch.no_grad():
+        network.get_parameter("fc.weight").mul_(1e-4)
+    torch.save(network.state_dict(), tmp_path / "constant.pt")
+    facekd.import_route([tmp_path / "constant.pt"], tmp_path / "route", model="lenet", size=32, images=small_faces)
+    assert "nearly the same embedding" in capsys.readouterr().err
+    network = create("lenet", size=32, outputs=16)
+    torch.save(network.state_dict(), tmp_path / "random.pt")
+    facekd.import_route([tmp_path / "random.pt"], tmp_path / "other", model="lenet", size=32, images=small_faces)
+    assert capsys.readouterr().err == ""

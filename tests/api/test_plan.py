@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,10 +97,22 @@ def test_a_routes_profile_is_what_its_networks_say(
 @pytest.fixture
 def imported_route(teacher_run: Path, tmp_path: Path) -> Path:
     """A route without a run."""
-    folder = tmp_path / "imported"
-    folder.mkdir()
-    (folder / "route.json").write_bytes((teacher_run / "route" / "route.json").read_bytes())
-    return folder
+    return shutil.copytree(teacher_run / "route", tmp_path / "imported", ignore=shutil.ignore_patterns("cache"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+@pytest.mark.parametrize("strategy", ["equal", "greedy"])
+def test_a_damaged_point_is_named_at_once(imported_route: Path, tmp_path: Path, damage: str, strategy: str) -> None:
+    file = imported_route / Route.open(imported_route).points[4].file
+    file.unlink() if damage == "missing" else file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(RouteError, match=rf"{file.name} is (missing|not the file that was recorded)"):
+        plan(imported_route, tmp_path / "plan.json", strategy=strategy, anchors=2)
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_a_damaged_point_that_a_plan_does_not_use_is_no_matter(imported_route: Path, tmp_path: Path) -> None:
+    (imported_route / Route.open(imported_route).points[0].file).unlink()
+    plan(imported_route, tmp_path / "plan.json", strategy="final", anchors=1)
 
 
 @pytest.mark.parametrize("strategy", ["progress", "change"])
@@ -141,3 +155,19 @@ def test_a_teacher_without_held_out_images_is_shown_on_training_images(teacher_r
     assert diagnosis.images == 16  # two of each identity
     assert all(profile.congruence_to_end is not None for profile in profiles)
     assert profiles[0].congruence_to_end > profiles[-1].congruence_to_end == pytest.approx(0, abs=1e-6)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"points": [1]}, "--points name the anchors of --strategy manual, and the strategy is equal"),
+    ({"strategy": "greedy", "points": [1]}, "--points name the anchors of --strategy manual"),
+    ({"delta": 0.5}, "--delta is an option of --strategy greedy"),
+    ({"strategy": "manual", "points": [1], "delta": 0.5}, "--delta is an option of --strategy greedy"),
+    ({"strategy": "manual", "points": [1], "anchors": 3}, "--anchors has no effect on --strategy manual"),
+    ({"strategy": "plateau", "anchors": 3}, "--anchors has no effect on --strategy plateau"),
+    ({"strategy": "manual", "points": [1, 0]}, "from early to late, not 1, 0; give them in rising order"),
+])
+def test_an_option_without_its_strategy_is_refused_before_the_work(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RouteError, match=message):
+        plan(tmp_path / "no route", tmp_path / "plan.json", **options)

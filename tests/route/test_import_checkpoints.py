@@ -166,7 +166,7 @@ def test_a_wrong_crop_size_is_refused(tmp_path: Path) -> None:
 
 def test_a_length_that_cannot_be_read_must_be_given(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "model.pt")
-    with pytest.raises(ModelError, match="give it as outputs"):
+    with pytest.raises(ModelError, match="may not be a checkpoint of iresnet18; if it is, give --outputs NUMBER"):
         import_route([tmp_path / "model.pt"], tmp_path / "route", **SMALL)
 
 
@@ -247,7 +247,7 @@ def test_an_onnx_with_weights_in_other_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_onnx_is_refused_before_anything_is_copied(tmp_path: Path) -> None:
     (tmp_path / "face.onnx").write_bytes(b"<html>not found</html>")
-    with pytest.raises(ModelError, match=r"face\.onnx is not an ONNX file"):
+    with pytest.raises(ModelError, match=r"face\.onnx cannot be read as an ONNX file"):
         import_route([tmp_path / "face.onnx"], tmp_path / "route")
     assert not (tmp_path / "route").exists()
 

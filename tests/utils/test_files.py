@@ -61,22 +61,6 @@ def test_readers_never_see_a_part(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize("problem", [
-    OSError(errno.ENOSPC, "No space left on device"),
-    OSError(errno.EDQUOT, "Disk quota exceeded"),
-    RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
-])
-def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path, problem: Exception) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(SetupError, match=r"the disk is full: .*file could not be written.*free some space"), \
-            files.atomic_write(path) as temporary:
-        temporary.write_text("half")
-        raise problem
-    assert path.read_text() == "old"
-    assert names(tmp_path) == ["file"]
-
-
 def test_a_disk_that_fills_at_the_last_flush_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -87,9 +71,43 @@ def test_a_disk_that_fills_at_the_last_flush_is_reported(tmp_path: Path, monkeyp
     assert names(tmp_path) == []
 
 
-def test_another_error_is_passed_on(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), files.atomic_write(tmp_path / "file"):
-        raise PermissionError(errno.EACCES, "Permission denied")
+def test_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys; from facekd.utils.files import atomic_folder, atomic_write\n"
+        "from facekd.errors import DataError\n"
+        "with atomic_write(pathlib.Path(sys.argv[1])) as a, atomic_folder(pathlib.Path(sys.argv[2]), DataError) as b:\n"
+        "    a.touch(); (b / 'half').touch()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "file"), str(tmp_path / "folder")], check=False)
+    assert len(names(tmp_path)) == 2
+    files.write_text(tmp_path / "other", "")
+    assert names(tmp_path) == ["other"]
+
+
+@pytest.mark.parametrize("action", ["write", "folder"])
+def test_a_file_in_the_way_is_named(tmp_path: Path, action: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SetupError, match=r"cannot be written: \S*/file is in the way; choose another output"):
+        if action == "write":
+            files.write_text(tmp_path / "file" / "a" / "b", "")
+        else:
+            with files.atomic_folder(tmp_path / "file" / "a", DataError):
+                pytest.fail("no folder can be there")
+
+
+def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(SetupError, match="a is a folder, the output is a file"):
+        files.write_text(tmp_path / "a", "")
+    with pytest.raises(SetupError, match="/dev/null is no regular file"):
+        files.write_text(Path("/dev/null"), "")
+
+
+@pytest.mark.parametrize("length", [200, 255])
+def test_a_long_name_is_written(tmp_path: Path, length: int) -> None:
+    files.write_text(tmp_path / ("a" * length), "text")
+    assert (tmp_path / ("a" * length)).read_text() == "text"
 
 
 def test_sha256_equals_hashlib(tmp_path: Path) -> None:
@@ -103,6 +121,13 @@ def test_json_keeps_order_and_letters(tmp_path: Path) -> None:
     files.write_json(path, {"b": 1, "a": "Zoë"})
     assert path.read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "Zoë"\n}\n'
     assert read_json(path) == {"b": 1, "a": "Zoë"}
+
+
+@pytest.mark.parametrize("name", ["\udcff", "\ud800", "a\udcffb"])
+def test_a_name_that_is_not_utf8_goes_through_json(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {name: name})
+    assert read_json(path) == {name: name}
 
 
 def test_json_holds_no_nan(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,17 @@ def test_text_of_another_encoding_is_named(tmp_path: Path) -> None:
 ])
 def test_whole_numbers_are_plain_digits(text: str, value: int | None) -> None:
     assert parse_whole_number(text) == value
+
+
+def test_memory_follows_the_size_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    tracemalloc.start()
+    assert read_bytes(tmp_path / "file") == b"abc"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="files without a size are Linux'")
+def test_a_file_without_a_size_is_read() -> None:
+    assert b"VmPeak" in read_bytes("/proc/self/status")

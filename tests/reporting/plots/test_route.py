@@ -55,3 +55,15 @@ def test_students_are_drawn_with_their_last_congruence_loss() -> None:
 
 def test_a_student_of_less_than_half_an_epoch_is_drawn_too() -> None:
     assert "kd-seed0: 3" in students_picture({"kd-seed0": [{"step": 5, "epoch": 0.25, "loss": 3.0, "kd": 3.0}]})
+
+
+def test_names_are_no_formulas() -> None:
+    log = [{"step": 1, "epoch": 1.0, "stage": 0, "learning_rate": 0.1, "loss": 9.0, "kd$\\frac{$": 4.0}]
+    assert "$\\frac{$" in students_picture({"a$b$c": log, "$\\frac{$": log})
+    assert "$\\frac{$" in route_picture(profiles(3), [1], "$\\frac{$")
+
+
+def test_a_student_without_another_term_has_no_curve() -> None:
+    line = {"step": 1, "epoch": 1.0, "stage": 0, "learning_rate": 0.1, "loss": 9.0, "labels": 9.0}
+    logs = {"only-labels": [line], "kd": [{**line, "kd": 1.0}, {**line, "step": 2}]}
+    assert "only-labels" not in students_picture(logs)
