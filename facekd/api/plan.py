@@ -30,14 +30,14 @@ MAX_SAMPLE_FRACTION = 0.49
 """The largest part of a small class set that such a profile uses."""
 
 
-def plan(route: Path | str, out: Path | str, *, strategy: str = "equal", anchors: int = 4,
+def plan(route: Path | str, out: Path | str, *, strategy: str = "progress", anchors: int = 4,
          points: Sequence[int] = (), delta: float = 0.8) -> Plan:
     """Choose anchors on a route and write them as ``plan.json``.
 
     Args:
         route: a run of train, or a route folder.
         out: the file to write.
-        strategy: ``equal``, ``progress``, ``change``, ``greedy``, ``plateau``, ``final``, ``mean`` or ``manual``, see
+        strategy: ``progress``, ``change``, ``equal``, ``greedy``, ``plateau``, ``final``, ``mean`` or ``manual``, see
             `facekd.route.strategies`. For ``progress`` and ``change`` the route is measured on images, see `show_plan`.
         anchors: number of stages.
         points: the point numbers of a ``manual`` plan, see also `stage_points`.

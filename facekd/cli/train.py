@@ -8,11 +8,11 @@ from facekd.cli.common import Subparsers, add_command, add_recipe_arguments, spl
 from facekd.errors import FacekdError
 from facekd.utils.console import console
 
-DEFAULT_STRATEGY = "equal"
+DEFAULT_STRATEGY = "progress"
 STRATEGY_HELP = {
-    "equal": "points at equal distance along the route, the last one the end (default)",
-    "progress": "the points at which the teacher's metric on held-out images has made equal parts of its gain",
-    "change": "points at equal arc length: the sum of the changes of the teacher's outputs from point to point",
+    "equal": "points at equal distance along the route, the last one the end",
+    "progress": "points with equal parts of the gain of the teacher's metric on held-out images (default)",
+    "change": "points with equal parts of the net change of the teacher's outputs; needs no labels",
     "greedy": "chosen by the student during its training, see --delta",
     "plateau": "the last point before each drop of the teacher's learning rate, and the end",
     "final": "the end of the route; with several anchors the restart control of RCO",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ def test_a_plan_is_written_as_it_is_returned(teacher_run: Path, tmp_path: Path) 
 
 
 def test_the_points_of_stages_make_a_part_of_a_plan(teacher_run: Path, tmp_path: Path) -> None:
-    rco = plan(teacher_run, tmp_path / "rco.json", anchors=3)
+    rco = plan(teacher_run, tmp_path / "rco.json", strategy="equal", anchors=3)
     points = stage_points(tmp_path / "rco.json", [1, 2])
     assert [(point,) for point in points] == [stage.points for stage in rco.stages[1:]]
 
@@ -56,7 +55,7 @@ def test_a_stage_without_one_point_is_refused(
 def test_a_routes_profile_is_what_its_networks_say(
     classifier_run: Path, small_classes: Path, classes_overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    plan(classifier_run, tmp_path / "plan.json", anchors=2)
+    plan(classifier_run, tmp_path / "plan.json", strategy="equal", anchors=2)
     student = distill(small_classes, tmp_path / "plan.json", tmp_path / "student", *classes_overrides,
                       "student={name: resnet8, size: 32}")
     profiles, picture, diagnosis = show_plan(tmp_path / "plan.json", student)
@@ -108,7 +107,7 @@ def test_a_measured_plan_follows_from_the_profile(classifier_run: Path, tmp_path
     if strategy == "progress":
         values = [profile.metric or 0.0 for profile in profiles]
     else:
-        values = list(itertools.accumulate(profile.change_from_previous or 0.0 for profile in profiles))
+        values = [profile.net_change or 0.0 for profile in profiles]
     shares = [(value - values[0]) / (values[-1] - values[0]) for value in values]
     crossings = {min(point for point, share in enumerate(shares) if share >= part - 1e-9) for part in (1 / 3, 2 / 3)}
     assert [stage.points for stage in chosen.stages] == [(n,) for n in sorted({*crossings, len(profiles) - 1})]
@@ -123,7 +122,7 @@ def test_a_route_without_a_recipe_cannot_be_measured(imported_route: Path, tmp_p
 
 
 def test_without_a_recipe_a_profile_has_the_recorded_facts_only(imported_route: Path, tmp_path: Path) -> None:
-    plan(imported_route, tmp_path / "plan.json", anchors=2)
+    plan(imported_route, tmp_path / "plan.json", strategy="equal", anchors=2)
     profiles, picture, diagnosis = show_plan(tmp_path / "plan.json")
     assert diagnosis is None
     assert all(profile.metric is None and profile.congruence_to_end is None for profile in profiles)
