@@ -80,6 +80,8 @@ def _add_plan(subparsers: Subparsers) -> None:
     parser.add_argument("--stages", type=int, nargs="+", default=[], metavar="STAGE",
                         help="manual: the anchors of these stages of another plan, from 0, in place of --points")
     parser.add_argument("--of", metavar="PLAN", help="with --stages: that plan")
+    parser.add_argument("--aligned", action="store_true",
+                        help="embeddings: rotate every anchor into the basis of the end of the route")
     parser.add_argument("--show", action="store_true",
                         help="also print and draw the route: learning rate, the teacher's metric, congruence, anchors")
     parser.add_argument("--student", help="with --show: a run whose student is compared with every point, e.g. one of "
@@ -92,7 +94,8 @@ def _plan(args: argparse.Namespace) -> int:
     if bool(args.stages) != bool(args.of) or (args.stages and args.points):
         raise FacekdError("--stages and --of go together, and replace --points")
     points = stage_points(args.of, args.stages) if args.of else args.points
-    chosen = plan(args.route, args.out, strategy=args.strategy, anchors=args.anchors, points=points, delta=args.delta)
+    chosen = plan(args.route, args.out, strategy=args.strategy, anchors=args.anchors, points=points, delta=args.delta,
+                  aligned=args.aligned)
     for number, stage in enumerate(chosen.stages):
         numbers = ", ".join(map(str, stage.points))
         console().print(f"stage {number}: point {numbers}, {stage.share:.0%} of the epochs ({stage.reason})")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facekd.route.congruence import Congruence
+from facekd.route.rotation import aligned_distance
 from facekd.route.route import Point, Route
 from facekd.utils.functional import l2_normalize, l2_normalize_rows
 
@@ -38,6 +39,8 @@ class PointProfile:
             `net_change`; None if the first point equals the end.
         congruence_to_end: the congruence loss of this point with the end of the route: the loss that a student equal to
             the teacher at this point would have with the end; None without images.
+        aligned_to_end: for embeddings: their distance from the end of the route after the best rotation, see
+            `facekd.route.rotation.aligned_distance`; compare it with ``congruence_to_end``. None for classes.
         congruence_to_student: the congruence loss of a given student with this point; None without a student.
     """
 
@@ -47,6 +50,7 @@ class PointProfile:
     metric_name: str | None = None
     net_change: float | None = None
     congruence_to_end: float | None = None
+    aligned_to_end: float | None = None
     congruence_to_student: float | None = None
 
 
@@ -72,7 +76,8 @@ def profile_route(route: Route, congruence: Congruence | None = None, labels: ND
         change = net_change(outputs, first, end, closed_set)
         to_student = None if student_losses is None else float(student_losses[number].mean())
         to_end = congruence.distance(outputs, end)
-        profiles.append(PointProfile(number, point, metric, metric_name, change, to_end, to_student))
+        aligned = None if closed_set else aligned_distance(outputs.numpy(), end.numpy())
+        profiles.append(PointProfile(number, point, metric, metric_name, change, to_end, aligned, to_student))
     return profiles
 
 

@@ -17,11 +17,11 @@ from facekd.route.profile import PointProfile
 def route_table(profiles: Sequence[PointProfile]) -> Table:
     """Return a table for the terminal with one row per point."""
     table = Table("point", "epoch", "learning rate", "recorded", "loss", _metric_name(profiles) or "metric", "change",
-                  "to the end", "to the student")
+                  "to the end", "rotated", "to the student")
     for profile in profiles:
         point = profile.point
         measurements = (point.metrics.get("loss"), profile.metric, profile.net_change,
-                        profile.congruence_to_end, profile.congruence_to_student)
+                        profile.congruence_to_end, profile.aligned_to_end, profile.congruence_to_student)
         table.add_row(str(profile.number), f"{point.epoch:g}", f"{point.learning_rate:.3g}", point.reason,
                       *("" if value is None else f"{value:.4g}" for value in measurements))
     return table
@@ -49,6 +49,7 @@ def route_picture(profiles: Sequence[PointProfile], anchors: Sequence[int], titl
         ("learning rate", [profile.point.learning_rate for profile in profiles]), (metric_name, metric_values),
         ("net change", [profile.net_change for profile in profiles]),
         ("congruence loss\nwith the end", [profile.congruence_to_end for profile in profiles]),
+        ("the same after\nthe best rotation", [profile.aligned_to_end for profile in profiles]),
         ("congruence loss\nof the student", [profile.congruence_to_student for profile in profiles]),
     ]
     curves = []

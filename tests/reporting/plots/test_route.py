@@ -17,10 +17,10 @@ def test_only_what_was_measured_is_drawn() -> None:
     bare = route_picture(profiles(3), [1, 2], "teacher")
     assert "training loss" in bare and "accuracy" not in bare and "congruence" not in bare and "change" not in bare
     measured = profiles(3, metric=0.5, metric_name="accuracy", net_change=0.1, congruence_to_end=1.0,
-                        congruence_to_student=2.0)
+                        aligned_to_end=0.5, congruence_to_student=2.0)
     full = route_picture(measured, [1], "teacher")
     assert "accuracy" in full and "training loss" not in full and full.count("congruence loss") == 2
-    assert "net change" in full
+    assert "net change" in full and "best rotation" in full
 
 
 def test_faces_have_their_metric() -> None:
