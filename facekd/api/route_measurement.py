@@ -76,8 +76,8 @@ def measure_rotations(route: Route, points: Sequence[int]) -> dict[int, NDArray[
     """
     recipe = _teacher_recipe(route)
     if recipe is None:
-        raise RouteError(f"the rotations of an aligned plan are found on images, and no recipe names those of the "
-                         f"route {route.folder}: it was imported, or its run has no recipe.yaml; plan without --aligned")
+        raise RouteError("the rotations of an aligned plan are found on images, and no recipe names those of the route "
+                         f"{route.folder}: it was imported, or its run has no recipe.yaml; plan without --aligned")
     if recipe.head.closed_set:
         raise RouteError("only embeddings can be aligned: every output of a classifier belongs to a class; plan "
                          "without --aligned")
