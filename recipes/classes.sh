@@ -9,8 +9,8 @@
 # PROTOCOL  a folder of recipes/classes/: crd (240 epochs), fast (30 epochs, one cycle; default), short (20 epochs).
 #
 # Environment variables:
-# METHODS   methods to compare, default "labels kd restarts rco progress"; also change, greedy, plateau, mean, late, point1, point2, point3,
-#           assistant, and the names of 'facekd methods', alone or joined: at, prokt, kd+rkd, ...
+# METHODS   methods to compare, default "labels kd restarts rco progress"; also change, greedy, plateau, mean, late,
+#           point1, point2, point3, assistant, and the names of 'facekd methods', alone or joined: at, prokt, kd+rkd, ...
 # SEEDS     seeds of the students, default "0 1 2".
 # CLASSES   number of classes to use, the first ones; default all.
 # RESULTS   the CSV that receives one row per finished run; default OUT/results-{hardware}.csv.

@@ -11,8 +11,9 @@
 #           machine has one, else cpu.
 #
 # Environment variables:
-# METHODS   methods to compare, default "labels mimic restarts rco"; also progress, change, rco-aligned, greedy, plateau, mean, point1, point2, point3,
-#           and the names of 'facekd methods', alone or joined, with their default weights: adadistill, prokt, l2+rkd, ...
+# METHODS   methods to compare, default "labels mimic restarts rco"; also progress, change, rco-aligned, greedy, plateau,
+#           mean, point1, point2, point3, and the names of 'facekd methods', alone or joined, with their default
+#           weights: adadistill, prokt, l2+rkd, ...
 # SEEDS     seeds of the students, default "0 1 2".
 # RESULTS   the CSV that receives one row per finished run; default OUT/results-{hardware}.csv.
 # JOBS      number of students that train at the same time.

@@ -42,8 +42,8 @@ def pivot_tables(rows: Sequence[Row], pattern: str, columns: Mapping[str, str], 
     Raises:
         DataError: the pattern is no regular expression, or lacks a group.
     """
-    cells = _collect_cells(rows, pattern, columns)
-    methods = sorted({method for method, _ in cells}, key=lambda name: (name != "labels", name != baseline, name))
+    cells = collect_cells(rows, pattern, columns)
+    methods = sort_methods(cells, baseline)
     header = ["method", *columns.values()]
     figures = [header, *([method, *(_figure(cells.get((method, column), {})) for column in columns)]
                          for method in methods)]
@@ -55,7 +55,12 @@ def pivot_tables(rows: Sequence[Row], pattern: str, columns: Mapping[str, str], 
     return figures, differences
 
 
-def _collect_cells(rows: Sequence[Row], pattern: str, columns: Mapping[str, str]) -> Cells:
+def collect_cells(rows: Sequence[Row], pattern: str, columns: Mapping[str, str]) -> Cells:
+    """Return the figures of all runs by method and condition, see `pivot_tables`.
+
+    Raises:
+        DataError: the pattern is no regular expression, or lacks a group.
+    """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -74,6 +79,11 @@ def _collect_cells(rows: Sequence[Row], pattern: str, columns: Mapping[str, str]
         for column in {condition, ALL} & set(columns):
             cells.setdefault((method, column), {})[rest, float(row["seed"])] = float(row[metric])
     return cells
+
+
+def sort_methods(cells: Cells, baseline: str) -> list[str]:
+    """Return the methods in the order of a table: labels and the baseline first."""
+    return sorted({method for method, _ in cells}, key=lambda name: (name != "labels", name != baseline, name))
 
 
 def _figure(values: Mapping[tuple[str, float], float]) -> str:

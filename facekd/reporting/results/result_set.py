@@ -10,9 +10,10 @@ from pydantic import Field
 from facekd.config import Recipe
 from facekd.config.loading import load_recipe
 from facekd.reporting import formatting
+from facekd.reporting.plots.conditions import conditions_picture
 from facekd.reporting.results.csv_file import read_rows
 from facekd.reporting.results.method_table import Groups, distinct_values, method_table, metric_name, test_name
-from facekd.reporting.results.pivot_table import pivot_tables
+from facekd.reporting.results.pivot_table import collect_cells, pivot_tables, sort_methods
 from facekd.reporting.results.published import PublishedFigure, normalize_method_name, read_published
 from facekd.reporting.results.rows import Row
 
@@ -107,6 +108,21 @@ def _pivot_section(file: Path, description: Description, rows: list[Row]) -> str
         rows += read_rows(file.with_name(name))
     figures, differences = pivot_tables(rows, description.pivot, description.columns, description.baseline or "kd")
     return _section(description, [_markdown(figures), _markdown(differences)], PIVOT_LEGEND, [_facts(rows)])
+
+
+def pivot_picture(file: Path) -> str:
+    """Return the figures of a result set with a pivot as an SVG document.
+
+    Raises:
+        DataError: a CSV file is damaged, or the pattern of the pivot is invalid.
+    """
+    description = _read_description(file)
+    rows = [row for path in (file, *map(file.with_name, description.also)) for row in read_rows(path)]
+    cells = collect_cells(rows, description.pivot, description.columns)
+    methods = sort_methods(cells, description.baseline or "kd")
+    values = {method: [[100 * value for value in cells.get((method, column), {}).values()]
+                       for column in description.columns] for method in methods}
+    return conditions_picture(values, list(description.columns.values()), "top-1 (%)")
 
 
 def _section(description: Description, tables: Sequence[str], legend: str, notes: Iterable[str]) -> str:

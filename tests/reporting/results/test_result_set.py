@@ -7,7 +7,7 @@ import yaml
 
 from facekd.errors import DataError, RecipeError
 from facekd.reporting.results.csv_file import upsert
-from facekd.reporting.results.result_set import result_section, results_page
+from facekd.reporting.results.result_set import pivot_picture, result_section, results_page
 from facekd.reporting.results.rows import Row
 from tests.reporting.results.example_rows import KD, ROWS, a_row
 
@@ -122,3 +122,9 @@ def test_a_set_with_a_pivot_has_a_column_per_condition_and_rows_of_other_sets(tm
     assert "| rco | 60.00 (n = 1) | 71.00 (n = 1) |\n" in section
     assert "| rco | +10.00 (n = 1) | +1.00 (n = 1) |\n" in section
     assert "Trained on cifar/train (50000 images of 100 classes" in section
+
+
+def test_a_set_with_a_pivot_has_a_picture(tmp_path: Path) -> None:
+    file = a_set(tmp_path, ROWS, pivot="(?P<row>.+?)(?P<column>-e4)?", columns={"": "240 epochs"})
+    picture = pivot_picture(file)
+    assert all(f">{text}</text>" in picture for text in ("kd", "rco", "labels", "240 epochs"))
