@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from facekd.api.route_measurement import measure_rotations, measure_route
@@ -14,6 +14,7 @@ from facekd.route.plan import Plan
 from facekd.route.profile import PointProfile
 from facekd.route.route import Route
 from facekd.route.strategies import MEASURED_STRATEGIES, make_plan
+from facekd.run import Run
 from facekd.utils import files
 
 
@@ -81,7 +82,7 @@ def show_plan(plan_file: Path | str, student: Path | str | None = None
 
     Args:
         plan_file: ``plan.json``; for a run with a greedy plan, the one in its folder.
-        student: a run whose student is compared with every point.
+        student: a run whose student is compared with every point; the diagnosis is kept in its folder for its report.
 
     Returns:
         the profile of each point; the file of the picture, in the folder of the plan; and whether the premise of Route
@@ -98,4 +99,7 @@ def show_plan(plan_file: Path | str, student: Path | str | None = None
     picture = path.with_suffix(".svg")
     title = f"{route.folder.parent.name}, anchors: {chosen.strategy}"
     files.write_text(picture, route_picture(profiles, anchors, title))
+    if student is not None and diagnosis is not None:
+        content = {**asdict(diagnosis), "route": str(route.folder), "sentence": diagnosis.describe()}
+        files.write_json(Run(Path(student)).diagnosis, content)
     return profiles, picture, diagnosis

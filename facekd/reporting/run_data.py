@@ -46,6 +46,7 @@ class RunData:
         points: the recorded points of ``route/route.json``; empty without a route.
         results: the evaluation results by their kind, a key of `RESULT_KEYS`; each has its name under ``name``.
         package: the content of ``package/metadata.json``; None without an export.
+        diagnosis: the sentence of ``diagnosis.json``; empty if the student was not diagnosed.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class RunData:
     points: Sequence[Json]
     results: Mapping[str, Sequence[Json]]
     package: Json | None
+    diagnosis: str = ""
 
     @property
     def name(self) -> str:
@@ -117,6 +119,7 @@ def load_run_data(path: Path) -> RunData:
         points=files.read_json(route).get("points", []) if route.is_file() else [],
         results={kind: _read_results(run, kind) for kind in RESULT_KEYS},
         package=_read_package(path / "package" / "metadata.json"),
+        diagnosis=str(files.read_json(run.diagnosis).get("sentence", "")) if run.diagnosis.is_file() else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from facekd.data.containers.class_set import open_class_set
 from facekd.data.image_set import split_validation
 from facekd.errors import RouteError
 from facekd.models.weights import load_model
+from facekd.reporting.run_data import load_run_data
 from facekd.route.plan import Plan
 from facekd.route.route import Route
 from facekd.route.strategies import MEASURED_STRATEGIES, STRATEGIES
@@ -83,6 +85,7 @@ def test_a_routes_profile_is_what_its_networks_say(
         assert profile.congruence_to_student == pytest.approx(congruence(of_student, of_point), rel=1e-3, abs=1e-6)
     assert profiles[-1].congruence_to_end == pytest.approx(0, abs=1e-6)
     assert diagnosis is not None and diagnosis.images == len(images)
+    assert load_run_data(student).diagnosis == diagnosis.describe()
     assert diagnosis.end_loss == pytest.approx(profiles[-1].congruence_to_student)
     losses = [congruence(of_student, logits(route.point_file(number))) for number in range(len(profiles) - 1)]
     assert (diagnosis.nearest_point, diagnosis.nearest_loss) == (
@@ -132,7 +135,10 @@ def test_without_a_recipe_a_profile_has_the_recorded_facts_only(imported_route: 
 
 def test_a_teacher_without_held_out_images_is_shown_on_training_images(teacher_run: Path, tmp_path: Path) -> None:
     plan(teacher_run, tmp_path / "plan.json", strategy="final", anchors=1)
-    profiles, _, diagnosis = show_plan(tmp_path / "plan.json", teacher_run)
+    student = tmp_path / "student"
+    student.mkdir()
+    shutil.copy(teacher_run / "model.safetensors", student)
+    profiles, _, diagnosis = show_plan(tmp_path / "plan.json", student)
     assert {profile.metric_name for profile in profiles} == {"AUC"}
     assert all(profile.metric is not None and 0 <= profile.metric <= 1 for profile in profiles)
     assert diagnosis is not None and not diagnosis.premise_holds  # the student is the end itself
