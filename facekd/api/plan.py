@@ -19,7 +19,7 @@ from facekd.utils import files
 
 
 def plan(route: Path | str, out: Path | str, *, strategy: str = "progress", anchors: int = 4,
-         points: Sequence[int] = (), delta: float = 0.8, aligned: bool = False) -> Plan:
+         points: Sequence[int] = (), delta: float = 0.5, aligned: bool = False) -> Plan:
     """Choose anchors on a route and write them as ``plan.json``.
 
     Args:

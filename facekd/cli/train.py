@@ -73,9 +73,9 @@ def _add_plan(subparsers: Subparsers) -> None:
                         help=f"the rule that chooses the anchors, see below (default {DEFAULT_STRATEGY})")
     parser.add_argument("--anchors", type=int, default=4,
                         help="number of stages (default 4); for greedy, progress and change the maximum")
-    parser.add_argument("--delta", type=float, default=0.8,
+    parser.add_argument("--delta", type=float, default=0.5,
                         help="greedy: the next anchor is the last one whose gradient agreement on held-out images is "
-                        "at least delta, or delta times that of the current anchor (default 0.8)")
+                        "at least delta times the highest one, then that of the current anchor (default 0.5)")
     parser.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers in order")
     parser.add_argument("--stages", type=int, nargs="+", default=[], metavar="STAGE",
                         help="manual: the anchors of these stages of another plan, from 0, in place of --points")

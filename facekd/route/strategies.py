@@ -13,7 +13,7 @@ SHARE_TOLERANCE = 1e-9
 """Two shares of the way along a route that differ by less are equal, whatever their rounding."""
 
 
-def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[int] = (), delta: float = 0.8, *,
+def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[int] = (), delta: float = 0.5, *,
               profile: Sequence[PointProfile] = ()) -> Plan:
     """Choose the anchors of a plan.
 
