@@ -125,7 +125,7 @@ ROUTES = [
     _route_entry("rco", _RCO, "stage i follows the teacher's checkpoint C_i; C_1 < ... < C_n, at equal intervals",
                  "facekd plan RUN plan.json --strategy equal --anchors 4"),
     _route_entry("rco-greedy", _RCO,
-                 "the next anchor j is the last with A(S, j) >= delta A(S, i), the first with delta max A; A: gradient agreement",
+                 "the next anchor j is the last with A(S, j) >= delta A(S, i), at first delta max A; A: gradient agreement",
                  "facekd plan RUN plan.json --strategy greedy --delta 0.5",
                  "Ours, after the paper's greedy search, which compares H(S, i) / H(S, j) with a delta unknown to us."),
     _route_entry("rco-progress", _CURRICULUM,
