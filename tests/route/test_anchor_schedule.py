@@ -126,7 +126,7 @@ def test_a_student_that_can_learn_from_the_end_is_plainly_distilled(make_route: 
     assert all_stages(schedule, agreement) == [Stage(8.0, (5,))]
     assert [stage.share for stage in schedule.plan.stages] == [1.0]
     assert schedule.plan.stages[0].reason == (
-        "the last point with a gradient agreement of at least 0.8 times the highest one (point 5: 0.900, "
+        "the last point with a gradient agreement of at least 0.5 times the highest one (point 5: 0.900, "
         "point 0: 0.900); epoch 6")
 
 
