@@ -127,8 +127,8 @@ ROUTES = [
     _route_entry("rco-greedy", _RCO,
                  "the next anchor j is the last with A(S, j) >= delta A(S, i), at first delta max A",
                  "facekd plan RUN plan.json --strategy greedy --delta 0.5",
-                 "Ours, after the paper's greedy search, which compares H(S, i) / H(S, j) with a delta unknown to us. A "
-                 "is the gradient agreement on held-out images."),
+                 "Ours, after the paper's greedy search, which compares H(S, i) / H(S, j) with a delta unknown to us. "
+                 "A is the gradient agreement on held-out images."),
     _route_entry("rco-progress", _CURRICULUM,
                  "C_i is the first checkpoint with i/n of the gain of the teacher's metric on held-out images",
                  "facekd plan RUN plan.json --strategy progress --anchors 4",
