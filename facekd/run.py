@@ -65,6 +65,11 @@ class Run:
         return self.path / "plan.json"
 
     @property
+    def diagnosis(self) -> Path:
+        """Whether a route would help this student, see `facekd.route.diagnosis`; written by ``facekd plan --show``."""
+        return self.path / "diagnosis.json"
+
+    @property
     def route(self) -> Path:
         """The folder of the recorded route."""
         return self.path / "route"

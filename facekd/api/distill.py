@@ -87,7 +87,7 @@ def _distill(resolved: DistillRecipe) -> Path:
     fingerprint = run_on_main_and_broadcast(data.images.fingerprint)
     facts = {
         "dataset": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": count_parameters(student),
-        "losses": objective.describe(), "strategy": given_plan.strategy,
+        "losses": objective.describe(), "strategy": given_plan.describe_strategy(),
         "anchors": [_describe_stage(stage, route) for stage in given_plan.stages],
     }
     if Path(resolved.plan).resolve() == run.plan.resolve():
@@ -103,7 +103,7 @@ def _distill(resolved: DistillRecipe) -> Path:
     _check_stage_lengths(given_plan, training, loader.steps_per_epoch)
     anchors = AnchorTeachers(route, loader, fingerprint, resolved.teacher_cache, machine,
                              with_features=objective.needs_live_teacher(closed_set),
-                             feature_layers=resolved.feature_layers.teacher)
+                             feature_layers=resolved.feature_layers.teacher, rotations=given_plan.rotations)
     method = _build_method(student, objective, given_plan, anchors, resolved, loader)
     agreement = None
     if given_plan.growth is not None:

@@ -16,11 +16,11 @@ from facekd.cli.common import (
 from facekd.errors import FacekdError
 from facekd.utils.console import console
 
-DEFAULT_STRATEGY = "equal"
+DEFAULT_STRATEGY = "progress"
 STRATEGY_HELP = {
-    "equal": "points at equal distance along the route, the last one the end (default)",
-    "progress": "the points at which the teacher's metric on held-out images has made equal parts of its gain",
-    "change": "points at equal arc length: the sum of the changes of the teacher's outputs from point to point",
+    "equal": "points at equal distance along the route, the last one the end",
+    "progress": "points with equal parts of the gain of the teacher's metric on held-out images (default)",
+    "change": "points with equal parts of the net change of the teacher's outputs; needs no labels",
     "greedy": "chosen by the student during its training, see --delta",
     "plateau": "the last point before each drop of the teacher's learning rate, and the end",
     "final": "the end of the route; with several anchors the restart control of RCO",
@@ -95,11 +95,13 @@ def _add_plan(subparsers: Subparsers) -> None:
                         help="number of stages (default 4); for greedy, progress and change the maximum")
     parser.add_argument("--delta", type=float,
                         help="greedy: the next anchor is the last one whose gradient agreement on held-out images is "
-                        "at least delta, or delta times that of the current anchor (default 0.8)")
+                        "at least delta times the highest one, then that of the current anchor (default 0.5)")
     parser.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers, from early to late")
     parser.add_argument("--stages", type=int, nargs="+", default=[], metavar="STAGE",
                         help="manual: the anchors of these stages of another plan, from 0, in place of --points")
     parser.add_argument("--of", metavar="PLAN", help="with --stages: that plan")
+    parser.add_argument("--aligned", action="store_true",
+                        help="embeddings: rotate every anchor into the basis of the end of the route")
     parser.add_argument("--show", action="store_true",
                         help="also print and draw the route: learning rate, the teacher's metric, congruence, anchors")
     parser.add_argument("--student", help="with --show: a run whose student is compared with every point, e.g. one of "
@@ -114,7 +116,8 @@ def _plan(args: argparse.Namespace) -> int:
     if args.student and not args.show:
         raise FacekdError("--student is compared by --show; give --show as well, or leave --student out")
     points = stage_points(args.of, args.stages) if args.of else args.points
-    chosen = plan(args.route, args.out, strategy=args.strategy, anchors=args.anchors, points=points, delta=args.delta)
+    chosen = plan(args.route, args.out, strategy=args.strategy, anchors=args.anchors, points=points, delta=args.delta,
+                  aligned=args.aligned)
     for number, stage in enumerate(chosen.stages):
         numbers = ", ".join(map(str, stage.points))
         console().print(f"stage {number}: point {numbers}, {stage.share:.0%} of the epochs ({stage.reason})")

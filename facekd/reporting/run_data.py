@@ -17,7 +17,7 @@ from facekd.reporting.result_records import RESULTS, read_result
 from facekd.route.route import Route
 from facekd.run import Run
 from facekd.text import path_text, short_repr
-from facekd.utils.documents import YAML_LIMIT, parse_yaml
+from facekd.utils.documents import YAML_LIMIT, parse_yaml, read_json
 from facekd.utils.reading import read_bytes, read_text
 
 Json = dict[str, Any]
@@ -44,6 +44,7 @@ class RunData:
         results: the evaluation results by their kind, a key of `facekd.reporting.result_records.RESULTS`; each has its
             name under ``name``.
         package: the content of ``package/metadata.json``; None without an export.
+        diagnosis: the sentence of ``diagnosis.json``; empty if the student was not diagnosed.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class RunData:
     points: Sequence[float]
     results: Mapping[str, Sequence[Json]]
     package: Json | None
+    diagnosis: str = ""
 
     @property
     def name(self) -> str:
@@ -115,6 +117,7 @@ def load_run_data(path: Path) -> RunData:
         points=_read_points(run),
         results={kind: _read_results(run, kind) for kind in RESULTS},
         package=_read_package(path / "package" / "metadata.json"),
+        diagnosis=str(read_json(run.diagnosis).get("sentence", "")) if run.diagnosis.is_file() else "",
     )
 
 

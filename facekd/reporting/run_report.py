@@ -106,6 +106,8 @@ def _anchor_label(anchor: Json) -> str:
 
 
 def _anchors(run: RunData) -> Iterator[str]:
+    if run.diagnosis:
+        yield html.paragraph(f"Would a route help this student? {run.diagnosis}.")
     if not run.anchors:
         return
     epochs = (run.recipe.get("training") or {}).get("epochs", 0)

@@ -7,15 +7,18 @@ stages that a run has followed are a plan again.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from facekd.config.common import PathText
 from facekd.errors import RouteError
+from facekd.route.rotation import read_rotations, rotations_file, write_rotations
 from facekd.route.route import Route
 from facekd.text import path_text, shorten
 from facekd.utils import files
@@ -65,12 +68,15 @@ class Plan:
         strategy: the strategy that chose the stages.
         stages: the stages in the order of the training; may be empty if the plan grows.
         growth: the growth rule of a greedy plan that is not complete; None for all other plans.
+        rotations: for an aligned plan: by point number, the rotation of its embeddings into the basis of the end of the
+            route, float32 [D, D], see `facekd.route.rotation`. They are in a file beside the plan. The end has none.
     """
 
     route: Path
     strategy: str
     stages: Sequence[PlanStage]
     growth: Growth | None = None
+    rotations: Mapping[int, NDArray[np.float32]] = field(default_factory=dict, compare=False)
 
     def first_points(self, route: Route) -> tuple[int, ...]:
         """Return the points of the first stage; if it is not chosen yet, the end of the route.
@@ -79,6 +85,10 @@ class Plan:
         """
         return self.stages[0].points if self.stages else (len(route.points) - 1,)
 
+    def describe_strategy(self) -> str:
+        """Return the strategy in words, for the facts of a run."""
+        return f"{self.strategy}, aligned" if self.rotations else self.strategy
+
     def write(self, path: Path) -> None:
         """Write ``plan.json`` atomically; the path of the route is relative, so that both can be moved together."""
         route = os.path.relpath(self.route.resolve(), path.resolve().parent)
@@ -86,6 +96,9 @@ class Plan:
             "route": route, "strategy": self.strategy, "stages": [asdict(stage) for stage in self.stages],
             "growth": asdict(self.growth) if self.growth else None,
         }
+        if self.rotations:
+            content["aligned"] = True
+            write_rotations(rotations_file(path), self.rotations)
         files.write_versioned(path, "plan", VERSION, content)
 
     @classmethod
@@ -98,7 +111,8 @@ class Plan:
         """
         path = Path(path)
         record = files.read_versioned(path, "plan", VERSION, RouteError, schema=_PlanRecord, remedy=REMEDY)
-        plan = cls(path.parent / record.route, record.strategy, record.stages, record.growth)
+        rotations = read_rotations(rotations_file(path)) if record.aligned else {}
+        plan = cls(path.parent / record.route, record.strategy, record.stages, record.growth, rotations)
         route = Route.open(plan.route)
         absent = sorted({point for stage in plan.stages for point in stage.points if point >= len(route.points)})
         if absent:
@@ -107,7 +121,16 @@ class Plan:
                 f"{path_text(route.folder)} has points 0 to {len(route.points) - 1}; correct the plan, or {REMEDY}"
             )
         plan._check_shares(path)
+        plan._check_rotations(path, len(route.points) - 1)
         return plan, route
+
+    def _check_rotations(self, path: Path, end: int) -> None:
+        """Check that a plan with rotations has one for every point but the end, also after it was edited by hand."""
+        points = {point for stage in self.stages for point in stage.points}
+        if self.rotations and (missing := points - {end} - set(self.rotations)):
+            raise RouteError(f"{path_text(path)} is aligned and has no rotation for points "
+                             f"{shorten(', '.join(map(str, sorted(missing))))}; make it again by 'facekd plan "
+                             "--aligned'")
 
     def _check_shares(self, path: Path) -> None:
         shares = [stage.share for stage in self.stages]
@@ -134,3 +157,4 @@ class _PlanRecord(Record):
     strategy: str
     stages: list[PlanStage]
     growth: Growth | None = None
+    aligned: bool = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from facekd.data.image_set import DatasetFingerprint
 from facekd.data.loading.loader import Loader
@@ -16,7 +18,7 @@ from facekd.models.registry import Network, build
 from facekd.models.weights import load_model
 from facekd.route.cache import CachedOutputs, CachedTeacher, CacheDtype, is_intact, read_slot, slot_path, write_slot
 from facekd.route.route import Route
-from facekd.route.teacher import LiveTeacher, MeanTeacher, Teacher, load_live_teacher
+from facekd.route.teacher import LiveTeacher, MeanTeacher, RotatedTeacher, Teacher, load_live_teacher
 from facekd.text import path_text
 from facekd.training.machine import Machine
 from facekd.utils.console import notify
@@ -35,11 +37,14 @@ class AnchorTeachers:
         with_features: whether outputs include feature maps and features; such teachers are never cached.
         feature_layers: the modules whose outputs are the feature maps, see
             `facekd.models.feature_extractor.FeatureExtractor`.
+        rotations: the rotations of the embeddings of some points, see `facekd.route.plan.Plan`. They are applied to the
+            teachers, not to the cache, which plans share.
     """
 
     def __init__(self, route: Route, loader: Loader, fingerprint: DatasetFingerprint,
                  cache_dtype: CacheDtype | Literal["off"], machine: Machine, *, with_features: bool = False,
-                 feature_layers: Sequence[str] = ()) -> None:
+                 feature_layers: Sequence[str] = (), rotations: Mapping[int, NDArray[np.float32]] | None = None
+                 ) -> None:
         self.route = route
         self.loader = loader
         self.fingerprint = fingerprint
@@ -48,6 +53,7 @@ class AnchorTeachers:
         self.with_features = with_features
         self.feature_layers = feature_layers
         self._intact_files: set[Path] = set()
+        self.rotations = rotations or {}
 
     def teacher(self, points: Sequence[int]) -> Teacher:
         """Return the teacher of a stage: one point, or the mean of several.
@@ -60,8 +66,14 @@ class AnchorTeachers:
                 "maps and features of several points have no meaningful mean; a loss that uses them follows one point "
                 "a stage: use another plan, or set its weight to 0"
             )
-        teachers = [self._live_teacher(point) if self._runs_live else self._cached_teacher(point) for point in points]
+        teachers = [self._single_teacher(point) for point in points]
         return teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)
+
+    def _single_teacher(self, point: int) -> Teacher:
+        teacher = self._live_teacher(point) if self._runs_live else self._cached_teacher(point)
+        if point not in self.rotations:
+            return teacher
+        return RotatedTeacher(teacher, torch.from_numpy(self.rotations[point]).to(self.machine.device))
 
     def network(self, point: int, fresh: bool = False) -> Network:
         """Return a point's network for further training: with the point's weights, or with fresh ones.

@@ -125,7 +125,7 @@ def _describe_holder(holder: Path) -> str:
     try:
         with holder.open("rb") as handle:
             content: dict[str, Any] = json.loads(handle.read(_HOLDER_LIMIT))
-        return (f"process {int(content['process'])} on host {shorten(content['host'], 60)} "
+        return (f"process {shorten(content['process'], 20)} on host {shorten(content['host'], 60)} "
                 f"({shorten(content['command'], 100)}, since {shorten(content['since'], 20)})")
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return "another process"

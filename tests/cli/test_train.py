@@ -77,7 +77,7 @@ def test_plan_prints_that_a_greedy_plan_grows(
 def test_a_manual_plan_takes_points_or_the_stages_of_another_plan(
     run_cli: RunCli, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    plan_output(run_cli, capsys, tmp_path, "--anchors", 4)
+    plan_output(run_cli, capsys, tmp_path, "--strategy", "equal", "--anchors", 4)
     route, rco = tmp_path / "route", tmp_path / "plan.json"
     stages = [stage.points for stage in Plan.read(rco)[0].stages]
     words = ["plan", route, tmp_path / "late.json", "--strategy", "manual"]

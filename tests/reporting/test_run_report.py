@@ -54,6 +54,13 @@ def test_everything_read_from_files_is_escaped(make_run: MakeRun) -> None:
     assert "script" not in parsed.tags and evil in "".join(parsed.text)
 
 
+def test_the_diagnosis_of_a_student_is_told(make_run: MakeRun) -> None:
+    run = make_run("student")
+    assert "Would a route help" not in page(run).text
+    (run / "diagnosis.json").write_text(json.dumps({"sentence": "the premise holds: the student is stuck"}))
+    assert "Would a route help this student? the premise holds: the student is stuck." in page(run).text
+
+
 def test_anchors_are_marked_where_their_stages_begin(make_run: MakeRun) -> None:
     curves = page(make_run("student")).pictures[-1]
     assert all(f"point {point} (epoch {point + 1})" in curves for point in (4, 9, 14, 19))

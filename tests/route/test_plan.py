@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from facekd.api.plan import plan as make_plan_file
@@ -141,3 +142,24 @@ def test_the_command_writes_what_it_returns(random_route: Route, tmp_path: Path)
 def test_the_command_passes_delta_on(random_route: Route, tmp_path: Path) -> None:
     plan = make_plan_file(random_route.folder, tmp_path / "plan.json", strategy="greedy", anchors=5, delta=0.6)
     assert plan.growth == Growth(0.6, 0.2)
+
+
+def test_the_rotations_of_an_aligned_plan_are_kept_beside_it(route: Route, tmp_path: Path) -> None:
+    rotations = {4: np.eye(3, dtype=np.float32)[[1, 0, 2]]}
+    Plan(route.folder, "equal", HALVES, rotations=rotations).write(tmp_path / "plan.json")
+    assert json.loads((tmp_path / "plan.json").read_text())["aligned"] is True
+    read, _ = Plan.read(tmp_path / "plan.json")
+    assert (list(read.rotations), read.describe_strategy()) == ([4], "equal, aligned")
+    np.testing.assert_array_equal(read.rotations[4], rotations[4])
+    read.write(tmp_path / "run" / "plan.json")
+    assert Plan.read(tmp_path / "run" / "plan.json")[0].rotations.keys() == {4}
+    (tmp_path / "plan.rotations.safetensors").unlink()
+    with pytest.raises(RouteError, match=r"plan\.rotations\.safetensors"):
+        Plan.read(tmp_path / "plan.json")
+
+
+def test_an_edited_plan_without_a_rotation_is_refused(route: Route, tmp_path: Path) -> None:
+    Plan(route.folder, "equal", [PlanStage((3,), "", 0.5), *HALVES[1:]], rotations={4: np.eye(3, dtype=np.float32)}
+         ).write(tmp_path / "plan.json")
+    with pytest.raises(RouteError, match="is aligned and has no rotation for points 3; make it again"):
+        Plan.read(tmp_path / "plan.json")

@@ -37,9 +37,10 @@ def make(random_route: Route, small_classes: Path) -> Make:
     fingerprint = images.fingerprint()
 
     def anchors(cache_dtype: Any, augmentation: Augmentation = AUGMENTATIONS["flip"], seed: int = 0, size: int = 32,
-                with_features: bool = False) -> AnchorTeachers:
+                with_features: bool = False, rotations: Any = None) -> AnchorTeachers:
         loader = Loader(images, size, batch_size=7, seed=seed, augmentation=augmentation)
-        return AnchorTeachers(random_route, loader, fingerprint, cache_dtype, MACHINE, with_features=with_features)
+        return AnchorTeachers(random_route, loader, fingerprint, cache_dtype, MACHINE, with_features=with_features,
+                              rotations=rotations)
 
     return anchors
 
@@ -200,3 +201,19 @@ def test_a_changed_point_is_refused(make: Make) -> None:
     shutil.copy(anchors.route.point_file(0), anchors.route.point_file(1))
     with pytest.raises(RouteError, match="not the file that was recorded"):
         anchors.outputs(1)
+
+
+@pytest.mark.parametrize("cache_dtype", ["float16", "float32", "off"])
+def test_rotated_points_share_the_cache_of_the_others(make: Make, cache_dtype: str) -> None:
+    rotation = np.eye(4, dtype=np.float32)[[2, 0, 3, 1]] * np.array([1, -1, 1, 1], np.float32)
+    plain, aligned = make(cache_dtype), make(cache_dtype, rotations={1: rotation})
+    batch = batches_of(plain)[0]
+    expected = plain.teacher([1]).forward(batch).outputs @ torch.from_numpy(rotation)
+    files = caches(plain)
+    torch.testing.assert_close(aligned.teacher([1]).forward(batch).outputs, expected, rtol=1e-5, atol=1e-5)
+    end = plain.teacher([2]).forward(batch).outputs
+    torch.testing.assert_close(aligned.teacher([2]).forward(batch).outputs, end)
+    mean = aligned.teacher([1, 2]).forward(batch).outputs
+    torch.testing.assert_close(mean, (expected + end) / 2, rtol=1e-5, atol=1e-5)
+    assert caches(aligned).items() >= files.items()
+    assert aligned.teacher([1]).dimension == 4 and aligned.teacher([1]).example_output().outputs.shape == (2, 4)

@@ -85,6 +85,7 @@ def parse_phone_log(text: str, label: str = "the output") -> tuple[DeviceLatency
         if not (0 <= latency.min_ms <= latency.mean_ms <= latency.max_ms and 0 < latency.max_ms <= MAX_MS):
             raise ExportError(
                 f"{label} times {shorten(latency.file)} at {latency.min_ms} to {latency.max_ms} ms, mean "
-                f"{latency.mean_ms}: nothing ran; check that the file is on the device and was written by a version its tool reads"
+                f"{latency.mean_ms}: nothing ran; check that the file is on the device and was written by a version "
+                "its tool reads"
             )
     return tuple(latencies)

@@ -19,11 +19,11 @@ from facekd.text import plot_label
 def route_table(profiles: Sequence[PointProfile]) -> Table:
     """Return a table for the terminal with one row per point."""
     table = Table("point", "epoch", "learning rate", "recorded", "loss", _metric_name(profiles) or "metric", "change",
-                  "to the end", "to the student")
+                  "to the end", "rotated", "to the student")
     for profile in profiles:
         point = profile.point
-        measurements = (point.metrics.get("loss"), profile.metric, profile.change_from_previous,
-                        profile.congruence_to_end, profile.congruence_to_student)
+        measurements = (point.metrics.get("loss"), profile.metric, profile.net_change,
+                        profile.congruence_to_end, profile.aligned_to_end, profile.congruence_to_student)
         table.add_row(str(profile.number), f"{point.epoch:g}", f"{point.learning_rate:.3g}", point.reason,
                       *("" if value is None else f"{value:.4g}" for value in measurements))
     return table
@@ -47,13 +47,11 @@ def route_picture(profiles: Sequence[PointProfile], anchors: Sequence[int], titl
         metric_values = [profile.point.metrics.get("loss") for profile in profiles]
     else:
         metric_values = [profile.metric for profile in profiles]
-    changes = [profile.change_from_previous for profile in profiles]
-    if profiles[-1].change_from_previous is not None:
-        changes[0] = 0.0  # The first point has no previous one.
     all_curves: list[tuple[str, list[float | None]]] = [
         ("learning rate", [profile.point.learning_rate for profile in profiles]), (metric_name, metric_values),
-        ("change from\nprevious point", changes),
+        ("net change", [profile.net_change for profile in profiles]),
         ("congruence loss\nwith the end", [profile.congruence_to_end for profile in profiles]),
+        ("the same after\nthe best rotation", [profile.aligned_to_end for profile in profiles]),
         ("congruence loss\nof the student", [profile.congruence_to_student for profile in profiles]),
     ]
     curves = []

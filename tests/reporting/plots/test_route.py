@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from facekd.reporting.plots.route import route_picture, route_table, students_picture
@@ -17,18 +16,16 @@ def profiles(count: int, **measured: Any) -> list[PointProfile]:
 def test_only_what_was_measured_is_drawn() -> None:
     bare = route_picture(profiles(3), [1, 2], "teacher")
     assert "training loss" in bare and "accuracy" not in bare and "congruence" not in bare and "change" not in bare
-    measured = profiles(3, metric=0.5, metric_name="accuracy", change_from_previous=0.1, congruence_to_end=1.0,
-                        congruence_to_student=2.0)
+    measured = profiles(3, metric=0.5, metric_name="accuracy", net_change=0.1, congruence_to_end=1.0,
+                        aligned_to_end=0.5, congruence_to_student=2.0)
     full = route_picture(measured, [1], "teacher")
     assert "accuracy" in full and "training loss" not in full and full.count("congruence loss") == 2
-    assert "change from" in full
+    assert "net change" in full and "best rotation" in full
 
 
-def test_the_first_point_has_no_change_and_faces_have_their_metric() -> None:
-    measured = profiles(3, metric=0.5, metric_name="AUC", change_from_previous=0.1)
-    measured[0] = replace(measured[0], change_from_previous=None)
-    picture = route_picture(measured, [1], "teacher")
-    assert "AUC" in picture and "change from" in picture
+def test_faces_have_their_metric() -> None:
+    picture = route_picture(profiles(3, metric=0.5, metric_name="AUC", net_change=0.1), [1], "teacher")
+    assert "AUC" in picture and "net change" in picture
 
 
 def test_a_picture_is_the_same_every_time() -> None:
