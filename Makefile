@@ -11,6 +11,7 @@
 ##
 ## The first call makes .venv and installs into it. Variables:
 ##   PYTHON=python3.12           another Python (3.10 or newer)
+##   WORKERS=4                   processes of 'make test' (2)
 ##   TORCH='torch --index-url U' another build of PyTorch, e.g. its CPU wheels, which are much smaller
 
 PYTHON ?= python3
@@ -18,6 +19,7 @@ TORCH ?= torch==2.13.0
 INPUTS ?= 100000
 SEED ?= 0
 JSON ?= runs/fuzz.json
+WORKERS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -36,7 +38,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(WORKERS)
 
 # Apart, because these runtimes want one exact torch and older versions of other libraries.
 test-mobile:

@@ -17,6 +17,8 @@ from facekd.models.onnx_input import InputEvidence, read_evidence, takes_raw_by_
 from facekd.text import path_text, shorten
 from facekd.utils.documents import parse_json
 
+MAX_INPUT_VALUES = 1 << 28
+"""Values of the largest input: 1 GiB as float32."""
 METADATA_KEY = "facekd.input"
 """The key of a file's metadata under which ``route import`` stores what the user stated."""
 INPUT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
@@ -71,12 +73,16 @@ def read_interface(path: Path, model: onnx.ModelProto, session: ort.InferenceSes
     height, width = (shape[1:3] if fed.layout == "nhwc" else shape[2:4])
     size = _check_size(path, height, width, stated.get("size"), stored.get("size"))
     fixed_size = isinstance(height, int) or isinstance(width, int)
+    batch_size = shape[0] if isinstance(shape[0], int) else None
+    if 3 * (batch_size or 1) * size**2 > MAX_INPUT_VALUES:
+        raise ModelError(f"{path_text(path)} takes {batch_size or 1:,} images of {size}x{size} pixels at once, which "
+                         f"is more than {MAX_INPUT_VALUES:,} values; export it with a dynamic or smaller batch")
     output = _choose_output(path, session, stated.get("output") or stored.get("output"))
     default_output = _choose_output(path, session, stored.get("output"), required=False)
     source = next((kind for kind, pixels in (("option", stated.get("pixels")), ("file", stored.get("pixels")),
                                              ("graph", evidence.pixels)) if pixels), "convention")
     return GraphInterface(
-        input_name, output, len(session.get_outputs()) > 1, size, shape[0] if isinstance(shape[0], int) else None, fed,
+        input_name, output, len(session.get_outputs()) > 1, size, batch_size, fed,
         source, fed != default or output != default_output or not (fixed_size or size == stored.get("size")),
         _notes(path, model.graph, fed, evidence, stated, stored),
     )

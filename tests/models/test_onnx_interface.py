@@ -125,3 +125,9 @@ def test_a_graph_of_two_inputs_is_refused(tmp_path: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(ModelError, match="has 2 inputs, a face model has one"):
         OnnxEmbedder(path)
+
+
+@pytest.mark.parametrize("shape", [(536_870_911, 3, 32, 32), (1, 3, 100_000, 100_000)])
+def test_an_input_that_fills_the_memory_is_refused(tmp_path: Path, shape: Sequence[object]) -> None:
+    with pytest.raises(ModelError, match=r"a\.onnx takes [\d,]+ images of \d+x\d+ pixels at once"):
+        OnnxEmbedder(write(tmp_path / "a.onnx", shape))
