@@ -16,6 +16,7 @@ from facekd.run_info import TIME_FORMAT, RunInfo
 from facekd.utils import files
 from facekd.utils.console import notify
 from facekd.utils.environment import environment
+from facekd.utils.reading import read_text
 from facekd.utils.training_log import read_log
 from facekd.utils.writing import writing
 
@@ -124,7 +125,9 @@ class Run:
                 f"{self.path} holds a run of {changes}; "
                 "choose another output folder, or delete this one to begin anew"
             )
-        files.write_text(recipe_file, dump_recipe(recipe))  # the data or the folder itself may have been moved
+        written = dump_recipe(recipe)
+        if read_text(recipe_file, SetupError) != written:  # the data or the folder itself may have been moved
+            files.write_text(recipe_file, written)
         return True
 
     def _changed_facts(self, facts: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,10 +61,20 @@ def external_weights(path: Path, model: onnx.ModelProto) -> list[Path]:
         if not os.path.isfile(file):  # unlike Path.is_file it takes names that are too long
             raise ModelError(f"{path_text(path)} keeps its weights in {shorten(location)}, which is not in its folder; "
                              "copy it there")
-    if sum(file.stat().st_size for file in files) > EXTERNAL_LIMIT:
+    size = sum(file.stat().st_size for file in files)
+    if size > EXTERNAL_LIMIT:
         raise ModelError(f"{path_text(path)} keeps more than {EXTERNAL_LIMIT >> 30} GiB of weights in other files; "
                          "check the files")
+    _check_shapes(path, model, size)
     return files
+
+
+def _check_shapes(path: Path, model: onnx.ModelProto, size: int) -> None:
+    """Refuse a weight in another file that has more elements than the files have bits: memory is taken for it first."""
+    for tensor in _tensors(model.graph):
+        if uses_external_data(tensor) and math.prod(tensor.dims) > 8 * size:
+            raise ModelError(f"{path_text(path)} gives {shorten(tensor.name)} the shape {shorten(list(tensor.dims))}, "
+                             f"and the files of its weights have {size:,} bytes; {FETCH_AGAIN}")
 
 
 def fingerprint(path: Path, external: list[Path]) -> str:

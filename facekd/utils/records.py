@@ -16,6 +16,7 @@ from facekd.utils.temporaries import MAX_NAME_BYTES
 
 MAX_KEY = 120
 """Characters of a dotted key in a message."""
+MAX_PATH_BYTES = 1000
 MAX_PHRASES = 2
 """Mistakes that a message names."""
 
@@ -23,7 +24,8 @@ MAX_PHRASES = 2
 def _check_file_name(name: str) -> str:
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or not name or "\0" in name:
         raise ValueError("a file inside of the folder is needed")
-    if max(len(os.fsencode(level)) for level in PurePosixPath(name).parts or [""]) > MAX_NAME_BYTES:
+    lengths = [len(os.fsencode(level)) for level in PurePosixPath(name).parts]
+    if max(lengths, default=0) > MAX_NAME_BYTES or sum(lengths) > MAX_PATH_BYTES:
         raise ValueError("the name is too long")
     return name
 

@@ -17,7 +17,7 @@ from tests.fuzz.inputs import CASES, InputFolder, parse_input
 from tests.fuzz.registry import PARSERS
 from tests.fuzz.worker import make_seeds
 
-MAX_CHARACTERS = 6000
+MAX_CHARACTERS = 10_000
 """Longest regression case."""
 CASES_OF_A_KIND = 4
 _LINE_NUMBER = re.compile(r":\d+$|\d[\d,]* ")

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ def test_a_single_bit_is_noticed(saved: Path) -> None:
     saved.write_bytes(content)
     with pytest.raises(ModelError, match="its checksum differs"):
         checkpoint.load(saved)
+
+
+def test_a_compressed_checkpoint_is_refused_before_it_unfolds(tmp_path: Path, saved: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
+    packed = tmp_path / f"step-00000099-{digest}.pt"
+    packed.write_bytes(buffer.getvalue())
+    with pytest.raises(ModelError, match=r"is no readable checkpoint \(ValueError\)"):
+        checkpoint.load(packed)
 
 
 def test_where_the_newest_is_damaged_the_one_before_is_continued_from_loudly(

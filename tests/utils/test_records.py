@@ -8,7 +8,7 @@ import pytest
 
 from facekd.errors import DataError
 from facekd.utils.files import read_versioned, write_versioned
-from facekd.utils.records import Record, check_record
+from facekd.utils.records import FileName, Record, check_record
 
 
 class Stage(Record):
@@ -57,3 +57,18 @@ def test_a_versioned_file_is_checked_without_its_format(tmp_path: Path) -> None:
     write_versioned(file, "thing", 1, {"name": "a"})
     with pytest.raises(DataError, match=r"a\.json is damaged: 'stages' is missing; restore it, or make it again"):
         read_versioned(file, "thing", 1, DataError, schema=Content, remedy="make it again")
+
+
+class Place(Record):
+    file: FileName
+
+
+@pytest.mark.parametrize("name", ["a", "a/b.onnx", "..a", "\udcff", "ä" * 100])
+def test_a_file_of_the_folder_is_accepted(name: str) -> None:
+    assert check_record(Place, {"file": name}, "x", DataError).file == name
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../x", "a/../../x", "a\0", "x" * 300, "ä" * 150, "a/" * 3000])
+def test_a_file_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="'file': "):
+        check_record(Place, {"file": name}, "x", DataError)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from facekd.config import DistillRecipe, SearchRecipe, TrainRecipe
 from facekd.config.loading import dump_recipe, load_recipe, load_run_recipe, recipe_differences
 from facekd.methods.objective import parse_objective
@@ -79,9 +81,11 @@ def write_route(folder: Path) -> Route:
 def _plan_seeds(folder: Path) -> Sequence[Files]:
     route = write_route(folder)
     seeds = []
-    for growth, stages in ((None, [PlanStage((0,), "first", 0.5), PlanStage((0, 1), "mean of two", 0.5)]),
-                           (Growth(0.9, 0.25), [])):
-        Plan(route.folder, "manual", stages, growth).write(folder / "plan.json")
+    stages = [PlanStage((0,), "first", 0.5), PlanStage((0, 1), "mean of two", 0.5)]
+    plans = (Plan(route.folder, "manual", stages), Plan(route.folder, "greedy", [], Growth(0.9, 0.25)),
+             Plan(route.folder, "manual", stages, rotations={0: np.eye(4, dtype=np.float32)}))
+    for plan in plans:
+        plan.write(folder / "plan.json")
         seeds.append(collect(folder))
     return seeds
 
@@ -136,8 +140,10 @@ PARSERS = [
     Parser("recipe_overrides", ["config/loading.py"],
            lambda folder: [{"overrides.txt": "\n".join(OVERRIDES).encode()}], _read_overrides, {"*.txt": "text"},
            lines=200),
-    Parser("route_plan_json", ["route/plan.py", "route/route.py", "utils/files.py"], _plan_seeds, _read_plan,
-           {"plan.json": "json", "route/route.json": "json"}, scratch=["again.json", "copy"]),
+    Parser("route_plan_json", ["route/plan.py", "route/route.py", "route/rotation.py", "utils/files.py"],
+           _plan_seeds, _read_plan,
+           {"plan.json": "json", "route/route.json": "json", "plan.rotations.safetensors": "safetensors"},
+           scratch=["again.json", "again.rotations.safetensors", "copy"]),
     Parser("run_folder", ["run.py", "utils/training_log.py"], _run_seeds, _read_run,
            {"*.json": "json", "*.yaml": "yaml", "*.jsonl": "json"}, scratch=["copy"], lines=200),
     Parser("preflight", ["preflight/job.py", "preflight/checks.py"], _job_seeds, _read_job,
