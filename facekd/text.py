@@ -9,8 +9,6 @@ from pathlib import Path
 MESSAGE_LIMIT = 600
 """Characters of one line of an error message; what exceeds it is cut in the middle."""
 
-# C0 and C1 control characters; the Unicode characters that end lines or change the direction of text; surrogates.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -24,15 +22,20 @@ def printable(text: object, *, keep_newlines: bool = False) -> str:
         text: the text, or an object whose ``str`` is taken, for example a path.
         keep_newlines: keep ``"\n"``, for texts of several lines.
     """
-    return _UNSAFE.sub(lambda match: _escape(match[0], keep_newlines), str(text))
+    line = str(text)
+    if line.isprintable():
+        return line
+    kept = "\n" if keep_newlines else ""
+    return "".join(character if character.isprintable() or character in kept else _escape(character)
+                   for character in line)
 
 
-def _escape(character: str, keep_newlines: bool) -> str:
-    if character == "\n" and keep_newlines:
-        return character
+def _escape(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 

@@ -13,6 +13,7 @@ from facekd.text import csv_cell, markdown, path_text, plot_label, printable, re
     ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
     ("a\nfacekd: all good", r"a\x0afacekd: all good"),
     ("abc\u202edcb", r"abc\u202edcb"),
+    ("a\u200bb\U000e0001", r"a\u200bb\U000e0001"),
     ("\x85\u2028", r"\x85\u2028"),
     (os.fsdecode(b"\xff\xfe"), r"\xff\xfe"),
     ("Zoë 張 $1 100 %", "Zoë 張 $1 100 %"),

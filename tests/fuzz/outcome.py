@@ -59,15 +59,17 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def judge(read: Callable[[Path], object], folder: Path, *, lines: int = 1) -> Outcome:
+def judge(read: Callable[[Path], object], folder: Path, *, lines: int = 1, base: int | None = None) -> Outcome:
     """Call a reader and judge how it ends.
 
     Args:
         read: the reader.
         folder: its argument.
         lines: lines that a message may have.
+        base: memory of the process without an input; by default the most it has had so far.
     """
     before = peak_bytes()
+    base = before if base is None else base
     start = time.process_time()
     accepted, violation, message = False, "", ""
     try:
@@ -88,8 +90,8 @@ def judge(read: Callable[[Path], object], folder: Path, *, lines: int = 1) -> Ou
     peak = peak_bytes()
     if not violation and seconds > SECONDS:
         violation = f"more than {SECONDS:g} s"
-    if not violation and peak - before > BYTES:
-        violation = f"{(peak - before) >> 20:,} MiB of memory"
+    if not violation and peak > before and peak - base > BYTES:
+        violation = f"{(peak - base) >> 20:,} MiB of memory"
     return Outcome(accepted and not violation, violation, message[:700], seconds, peak)
 
 

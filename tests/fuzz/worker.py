@@ -81,14 +81,14 @@ def work(parser: Parser, seed: int, numbers: range, cases: range, board: Board, 
             case = known[place]
             board.number, board.since = -2 - place, time.monotonic()
             board.write()
-            outcome = read_input(parser, inputs, case)
+            outcome = read_input(parser, inputs, case, base)
             if outcome.violation:
                 findings.send((board.number, outcome.violation, outcome.message, case))
         for number in numbers:
             board.number, board.since = number, time.monotonic()
             board.write()
             item = make_input(parser, seeds, seed, number)
-            outcome = read_input(parser, inputs, item)
+            outcome = read_input(parser, inputs, item, base)
             board.inputs += 1
             board.accepted += outcome.accepted
             board.refused += not outcome.accepted and not outcome.violation
@@ -107,18 +107,18 @@ def work(parser: Parser, seed: int, numbers: range, cases: range, board: Board, 
         os._exit(0)  # without the finalizers of libraries, which are not what is tried here
 
 
-def read_input(parser: Parser, inputs: InputFolder, item: Input) -> Outcome:
+def read_input(parser: Parser, inputs: InputFolder, item: Input, base: int) -> Outcome:
     """Read one input; a slow one is read twice, because the first of its kind may have loaded something."""
-    outcome = _read_once(parser, inputs, item)
+    outcome = _read_once(parser, inputs, item, base)
     if outcome.seconds > SECONDS / 2:
-        again = _read_once(parser, inputs, item)
+        again = _read_once(parser, inputs, item, base)
         return again if again.seconds < outcome.seconds else outcome
     return outcome
 
 
-def _read_once(parser: Parser, inputs: InputFolder, item: Input) -> Outcome:
+def _read_once(parser: Parser, inputs: InputFolder, item: Input, base: int) -> Outcome:
     with inputs.damaged(item) as folder:
-        return judge(parser.read, folder, lines=parser.lines)
+        return judge(parser.read, folder, lines=parser.lines, base=base)
 
 
 def silence() -> None:

@@ -38,6 +38,8 @@ def read_rows(result_files: Sequence[Path]) -> dict[str, list[Row]]:
             with reading(file, remedy=REMEDY):
                 for content in document["rows"]:
                     row = Row(**{name: value for name, value in content.items() if name != "figure"})
+                    if not all(isinstance(text, str) for text in (row.set, row.name, row.protocol, row.note)):
+                        raise ValueError("a row names its set by something that is no text")
                     if row.status == "measured" and row.key:
                         Suite(file.parent, [row]).to_rich()  # raises if the figures of its protocol are not all there
                         file_rows.setdefault(row.key, []).append(row)
