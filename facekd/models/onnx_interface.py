@@ -17,8 +17,8 @@ from facekd.models.onnx_input import InputEvidence, read_evidence, takes_raw_by_
 from facekd.text import path_text, shorten
 from facekd.utils.documents import parse_json
 
-MAX_INPUT_VALUES = 1 << 28
-"""Values of the largest input: 1 GiB as float32."""
+MAX_INPUT_VALUES = 1 << 26
+"""Values of the largest input: 256 MiB as float32."""
 METADATA_KEY = "facekd.input"
 """The key of a file's metadata under which ``route import`` stores what the user stated."""
 INPUT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
