@@ -25,6 +25,8 @@ TYPES = (b"'<f4'", b"'<f2'", b"'<f8'", b"'|i1'", b"'<i8'", b"'>f4'", b"'|O'", b"
          b"'|S2147483647'", b"[('a', '<f4', (1000000,))]", b"'" + b"a" * 2000 + b"'", b"'\x1b'")
 BOMB_BLOCKS = (200, 3000)
 """Sizes of an archive's member that inflates to zeros, in MiB."""
+LARGEST = 1 << 26
+"""Bytes of all members of an archive that the mutator unpacks."""
 
 
 def mutate_npy(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
@@ -77,6 +79,8 @@ def mutate_zip(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
     """Return an archive with one damaged member and a right directory, a bomb, or damage anywhere."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
+        if sum(info.file_size for info in archive.infolist()) > LARGEST:  # a bomb already
+            return binary.mutate(rng, data, others)
         members = [(info.filename, archive.read(info)) for info in archive.infolist()]
     except Exception:  # a damaged member of a splice
         return binary.mutate(rng, data, others)
