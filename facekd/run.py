@@ -12,13 +12,13 @@ from facekd.config import Recipe
 from facekd.config.loading import dump_recipe, recipe_differences
 from facekd.distributed import is_main_process, run_on_main_and_broadcast
 from facekd.errors import DataError, SetupError
+from facekd.io import files
+from facekd.io.reading import read_text
+from facekd.io.training_log import read_log
+from facekd.io.writing import writing
 from facekd.run_info import TIME_FORMAT, RunInfo
-from facekd.utils import files
 from facekd.utils.console import notify
 from facekd.utils.environment import environment
-from facekd.utils.reading import read_text
-from facekd.utils.training_log import read_log
-from facekd.utils.writing import writing
 
 VERSION = 2
 REMADE_FILES = ("model.safetensors", "model.ema.safetensors", "joint_teacher.safetensors", "search.json")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from facekd.utils.records import Count, Record
+from facekd.io.records import Count, Record
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 

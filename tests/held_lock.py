@@ -11,7 +11,7 @@ from pathlib import Path
 HOLD = """
 import sys
 from pathlib import Path
-from facekd.utils.locks import lock_output
+from facekd.io.locks import lock_output
 with lock_output(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()

@@ -9,9 +9,9 @@ import pytest
 from facekd.config import TrainRecipe
 from facekd.config.loading import load_recipe
 from facekd.errors import DataError, SetupError
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.run import VERSION, Run
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 
 def recipe(*overrides: str) -> TrainRecipe:

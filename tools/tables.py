@@ -13,11 +13,11 @@ import re
 import sys
 from pathlib import Path
 
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.methods.catalogue import EXCLUDED_METHODS, list_entries
 from facekd.reporting.results.result_set import pivot_picture, result_section, results_page
 from facekd.reporting.tables.table import Table
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)

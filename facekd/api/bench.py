@@ -16,12 +16,12 @@ from facekd.deploy.benchmark.rounds import Candidate, benchmark_rounds, onnx_can
 from facekd.deploy.package import Package, read_package
 from facekd.deploy.targets import get_target
 from facekd.errors import ExportError, FacekdError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.models.input_format import InputOptions, refuse_options
 from facekd.text import path_text
-from facekd.utils import files
 from facekd.utils.environment import environment, hardware
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 from facekd.utils.progress import progress_bar
 
 MIN_ROUNDS = 10

@@ -17,13 +17,13 @@ from facekd.data.alignment.landmarks import warp_face
 from facekd.data.transforms import decode, decode_crop
 from facekd.deploy.package import read_package
 from facekd.errors import DataError
+from facekd.io.documents import read_json
+from facekd.io.reading import read_bytes, reading
 from facekd.models.embedder import Embedder
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.run import Run
 from facekd.text import path_text, shorten
-from facekd.utils.documents import read_json
-from facekd.utils.reading import read_bytes, reading
 
 DEFAULT_FAR = "1e-2"
 

@@ -15,10 +15,10 @@ from facekd.api.plan import plan
 from facekd.api.report import report
 from facekd.api.train import train
 from facekd.data.synthetic.dataset import write_faces, write_pairs
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.reporting.tables.table import Table
 from facekd.utils.console import console
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 
 IDENTITIES = 150
 IMAGES_PER_IDENTITY = 16

@@ -14,6 +14,8 @@ from facekd.data.loading.loader import Loader
 from facekd.data.training_set import TrainingSet, open_training_set
 from facekd.distributed import get_world_size, init_distributed, is_main_process, run_on_main_and_broadcast
 from facekd.errors import ModelError, RouteError
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.methods.distillation import Distillation, build_distillation
 from facekd.methods.objective import Objective, parse_objective
 from facekd.methods.online import OnlineDistillation, build_online_distillation
@@ -35,8 +37,6 @@ from facekd.training.ema import save_student
 from facekd.training.lr_schedule import check_schedule
 from facekd.training.machine import Machine
 from facekd.training.trainer import Trainer
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 
 
 def distill(dataset: Path | str | None = None, plan: Path | str | None = None, out: Path | str | None = None,

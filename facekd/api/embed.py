@@ -12,10 +12,10 @@ from facekd.data.megaface.feature_tree import write_feature_tree
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
 from facekd.evaluation.embedding.extract import extract
+from facekd.io.outputs import check_writable
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.training.machine import resolve_device
-from facekd.utils.outputs import check_writable
 
 
 def embed(folder: Path | str, out: Path | str, model: Path | str, *, flip: bool = True, device: str = "auto",

@@ -25,15 +25,15 @@ from facekd.deploy.validation import ExportValidator
 from facekd.deploy.validation_gate import AccuracyGate
 from facekd.errors import ExportError, ModelError
 from facekd.evaluation.embedding.plausibility import check_crops
+from facekd.io.documents import read_json
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
 from facekd.reporting.result_records import RESULTS, read_result
 from facekd.run import Run
 from facekd.text import path_text
-from facekd.utils.documents import read_json
 from facekd.utils.environment import hardware
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 
 CALIBRATION_FACES = 100
 """Number of evenly spaced calibration crops, which set int8 ranges and on which cosines are measured."""

@@ -8,13 +8,13 @@ from typing import Any
 
 from facekd.data.opening import open_faces
 from facekd.evaluation.embedding.plausibility import check_faces
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.models.loading import load
 from facekd.models.onnx_embedder import OnnxEmbedder
 from facekd.route import import_checkpoints
 from facekd.route.route import Route
 from facekd.utils.console import notify
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 
 
 def import_route(files: Sequence[Path | str], out: Path | str, *, model: str | None = None, size: int | None = None,

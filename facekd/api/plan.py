@@ -8,6 +8,9 @@ from pathlib import Path
 
 from facekd.api.route_measurement import measure_rotations, measure_route
 from facekd.errors import RouteError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.reporting.plots.route import route_picture
 from facekd.route.diagnosis import Diagnosis
 from facekd.route.plan import Plan
@@ -16,9 +19,6 @@ from facekd.route.route import Route
 from facekd.route.strategies import MEASURED_STRATEGIES, make_plan
 from facekd.run import Run
 from facekd.text import path_text, shorten
-from facekd.utils import files
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 
 DEFAULT_ANCHORS = 4
 DEFAULT_DELTA = 0.5

@@ -6,6 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from facekd.errors import DataError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable, plain_name
 from facekd.reporting.comparison import compare, write_comparison
 from facekd.reporting.results.csv_file import upsert
 from facekd.reporting.results.rows import Row, result_row
@@ -13,10 +16,7 @@ from facekd.reporting.run_data import RunData, load_run_data
 from facekd.reporting.run_report import write_report
 from facekd.reporting.tables.table import Table
 from facekd.text import path_text, short_repr
-from facekd.utils import files
 from facekd.utils.environment import hardware
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable, plain_name
 
 
 def report(*runs: Path | str, out: Path | str | None = None,

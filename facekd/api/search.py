@@ -22,6 +22,9 @@ from facekd.deploy.benchmark.latency import measure_latency
 from facekd.deploy.source import ExportFormat, prepare_source
 from facekd.deploy.targets.onnx import OnnxTarget
 from facekd.errors import ModelError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.methods.search.budget import (
     Budget,
     largest_within_budget,
@@ -41,9 +44,6 @@ from facekd.training.lr_schedule import check_schedule, learning_rate
 from facekd.training.machine import Machine
 from facekd.training.method import CheckpointEvent, Stage
 from facekd.training.trainer import Trainer
-from facekd.utils import files
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 
 Cost = Callable[[Layout], float]
 

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from facekd.errors import DataError, ModelError
+from facekd.io import files
+from facekd.io.records import Count, PositiveCount, Record
 from facekd.models.architectures.resnet_pruned import Layout
 from facekd.reporting.plots.search import search_picture
 from facekd.text import path_text
-from facekd.utils import files
-from facekd.utils.records import Count, PositiveCount, Record
 
 VERSION = 2
 RESULT_FILE = "search.json"

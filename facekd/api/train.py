@@ -10,6 +10,8 @@ import torch
 from facekd.config import TrainRecipe
 from facekd.data.training_set import open_training_set
 from facekd.distributed import init_distributed, is_main_process, run_on_main_and_broadcast
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.methods.recipe_check import load_training_recipe
 from facekd.methods.supervised import Supervised
 from facekd.models.complexity import count_parameters
@@ -21,8 +23,6 @@ from facekd.training.lr_schedule import check_schedule
 from facekd.training.machine import Machine
 from facekd.training.method import Stage
 from facekd.training.trainer import Trainer
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 
 
 def train(dataset: Path | str | None = None, out: Path | str | None = None, *overrides: str,

@@ -46,9 +46,9 @@ def _add_doctor(subparsers: Subparsers) -> None:
 
 def _doctor(args: argparse.Namespace) -> int:
     from facekd.api.data.doctor import doctor
-    from facekd.utils.files import write_json
-    from facekd.utils.locks import lock_output
-    from facekd.utils.outputs import check_writable
+    from facekd.io.files import write_json
+    from facekd.io.locks import lock_output
+    from facekd.io.outputs import check_writable
 
     output = Path(args.json) if args.json else None
     if output:

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from facekd.config import DistillRecipe, Recipe, TrainRecipe
 from facekd.errors import DataError, RecipeError, did_you_mean
+from facekd.io.documents import parse_yaml, read_yaml
+from facekd.io.records import dotted_key, explain
 from facekd.text import path_text, short_repr, shorten
-from facekd.utils.documents import parse_yaml, read_yaml
-from facekd.utils.records import dotted_key, explain
 
 R = TypeVar("R", bound=Recipe)
 Check = Callable[[Mapping[str, Any]], Iterable[str]]

@@ -19,9 +19,9 @@ from facekd.deploy.targets.base import Precision
 from facekd.deploy.validation import ExportValidator
 from facekd.deploy.validation_gate import MeasureLayers
 from facekd.errors import ExportError
+from facekd.io import files
+from facekd.io.outputs import plain_name
 from facekd.models.complexity import count_macs, count_parameters
-from facekd.utils import files
-from facekd.utils.outputs import plain_name
 
 LICENSES = {"license_code": "Apache-2.0", "license_weights": "unknown", "license_data": "unknown"}
 """The default licenses in card and metadata; the code is facekd's."""

@@ -12,10 +12,10 @@ from facekd.deploy.source import ExportFormat, IOSpec
 from facekd.deploy.targets import get_target
 from facekd.deploy.targets.base import Precision
 from facekd.errors import ExportError, FacekdError, did_you_mean
+from facekd.io import files
+from facekd.io.reading import reading
 from facekd.models.embedder import Embedder
 from facekd.text import path_text
-from facekd.utils import files
-from facekd.utils.reading import reading
 
 VERSION = 3
 

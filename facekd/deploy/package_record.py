@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from facekd.deploy.targets.base import Precision
-from facekd.utils.records import Count, FileName, Interval, PositiveCount, Record
+from facekd.io.records import Count, FileName, Interval, PositiveCount, Record
 
 NotRun = Literal["not run"]
 

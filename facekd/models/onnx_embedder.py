@@ -16,13 +16,13 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from typing_extensions import Unpack
 
 from facekd.errors import FacekdError, ModelError
+from facekd.io.onnx_file import FETCH_AGAIN, external_weights, fingerprint, read_model
+from facekd.io.reading import reading
 from facekd.models.embedder import Embedder
 from facekd.models.input_format import InputOptions
 from facekd.models.onnx_input import RANGES
 from facekd.models.onnx_interface import GraphInterface, read_interface
 from facekd.text import path_text, shorten
-from facekd.utils.onnx_file import FETCH_AGAIN, external_weights, fingerprint, read_model
-from facekd.utils.reading import reading
 
 ONNX_RUNTIME_ERRORS = (
     state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile,

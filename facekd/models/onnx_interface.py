@@ -12,10 +12,10 @@ import onnx
 import onnxruntime as ort
 
 from facekd.errors import ModelError
+from facekd.io.documents import parse_json
 from facekd.models.input_format import InputFormat, InputOptions, Layout, check_options
 from facekd.models.onnx_input import InputEvidence, read_evidence, takes_raw_by_names
 from facekd.text import path_text, shorten
-from facekd.utils.documents import parse_json
 
 MAX_INPUT_VALUES = 1 << 26
 """Values of the largest input: 256 MiB as float32."""

@@ -12,11 +12,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from facekd.errors import ModelError
+from facekd.io import files
+from facekd.io.documents import parse_json
+from facekd.io.reading import parse_whole_number, reading
 from facekd.models.registry import ModelSpec, Network, build
 from facekd.text import path_text, shorten
-from facekd.utils import files
-from facekd.utils.documents import parse_json
-from facekd.utils.reading import parse_whole_number, reading
 
 VERSION = 2
 

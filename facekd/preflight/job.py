@@ -13,6 +13,7 @@ from facekd.data.training_set import TrainingSet, open_training_set
 from facekd.errors import DataError
 from facekd.heads import create_head
 from facekd.heads.base import Head
+from facekd.io.documents import read_yaml
 from facekd.methods.objective import LABELS, Objective, parse_objective
 from facekd.methods.recipe_check import load_training_recipe
 from facekd.models.registry import Network
@@ -20,7 +21,6 @@ from facekd.route.plan import Plan
 from facekd.route.route import Route
 from facekd.training.builders import build_network
 from facekd.training.machine import resolve_device
-from facekd.utils.documents import read_yaml
 
 
 class TeacherRoute(NamedTuple):

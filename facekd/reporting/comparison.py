@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from facekd.errors import DataError
+from facekd.io import files
 from facekd.reporting import html
 from facekd.reporting.plots import route as route_plots
 from facekd.reporting.run_data import RunData
 from facekd.reporting.tables.metrics import HEADLINE, SIZES, metrics, sort_key
 from facekd.reporting.tables.table import Table
-from facekd.utils import files
 
 SEED_SUFFIX = re.compile(r"[-_.](seed|s)\d+$")
 """The end of a run folder's name that numbers its seed."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from facekd.errors import DataError
-from facekd.utils.documents import read_json
-from facekd.utils.records import Count, Interval, Record, check_record
+from facekd.io.documents import read_json
+from facekd.io.records import Count, Interval, Record, check_record
 
 Fraction = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
 """A rate, of which rounding may leave the range from 0 to 1."""

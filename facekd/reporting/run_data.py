@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from facekd.errors import DataError, FacekdError
+from facekd.io.documents import YAML_LIMIT, parse_yaml, read_json
+from facekd.io.reading import read_bytes, read_text
 from facekd.models.complexity import count_macs
 from facekd.models.registry import ModelSpec, build
 from facekd.reporting.result_records import RESULTS, read_result
 from facekd.route.route import Route
 from facekd.run import Run
 from facekd.text import path_text, short_repr
-from facekd.utils.documents import YAML_LIMIT, parse_yaml, read_json
-from facekd.utils.reading import read_bytes, read_text
 
 Json = dict[str, Any]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from facekd.io import files
 from facekd.reporting import formatting, html
 from facekd.reporting.plots import training as plots
 from facekd.reporting.run_data import Json, RunData
 from facekd.reporting.run_report_classes import classification_elements
 from facekd.reporting.run_report_faces import face_elements
-from facekd.utils import files
 
 PROVENANCE_KEYS = ("dataset", "versions", "git", "hardware", "started", "finished", "outcome")
 """The keys of ``run.json`` that the report shows."""

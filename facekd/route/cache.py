@@ -19,10 +19,10 @@ from facekd.data.image_set import DatasetFingerprint
 from facekd.data.loading.loader import Batch, Loader
 from facekd.distributed import barrier, shard_range
 from facekd.errors import RouteError
+from facekd.io import files
+from facekd.io.arrays import open_npy
 from facekd.route.teacher import LiveTeacher, Teacher
 from facekd.types import ModelOutput
-from facekd.utils import files
-from facekd.utils.arrays import open_npy
 from facekd.utils.progress import progress_bar
 
 CacheDtype = Literal["float16", "float32"]

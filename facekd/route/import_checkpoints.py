@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from facekd.errors import RouteError
+from facekd.io.files import atomic_write, sha256
+from facekd.io.onnx_file import external_weights, read_model
 from facekd.models.input_format import InputOptions, refuse_options
 from facekd.models.onnx_embedder import OnnxEmbedder
 from facekd.models.onnx_interface import store_options
@@ -17,8 +19,6 @@ from facekd.route.external_checkpoint import load_checkpoint
 from facekd.route.route import Point, Route
 from facekd.text import path_text
 from facekd.utils.console import notify
-from facekd.utils.files import atomic_write, sha256
-from facekd.utils.onnx_file import external_weights, read_model
 
 
 def import_route(

@@ -18,11 +18,11 @@ from pydantic import ConfigDict
 
 from facekd.config.common import PathText
 from facekd.errors import RouteError
+from facekd.io import files
+from facekd.io.records import Count, Record
 from facekd.route.rotation import read_rotations, rotations_file, write_rotations
 from facekd.route.route import Route
 from facekd.text import path_text, shorten
-from facekd.utils import files
-from facekd.utils.records import Count, Record
 
 VERSION = 3
 REMEDY = "make it again by 'facekd plan'"

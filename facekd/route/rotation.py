@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from facekd.errors import RouteError
-from facekd.utils import files
+from facekd.io import files
+from facekd.io.reading import reading
 from facekd.utils.functional import l2_normalize_rows
-from facekd.utils.reading import reading
 
 FOLDS = 10
 """Parts of the images in `aligned_distance`; the rotation of each part is found on the other parts."""

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import ConfigDict
 
 from facekd.errors import ModelError, RouteError
+from facekd.io import files
+from facekd.io.records import Count, FileName, Record
 from facekd.models.registry import ModelSpec, Network
 from facekd.models.weights import save_model
 from facekd.text import path_text
-from facekd.utils import files
-from facekd.utils.records import Count, FileName, Record
 
 VERSION = 2
 REMEDY = "train or import the teacher again"

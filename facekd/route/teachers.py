@@ -14,6 +14,7 @@ from facekd.data.image_set import DatasetFingerprint
 from facekd.data.loading.loader import Loader
 from facekd.distributed import barrier, is_main_process, run_on_main_and_broadcast
 from facekd.errors import RouteError
+from facekd.io.locks import lock_output
 from facekd.models.registry import Network, build
 from facekd.models.weights import load_model
 from facekd.route.cache import CachedOutputs, CachedTeacher, CacheDtype, is_intact, read_slot, slot_path, write_slot
@@ -22,7 +23,6 @@ from facekd.route.teacher import LiveTeacher, MeanTeacher, RotatedTeacher, Teach
 from facekd.text import path_text
 from facekd.training.machine import Machine
 from facekd.utils.console import notify
-from facekd.utils.locks import lock_output
 
 
 class AnchorTeachers:

@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from facekd.errors import ModelError
+from facekd.io import files
+from facekd.io.reading import reading
 from facekd.models.weights import load_weights
 from facekd.training.sharded_state import shard_state
-from facekd.utils import files
 from facekd.utils.console import notify
-from facekd.utils.reading import reading
 
 VERSION = 3
 FURTHER_STATES = ("optimizer", "scaler", "ema")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from facekd.distributed import all_reduce_mean, is_main_process
+from facekd.io.writing import writing
 from facekd.run import Run
-from facekd.utils.writing import writing
 
 
 class MetricLogger:

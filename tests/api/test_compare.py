@@ -16,11 +16,11 @@ from facekd.data.alignment.landmarks import warp_face
 from facekd.data.synthetic.dataset import render_crop
 from facekd.data.transforms import decode
 from facekd.errors import DataError, FacekdError, SetupError
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.models.loading import load
 from facekd.models.weights import load_model
 from facekd.run import Run
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from facekd.api.search_result import distill_commands, draw_search, list_students, read_search
 from facekd.errors import DataError
-from facekd.utils import files
-from facekd.utils.documents import read_json
+from facekd.io import files
+from facekd.io.documents import read_json
 
 
 def test_the_students_are_listed_without_the_teacher(search_run: Path) -> None:

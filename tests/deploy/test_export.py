@@ -22,8 +22,8 @@ from facekd.deploy.targets.onnx import OnnxTarget
 from facekd.deploy.validation import ExportValidator
 from facekd.deploy.validation_gate import AccuracyGate
 from facekd.errors import ExportError
+from facekd.io.files import read_versioned
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.utils.files import read_versioned
 from tests.deploy.conftest import ONNX_FILES, UnavailableTarget
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from facekd.utils import locks
+from facekd.io import locks
 
 
 def hold(seconds: float) -> None:

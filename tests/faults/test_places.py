@@ -21,7 +21,7 @@ MAX_CHARACTERS = 300
 """Of a message, without the paths."""
 HOLD_ALL = """
 import contextlib, sys
-from facekd.utils.locks import lock_output
+from facekd.io.locks import lock_output
 with contextlib.ExitStack() as stack:
     for path in sys.argv[1:]:
         stack.enter_context(lock_output(path))

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from facekd.errors import ModelError, RouteError
+from facekd.io.files import sha256
 from facekd.models.onnx_embedder import OnnxEmbedder
 from facekd.models.registry import Network, create
 from facekd.models.torch_embedder import TorchEmbedder
@@ -23,7 +24,6 @@ from facekd.models.weights import load_model
 from facekd.route.import_checkpoints import import_route
 from facekd.route.route import Route
 from facekd.route.teacher import load_live_teacher
-from facekd.utils.files import sha256
 
 SMALL: dict[str, Any] = {"name": "iresnet18", "size": 32, "options": {"width": 0.125}}
 State = dict[str, Tensor]

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from facekd.errors import RouteError
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.models.registry import Network, create
 from facekd.models.weights import load_model
 from facekd.route import route as module
 from facekd.route.route import Route
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 
 def network(seed: int) -> Network:

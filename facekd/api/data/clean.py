@@ -28,14 +28,14 @@ from facekd.evaluation.dataset_quality.near_duplicates import (
 )
 from facekd.evaluation.embedding.extract import extract
 from facekd.evaluation.types import BoolArray, FloatArray
+from facekd.io.files import write_bytes
+from facekd.io.locks import lock_output
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.run import Run
 from facekd.text import csv_cell
 from facekd.training import checkpoint
 from facekd.training.machine import resolve_device
-from facekd.utils.files import write_bytes
-from facekd.utils.locks import lock_output
 
 BATCH_SIZE = 256
 

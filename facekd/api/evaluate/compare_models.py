@@ -11,9 +11,9 @@ from facekd.evaluation.identification.comparison import compare_identification
 from facekd.evaluation.identification.per_identity import read_identity_counts
 from facekd.evaluation.statistics.difference import Difference
 from facekd.evaluation.statistics.far import parse_far
+from facekd.io.documents import read_json
+from facekd.io.reading import reading
 from facekd.text import path_text, short_repr
-from facekd.utils.documents import read_json
-from facekd.utils.reading import reading
 
 REMEDY = "measure it again with 'facekd eval megaface --json'"
 

@@ -22,6 +22,7 @@ from facekd.data.features.provenance import read_provenance
 from facekd.data.megaface.template_lists import list_distractor_sizes
 from facekd.distributed import launched_processes
 from facekd.errors import DataError, ModelError, SetupError
+from facekd.io.outputs import check_writable
 from facekd.models.embedder import Embedder
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
@@ -31,7 +32,6 @@ from facekd.text import path_text
 from facekd.training.machine import resolve_device
 from facekd.utils.console import console
 from facekd.utils.environment import environment
-from facekd.utils.outputs import check_writable
 
 Results = Mapping[str, Mapping[str, Any]]
 """The results of one set, each as the fields of its JSON file, by a title that distinguishes them."""

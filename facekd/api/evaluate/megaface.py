@@ -21,12 +21,12 @@ from facekd.evaluation.identification.per_identity import write_identity_counts
 from facekd.evaluation.identification.result import IdentificationResult
 from facekd.evaluation.megaface.protocol import MegaFaceInputs, MegaFaceTest, megaface_tests
 from facekd.evaluation.megaface.result_files import algorithm_name, result_path, write_cmc, write_matches
+from facekd.io.locks import lock_output
 from facekd.models.embedder import Embedder
 from facekd.models.input_format import MODEL_LOADED, NO_MODEL, InputOptions, refuse_options
 from facekd.models.loading import load
 from facekd.run import Run
 from facekd.training.machine import resolve_device
-from facekd.utils.locks import lock_output
 
 
 def megaface(model: Path | str | None = None, probes: Path | str | None = None, distractors: Path | str | None = None,

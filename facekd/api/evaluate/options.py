@@ -9,9 +9,9 @@ from pathlib import Path
 from facekd.data.megaface.feature_names import check_suffix
 from facekd.errors import DataError
 from facekd.evaluation.embedding.mixed_models import check_different_paths
+from facekd.io.outputs import check_writable
 from facekd.models.input_format import NO_MODEL, refuse_options
 from facekd.text import path_text
-from facekd.utils.outputs import check_writable
 
 FROM_FEATURES = "a model embeds both sets of images; it is for features, without --model"
 """Why options for feature files are refused beside a model."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from facekd.data.features.provenance import provenance_path
 from facekd.errors import DataError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import MAX_PLAIN_BYTES, check_writable, plain_name
 from facekd.models.embedder import Embedder
 from facekd.run import Run
 from facekd.text import path_text, printable
-from facekd.utils import files
 from facekd.utils.environment import environment
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import MAX_PLAIN_BYTES, check_writable, plain_name
 
 
 def result_name(name: str | None, default: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 
 from facekd.data.evaluation_set import EvaluationSet
 from facekd.errors import DataError
+from facekd.io.documents import read_json
+from facekd.io.reading import reading
 from facekd.reporting.tables.evaluation import Row, Suite
 from facekd.utils.console import notify
-from facekd.utils.documents import read_json
-from facekd.utils.reading import reading
 
 REMEDY = "its sets are measured again"
 

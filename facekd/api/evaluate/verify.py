@@ -16,13 +16,13 @@ from facekd.errors import DataError
 from facekd.evaluation.embedding.plausibility import check_pairs
 from facekd.evaluation.verification.result import VerificationResult
 from facekd.evaluation.verification.verify import evaluate_verification, extreme_pairs
+from facekd.io import files
 from facekd.models.embedder import Embedder
 from facekd.models.input_format import MODEL_LOADED, InputOptions, refuse_options
 from facekd.models.loading import load
 from facekd.reporting.plots.pair_grid import pair_grid
 from facekd.text import path_text
 from facekd.training.machine import resolve_device
-from facekd.utils import files
 
 PAIRS_SHOWN = 8
 """Number of pairs of each kind in the picture: the most clearly right and the most clearly wrong ones."""

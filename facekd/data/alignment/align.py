@@ -18,10 +18,10 @@ from facekd.data.containers.path_list import abbreviate
 from facekd.data.image_file import read_image_file
 from facekd.data.transforms import decode
 from facekd.errors import DataError, FacekdError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.text import path_text, short_repr
-from facekd.utils import files
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 from facekd.utils.progress import progress_bar
 
 MIN_SIZE = 16

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from facekd.errors import DataError
+from facekd.io import files
 from facekd.text import path_text, short_repr
-from facekd.utils import files
 
 VERSION = 1
 FILE_NAME = "align.json"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from facekd.data import cv2
 from facekd.errors import DataError, ModelError, SetupError
+from facekd.io import files
+from facekd.io.reading import reading
 from facekd.text import path_text, shorten
-from facekd.utils import files
-from facekd.utils.reading import reading
 
 Image = NDArray[np.uint8]
 
@@ -215,7 +215,7 @@ def _refuse_invalid_graph(path: Path) -> None:
 
 def _outputs(path: Path) -> dict[str, int]:
     """Return the outputs of an ONNX graph in order: name and last dimension, 0 if the graph leaves it open."""
-    from facekd.utils.onnx_file import external_weights, read_model  # imports onnx
+    from facekd.io.onnx_file import external_weights, read_model  # imports onnx
 
     model = read_model(path)
     external_weights(path, model)

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from facekd.data.containers.image_folder import EXTENSIONS
 from facekd.errors import DataError
+from facekd.io.temporaries import MAX_NAME_BYTES
 from facekd.text import path_text
-from facekd.utils.temporaries import MAX_NAME_BYTES
 
 
 def find_photographs(photos: Path) -> tuple[list[str], int]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from facekd.data.containers.safe_pickle import loads
 from facekd.data.image_set import ImageSet, Pixels
 from facekd.errors import DataError
+from facekd.io.reading import read_bytes
 from facekd.text import path_text
-from facekd.utils.reading import read_bytes
 
 IMAGE_SIZE = 32
 IMAGE_BYTES = 3 * IMAGE_SIZE * IMAGE_SIZE

@@ -14,8 +14,8 @@ from facekd.data.containers.image_folder import EXTENSIONS, FolderFaces
 from facekd.data.containers.parquet import ParquetImages
 from facekd.data.image_set import ImageSet, Subset
 from facekd.errors import DataError, did_you_mean
+from facekd.io.reading import read_text
 from facekd.text import path_text
-from facekd.utils.reading import read_text
 
 SPLITS = {"train": ("train",), "test": ("test", "val", "validation")}
 """Names of the folders or files of each split; the first name that exists is used."""

@@ -17,9 +17,9 @@ from facekd.data.face_set import MAX_IDENTITIES
 from facekd.data.image_set import ImageSet, Pixels
 from facekd.data.transforms import decode
 from facekd.errors import DataError, SetupError
+from facekd.io.documents import parse_json
+from facekd.io.reading import reading
 from facekd.text import path_text, shorten
-from facekd.utils.documents import parse_json
-from facekd.utils.reading import reading
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "fine_label")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from facekd.data.face_set import FaceSet
 from facekd.data.image_file import read_image_file
 from facekd.errors import DataError
+from facekd.io.reading import read_text
 from facekd.text import path_text, shorten
 from facekd.utils.progress import progress_bar
-from facekd.utils.reading import read_text
 
 MAX_NAMED = 5
 """Number of paths that an error message names; further ones are only counted."""

@@ -20,10 +20,10 @@ from facekd.data.image_set import ImageLocation
 from facekd.data.problems import MAX_NAMED, join_first
 from facekd.data.transforms import decode
 from facekd.errors import DataError
+from facekd.io.files import atomic_write
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.text import path_text, short_repr, shorten
-from facekd.utils.files import atomic_write
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
 from facekd.utils.progress import progress_bar
 
 FILES = ("train.idx", "property", "names.txt", "train.rec")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from facekd.errors import DataError
+from facekd.io.reading import parse_whole_number
 from facekd.text import path_text
-from facekd.utils.reading import parse_whole_number
 
 BLOCK = tarfile.BLOCKSIZE
 _MAX_EXTENSION = 1 << 20

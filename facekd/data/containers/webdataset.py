@@ -19,9 +19,9 @@ from facekd.data.containers.image_folder import EXTENSIONS
 from facekd.data.containers.tar_members import TarMember, read_members
 from facekd.data.face_set import FaceSet, number_identities
 from facekd.errors import DataError
+from facekd.io.reading import parse_whole_number, reading
 from facekd.text import path_text, short_repr, shorten
 from facekd.utils.progress import progress_bar
-from facekd.utils.reading import parse_whole_number, reading
 
 _MAX_LABEL_BYTES = 1 << 20
 

@@ -17,13 +17,13 @@ from facekd.data.features.safetensors import integer_labels, open_safetensors
 from facekd.data.megaface.feature_names import DEFAULT_SUFFIX, list_image_names
 from facekd.data.megaface.feature_tree import TreeFeatures
 from facekd.errors import DataError
+from facekd.io import files
+from facekd.io.arrays import open_npy
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
+from facekd.io.reading import read_text
+from facekd.io.writing import writing
 from facekd.text import path_text, short_repr
-from facekd.utils import files
-from facekd.utils.arrays import open_npy
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import check_writable
-from facekd.utils.reading import read_text
-from facekd.utils.writing import writing
 
 _LABELS = ".labels.npy"
 _NAMES = ".names.txt"

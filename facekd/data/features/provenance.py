@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from facekd.errors import DataError
+from facekd.io import files
 from facekd.text import shorten
-from facekd.utils import files
 
 VERSION = 1
 PROVENANCE_SUFFIX = ".json"

@@ -14,8 +14,8 @@ from torch import Tensor
 from facekd.data.containers.path_list import abbreviate
 from facekd.data.feature_set import Features, FeatureSet
 from facekd.errors import DataError
+from facekd.io.reading import reading
 from facekd.text import path_text, shorten
-from facekd.utils.reading import reading
 
 
 class TensorFeatures(FeatureSet):

@@ -17,8 +17,8 @@ from facekd.data.containers.path_list import abbreviate
 from facekd.data.ijb.protocol import UNKNOWN_SUBJECT, Int32Array, Int64Array
 from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
+from facekd.io.reading import parse_whole_number, reading
 from facekd.text import path_text, shorten
-from facekd.utils.reading import parse_whole_number, reading
 
 AS_PUBLISHED = "use the file as it was published"
 ONE_RELEASE = "use files of one release together"

@@ -15,9 +15,9 @@ import numpy as np
 
 from facekd.data.feature_set import Features
 from facekd.errors import DataError
+from facekd.io.reading import MEBIBYTE, read_bytes
+from facekd.io.writing import writing
 from facekd.text import path_text
-from facekd.utils.reading import MEBIBYTE, read_bytes
-from facekd.utils.writing import writing
 
 HEADER = struct.Struct("<4i")
 _COLUMNS = 1

@@ -27,8 +27,8 @@ from facekd.data.megaface.feature_bin import (
 )
 from facekd.data.megaface.feature_names import DEFAULT_SUFFIX, check_suffix
 from facekd.errors import DataError
+from facekd.io.locks import lock_output
 from facekd.text import path_text
-from facekd.utils.locks import lock_output
 from facekd.utils.progress import progress_bar
 
 THREADS = 8

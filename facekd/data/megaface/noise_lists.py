@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
+from facekd.io.reading import read_text
 from facekd.text import path_text, short_repr
-from facekd.utils.reading import read_text
 
 PROBES = "facescrub_noises.txt"
 DISTRACTORS = "megaface_noises.txt"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from facekd.data.evaluation_set import list_folder
 from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
+from facekd.io.documents import read_json
 from facekd.text import path_text, short_repr, shorten
-from facekd.utils.documents import read_json
 
 DISTRACTOR_LIST = re.compile(r"megaface_features_list\.json_([0-9]{1,9})_([0-9]{1,4})")
 """The file name of a distractor list; the groups are the size and the set."""

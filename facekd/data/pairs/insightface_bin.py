@@ -11,7 +11,7 @@ import numpy as np
 from facekd.data.containers.safe_pickle import loads
 from facekd.data.pairs.pair_set import PairSet, build_pair_set, read_pair_file
 from facekd.errors import DataError
-from facekd.utils.files import atomic_write
+from facekd.io.files import atomic_write
 
 NUM_FOLDS = 10
 

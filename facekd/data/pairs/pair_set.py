@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data.image_file import read_image_file
-from facekd.utils.reading import read_bytes
+from facekd.io.reading import read_bytes
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from facekd.data.containers.path_list import leads_outside
 from facekd.data.pairs.pair_set import PairSet, build_pair_set, read_pair_file
 from facekd.data.problems import join_first, raise_if_any
 from facekd.errors import DataError
+from facekd.io.reading import parse_whole_number, reading
 from facekd.text import path_text, short_repr
-from facekd.utils.reading import parse_whole_number, reading
 
 COLUMNS = ("fold", "path1", "path2", "same")
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from facekd.errors import ExportError
+from facekd.io.reading import parse_whole_number
 from facekd.text import shorten
-from facekd.utils.reading import parse_whole_number
 
 MAX_MS = 1e7
 """A longer time for one image, of hours, is none that a tool measured."""

@@ -11,8 +11,8 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from facekd.deploy.onnx.graph import WEIGHTED_OPERATORS
 from facekd.errors import ModelError
-from facekd.utils.onnx_file import FETCH_AGAIN, external_weights, read_model
-from facekd.utils.reading import reading
+from facekd.io.onnx_file import FETCH_AGAIN, external_weights, read_model
+from facekd.io.reading import reading
 
 INDEX_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
 """Types of shapes, axes and the like; tensors of all other types count as weights."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from facekd.deploy.onnx.graph import WEIGHTED_OPERATORS
 from facekd.deploy.source import ExportFormat
 from facekd.errors import ExportError
+from facekd.io.onnx_file import read_model
 from facekd.models.onnx_embedder import ONNX_RUNTIME_ERRORS
 from facekd.models.onnx_input import takes_raw_by_names
-from facekd.utils.onnx_file import read_model
 
 BATCH_SIZE = 8
 

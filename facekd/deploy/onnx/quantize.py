@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from facekd.deploy.onnx.graph import SCALING_NODES, WEIGHTED_OPERATORS
 from facekd.deploy.suppress_output import suppress_output
-from facekd.utils.onnx_file import read_model
+from facekd.io.onnx_file import read_model
 
 PERCENTILE = 99.99
 MAX_STRIDE = 12

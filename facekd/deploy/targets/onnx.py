@@ -17,11 +17,11 @@ from facekd.deploy.source import ExportSource, IOSpec
 from facekd.deploy.suppress_output import suppress_output
 from facekd.deploy.targets.base import ConvertedFiles, Precision, Target, register
 from facekd.errors import ExportError, FacekdError, ModelError
+from facekd.io.files import atomic_write
+from facekd.io.onnx_file import read_model
 from facekd.models.input_format import InputFormat
 from facekd.models.onnx_embedder import OnnxEmbedder
 from facekd.models.onnx_input import takes_raw_by_names
-from facekd.utils.files import atomic_write
-from facekd.utils.onnx_file import read_model
 
 
 @register

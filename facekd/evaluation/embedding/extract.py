@@ -16,11 +16,11 @@ from facekd.data.features.provenance import read_identity, write_provenance
 from facekd.errors import DataError
 from facekd.evaluation.embedding.embed import embed_batches
 from facekd.evaluation.embedding.growing_array import GrowingArray
+from facekd.io.locks import lock_output
 from facekd.models.embedder import Embedder
 from facekd.text import path_text
 from facekd.utils.console import console
 from facekd.utils.environment import environment
-from facekd.utils.locks import lock_output
 from facekd.utils.progress import progress_bar
 
 HASHED_IMAGES = 64

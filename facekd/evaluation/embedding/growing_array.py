@@ -14,11 +14,11 @@ import numpy as np
 
 from facekd.data.feature_set import Features
 from facekd.errors import DataError, SetupError
+from facekd.io import files
+from facekd.io.reading import reading
+from facekd.io.writing import writing
 from facekd.text import path_text
-from facekd.utils import files
 from facekd.utils.console import console
-from facekd.utils.reading import reading
-from facekd.utils.writing import writing
 
 VERSION = 2
 SAVE_SECONDS = 5.0
@@ -29,7 +29,7 @@ class GrowingArray:
     """Grows as ``OUT.npy.partial``; ``OUT.npy.partial.json`` holds how many of its rows are safely on the disk.
 
     As a context manager it keeps the rows that were written, whatever ends the work. The caller holds the lock of
-    ``OUT.npy``, see `facekd.utils.locks`.
+    ``OUT.npy``, see `facekd.io.locks`.
 
     Args:
         out: the file name of the finished array.

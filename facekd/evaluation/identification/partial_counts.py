@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from facekd.errors import DataError
 from facekd.evaluation.identification.rank_counter import BlockCounts, RankCounter
 from facekd.evaluation.identification.top_scores import TopScores
-from facekd.utils.arrays import read_npz
+from facekd.io.arrays import read_npz
+from facekd.io.files import atomic_write
+from facekd.io.reading import reading
 from facekd.utils.console import notify
-from facekd.utils.files import atomic_write
-from facekd.utils.reading import reading
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -15,9 +15,9 @@ from facekd.evaluation.identification.top_scores import TopScores
 from facekd.evaluation.statistics.bootstrap import Weights
 from facekd.evaluation.statistics.far import allowed_false_accepts
 from facekd.evaluation.types import FloatArray, IntArray
-from facekd.utils.arrays import read_npz
-from facekd.utils.files import atomic_write
-from facekd.utils.reading import reading
+from facekd.io.arrays import read_npz
+from facekd.io.files import atomic_write
+from facekd.io.reading import reading
 
 RANKS = 100
 NUM_EDGES = 2000

@@ -14,11 +14,11 @@ from typing import TypeAlias
 from torch import nn
 
 from facekd.errors import ModelError
+from facekd.io.reading import parse_whole_number
 from facekd.models.architectures.layers import initialize_convolutions
 from facekd.models.architectures.resnet_cifar import Block, ResNet
 from facekd.models.registry import Network, register
 from facekd.text import short_repr
-from facekd.utils.reading import parse_whole_number
 
 MIN_CHANNELS = 8
 """Smallest number of channels of a layer; torch 2.13 corrupts its heap in narrower shortcuts on a CPU."""

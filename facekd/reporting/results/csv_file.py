@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from facekd.errors import DataError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.reading import parse_whole_number, read_text
 from facekd.reporting.results.rows import FACT_COLUMNS, Row
 from facekd.text import csv_cell, path_text, read_csv_cell, short_repr, shorten
-from facekd.utils import files
-from facekd.utils.locks import lock_output
-from facekd.utils.reading import parse_whole_number, read_text
 
 KEY_COLUMNS = ("name", "seed")
 """The columns that identify a row."""

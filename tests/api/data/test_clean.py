@@ -11,9 +11,9 @@ from facekd.api.data.clean import clean
 from facekd.api.train import train
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
+from facekd.io import files
 from facekd.models.loading import load
 from facekd.training import checkpoint
-from facekd.utils import files
 from tests.patterns import PatternEmbedder, PatternPainter
 
 IDENTITIES = 20

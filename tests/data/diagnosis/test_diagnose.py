@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facekd.data.containers.recordio_writer import pack
-from facekd.utils.files import write_json
+from facekd.io.files import write_json
 from tests.data.diagnosis.face_sets import (
     diagnose_paths,
     noise_jpeg,

@@ -281,7 +281,7 @@ def test_two_processes_at_once_lose_nothing(images: ListedImages, out: Path) -> 
     class Second(MeanColors):
         def forward(self, crops: NDArray[np.uint8]) -> Float32Array:
             if not self.batch_sizes:
-                code = ("import sys; from pathlib import Path; from facekd.utils.locks import lock_output\n"
+                code = ("import sys; from pathlib import Path; from facekd.io.locks import lock_output\n"
                         "with lock_output(Path(sys.argv[1])): pass")
                 second = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True,
                                         check=False)

@@ -135,16 +135,16 @@ def _read_job(folder: Path) -> None:
 
 
 PARSERS = [
-    Parser("recipe_yaml", ["config/loading.py", "utils/documents.py"], _recipe_seeds, _read_recipe, {"*.yaml": "yaml"},
+    Parser("recipe_yaml", ["config/loading.py", "io/documents.py"], _recipe_seeds, _read_recipe, {"*.yaml": "yaml"},
            lines=200),
     Parser("recipe_overrides", ["config/loading.py"],
            lambda folder: [{"overrides.txt": "\n".join(OVERRIDES).encode()}], _read_overrides, {"*.txt": "text"},
            lines=200),
-    Parser("route_plan_json", ["route/plan.py", "route/route.py", "route/rotation.py", "utils/files.py"],
+    Parser("route_plan_json", ["route/plan.py", "route/route.py", "route/rotation.py", "io/files.py"],
            _plan_seeds, _read_plan,
            {"plan.json": "json", "route/route.json": "json", "plan.rotations.safetensors": "safetensors"},
            scratch=["again.json", "again.rotations.safetensors", "copy"]),
-    Parser("run_folder", ["run.py", "utils/training_log.py"], _run_seeds, _read_run,
+    Parser("run_folder", ["run.py", "io/training_log.py"], _run_seeds, _read_run,
            {"*.json": "json", "*.yaml": "yaml", "*.jsonl": "json"}, scratch=["copy"], lines=200),
     Parser("preflight", ["preflight/job.py", "preflight/checks.py"], _job_seeds, _read_job,
            {"recipe.yaml": "yaml", "run/run.json": "json", "run/recipe.yaml": "yaml"}, lines=200),

@@ -20,8 +20,8 @@ from facekd.data.megaface.feature_bin import write_bin_feature
 from facekd.evaluation.embedding.growing_array import GrowingArray
 from facekd.evaluation.identification.partial_counts import PartialCounts, load_checkpoint
 from facekd.evaluation.identification.per_identity import PerIdentityCounts, write_identity_counts
+from facekd.io import files
 from facekd.route.cache import read_slot
-from facekd.utils import files
 from tests.fuzz.parser import Files, Parser, collect
 
 IDENTITY: dict[str, Any] = {"model": "ab" * 32, "size": 112, "flip": True, "dtype": "float32", "unit_length": False,
@@ -145,7 +145,7 @@ def _read_partial(folder: Path) -> None:
 
 
 PARSERS = [
-    Parser("features_npy", ["data/features/opening.py", "data/features/provenance.py", "utils/arrays.py"],
+    Parser("features_npy", ["data/features/opening.py", "data/features/provenance.py", "io/arrays.py"],
            _npy_seeds, _read_npy, {"*.npy": "npy", "*.txt": "text", "*.json": "json"}),
     Parser("features_st", ["data/features/safetensors.py"], _safetensors_seeds,
            lambda folder: use(open_features(folder / "a.safetensors")), {"*.safetensors": "safetensors"}),

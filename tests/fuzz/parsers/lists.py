@@ -137,7 +137,7 @@ def _read_discovery(folder: Path) -> None:
 PARSERS = [
     Parser("pairs_lfw", ["data/pairs/text_lists.py", "data/pairs/pair_set.py"], _lfw_seeds,
            lambda folder: _read_pairs("pairs.txt", folder), {"pairs.txt": "text"}),
-    Parser("pairs_csv", ["data/pairs/text_lists.py", "utils/reading.py"], _csv_seeds,
+    Parser("pairs_csv", ["data/pairs/text_lists.py", "io/reading.py"], _csv_seeds,
            lambda folder: _read_pairs("pairs.csv", folder), {"pairs.csv": "text"}),
     Parser("pairs_bin", ["data/pairs/insightface_bin.py"], _bin_seeds, lambda folder: _read_pairs("pairs.bin", folder),
            {"pairs.bin": "pickle"}),

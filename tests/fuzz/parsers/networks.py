@@ -150,7 +150,7 @@ PARSERS = [
            {"*.pt": "zip"}, scratch=["checkpoints"]),
     Parser("route_import_weights", ["route/external_checkpoint.py"], _weight_seeds, _read_weights,
            {"*.pt": "zip", "*.safetensors": "safetensors"}, scratch=["route"]),
-    Parser("onnx_embedder", ["models/onnx_embedder.py", "models/onnx_interface.py", "utils/onnx_file.py"], _onnx_seeds,
+    Parser("onnx_embedder", ["models/onnx_embedder.py", "models/onnx_interface.py", "io/onnx_file.py"], _onnx_seeds,
            _read_embedder,
            {"*.onnx": "protobuf", "*.data": "binary"}),
     Parser("onnx_cost", ["deploy/onnx/cost.py"], _onnx_seeds, _read_if_there(count_onnx_cost, "model.onnx"),

@@ -11,8 +11,8 @@ from facekd.api.search_result import VERSION as SEARCH_VERSION
 from facekd.api.search_result import distill_commands, draw_search
 from facekd.data.alignment.align import align_folder
 from facekd.data.alignment.detector import Detector
-from facekd.utils import files
-from facekd.utils.locks import _describe_holder
+from facekd.io import files
+from facekd.io.locks import _describe_holder
 from tests.fuzz.parser import Files, Parser, collect
 from tests.fuzz.parsers.pictures import picture
 
@@ -82,5 +82,5 @@ PARSERS = [
     Parser("search_json", ["api/search_result.py"], _search_seeds, _read_search, {"search.json": "json"},
            scratch=["search.svg"]),
     Parser("align_json", ["data/alignment/align_list.py"], _align_seeds, _read_align, {"out/align.json": "json"}),
-    Parser("lock_holder", ["utils/locks.py"], _holder_seeds, _read_holder, {".out.holder": "json"}),
+    Parser("lock_holder", ["io/locks.py"], _holder_seeds, _read_holder, {".out.holder": "json"}),
 ]

@@ -16,6 +16,7 @@ from facekd.deploy.benchmark.phone_logs import parse_phone_log
 from facekd.deploy.package import VERSION as PACKAGE_VERSION
 from facekd.deploy.package import read_package
 from facekd.deploy.targets.ncnn import read_param
+from facekd.io import files
 from facekd.models.weights import save_model
 from facekd.reporting.comparison import compare, write_comparison
 from facekd.reporting.results.csv_file import upsert
@@ -25,7 +26,6 @@ from facekd.reporting.run_data import load_run_data
 from facekd.reporting.run_report import write_report
 from facekd.route.route import VERSION as ROUTE_VERSION
 from facekd.run import VERSION as RUN_VERSION
-from facekd.utils import files
 from tests.fuzz.parser import Files, Parser, collect
 from tests.fuzz.parsers.networks import SIZE, tiny_network
 from tests.fuzz.parsers.pictures import picture

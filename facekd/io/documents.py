@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from facekd.errors import DataError, FacekdError
+from facekd.io.reading import MAX_DIGITS, MEBIBYTE, RESTORE, read_text, reading
 from facekd.text import path_text, shorten
-from facekd.utils.reading import MAX_DIGITS, MEBIBYTE, RESTORE, read_text, reading
 
 JSON_LIMIT = 256 * MEBIBYTE
 YAML_LIMIT = 64 << 10

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import SetupError
-from facekd.utils import locks
-from facekd.utils.locks import lock_output
-from facekd.utils.outputs import is_empty_folder
+from facekd.io import locks
+from facekd.io.locks import lock_output
+from facekd.io.outputs import is_empty_folder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from facekd.utils.locks import lock_output
+from facekd.io.locks import lock_output
 with lock_output(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -134,7 +134,7 @@ def test_another_thread_waits(output: Path) -> None:
 def test_folders_that_another_process_removes_are_made_again(tmp_path: Path) -> None:
     """Each of two processes makes the folders of the lock and removes them at the end."""
     code = (
-        "import sys; from facekd.utils.locks import lock_output\n"
+        "import sys; from facekd.io.locks import lock_output\n"
         "for _ in range(30):\n"
         "    with lock_output(sys.argv[1], wait=True): pass\n"
     )
@@ -209,7 +209,7 @@ def test_a_file_system_without_locks_is_said(
     def refuse(self: object, timeout: float) -> None:
         raise OSError(locks._NO_LOCKS[0], "No locks available")
 
-    monkeypatch.setattr("facekd.utils.locks.FileLock.acquire", refuse)
+    monkeypatch.setattr("facekd.io.locks.FileLock.acquire", refuse)
     with lock_output(output):
         pass
     assert "cannot be locked on this file system; write it with one process at a time" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import DataError, SetupError
-from facekd.utils.writing import writing
+from facekd.io.writing import writing
 
 
 @pytest.mark.parametrize("problem", [

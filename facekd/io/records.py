@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from facekd.errors import FacekdError
+from facekd.io.reading import RESTORE
+from facekd.io.temporaries import MAX_NAME_BYTES
 from facekd.text import path_text, short_repr, shorten
-from facekd.utils.reading import RESTORE
-from facekd.utils.temporaries import MAX_NAME_BYTES
 
 MAX_KEY = 120
 """Characters of a dotted key in a message."""

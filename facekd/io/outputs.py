@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 from facekd.errors import FacekdError, SetupError
+from facekd.io.temporaries import MAX_NAME_BYTES
+from facekd.io.writing import writing
 from facekd.text import path_text, short_repr
-from facekd.utils.temporaries import MAX_NAME_BYTES
-from facekd.utils.writing import writing
 
 MAX_PLAIN_BYTES = 150
 """Bytes of a name that the user gives to results or a package."""
@@ -20,7 +20,7 @@ _LOCK_NAME = re.compile(r"\..*\.(lock|holder)", re.DOTALL)
 
 
 def is_empty_folder(path: Path) -> bool:
-    """Return whether a path is a folder without files; the lock of `facekd.utils.locks` is not counted."""
+    """Return whether a path is a folder without files; the lock of `facekd.io.locks` is not counted."""
     return path.is_dir() and all(_LOCK_NAME.fullmatch(entry.name) for entry in path.iterdir())
 
 

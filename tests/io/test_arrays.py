@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facekd.errors import DataError
-from facekd.utils.arrays import open_npy, read_npz
+from facekd.io.arrays import open_npy, read_npz
 
 
 def npy(header: bytes, data: bytes = b"") -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import DataError, SetupError
-from facekd.utils import outputs
+from facekd.io import outputs
 
 
 def names(folder: Path) -> list[str]:

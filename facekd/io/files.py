@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, overload
 
 from facekd.errors import FacekdError
+from facekd.io.documents import read_json
+from facekd.io.outputs import check_kind, is_empty_folder
+from facekd.io.records import S, check_record
+from facekd.io.temporaries import temporary_path
+from facekd.io.writing import writing
 from facekd.text import path_text, short_repr
-from facekd.utils.documents import read_json
-from facekd.utils.outputs import check_kind, is_empty_folder
-from facekd.utils.records import S, check_record
-from facekd.utils.temporaries import temporary_path
-from facekd.utils.writing import writing
 
 
 @contextmanager

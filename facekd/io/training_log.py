@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from facekd.errors import DataError
+from facekd.io.reading import read_text
 from facekd.utils.console import notify
-from facekd.utils.reading import read_text
 
 LOG_LIMIT = 1 << 30
 """Bytes that are read."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import DataError
-from facekd.utils.files import read_versioned, write_versioned
-from facekd.utils.records import FileName, Record, check_record
+from facekd.io.files import read_versioned, write_versioned
+from facekd.io.records import FileName, Record, check_record
 
 
 class Stage(Record):

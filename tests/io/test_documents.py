@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import DataError, RouteError
-from facekd.utils.documents import MAX_DEPTH, parse_json, parse_yaml, read_json, read_yaml
+from facekd.io.documents import MAX_DEPTH, parse_json, parse_yaml, read_json, read_yaml
 
 
 @pytest.mark.parametrize(("content", "message"), [

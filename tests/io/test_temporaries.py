@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from facekd.utils import temporaries
-from facekd.utils.temporaries import hidden_sibling, host_name, remove_dead_temporaries, temporary_path
+from facekd.io import temporaries
+from facekd.io.temporaries import hidden_sibling, host_name, remove_dead_temporaries, temporary_path
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import DataError
-from facekd.utils.training_log import read_log
+from facekd.io.training_log import read_log
 
 
 @pytest.mark.parametrize("damaged", [

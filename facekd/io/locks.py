@@ -17,10 +17,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from facekd.errors import SetupError
+from facekd.io.temporaries import hidden_sibling
+from facekd.io.writing import writing
 from facekd.text import path_text, shorten
 from facekd.utils.console import is_first_process, notify
-from facekd.utils.temporaries import hidden_sibling
-from facekd.utils.writing import writing
 
 _HANDOVER = 0.2
 """Seconds in which the lock file of a process that ends just now is made anew."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import DataError, ModelError
-from facekd.utils.reading import parse_whole_number, read_bytes, read_text, reading
+from facekd.io.reading import parse_whole_number, read_bytes, read_text, reading
 
 
 @pytest.mark.parametrize(("problem", "reason"), [

@@ -12,9 +12,9 @@ import onnx
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from facekd.errors import ModelError
+from facekd.io.files import sha256
+from facekd.io.reading import read_bytes, reading
 from facekd.text import path_text, shorten
-from facekd.utils.files import sha256
-from facekd.utils.reading import read_bytes, reading
 
 FILE_LIMIT = (1 << 31) - 1
 """Largest ONNX file in bytes: protobuf itself has this limit; larger models keep their weights in other files."""

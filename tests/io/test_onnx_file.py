@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from facekd.errors import ModelError
-from facekd.utils import onnx_file
-from facekd.utils.onnx_file import external_weights, fingerprint, read_model
+from facekd.io import onnx_file
+from facekd.io.onnx_file import external_weights, fingerprint, read_model
 
 
 def model_of(tensor: TensorProto, *, in_node: bool = False) -> onnx.ModelProto:

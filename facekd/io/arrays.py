@@ -13,7 +13,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from facekd.errors import DataError, FacekdError
-from facekd.utils.reading import RESTORE, reading
+from facekd.io.reading import RESTORE, reading
 
 NPZ_LIMIT = 1 << 31
 """Bytes of one array of a ``.npz`` file after decompression."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from facekd.errors import DataError, RouteError, SetupError
-from facekd.utils import files
-from facekd.utils.documents import read_json
+from facekd.io import files
+from facekd.io.documents import read_json
 
 
 def names(folder: Path) -> list[str]:
@@ -42,7 +42,7 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     code = (
-        "import os, pathlib, signal, sys; from facekd.utils.files import atomic_write\n"
+        "import os, pathlib, signal, sys; from facekd.io.files import atomic_write\n"
         "with atomic_write(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -73,7 +73,7 @@ def test_a_disk_that_fills_at_the_last_flush_is_reported(tmp_path: Path, monkeyp
 
 def test_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib, signal, sys; from facekd.utils.files import atomic_folder, atomic_write\n"
+        "import os, pathlib, signal, sys; from facekd.io.files import atomic_folder, atomic_write\n"
         "from facekd.errors import DataError\n"
         "with atomic_write(pathlib.Path(sys.argv[1])) as a, atomic_folder(pathlib.Path(sys.argv[2]), DataError) as b:\n"
         "    a.touch(); (b / 'half').touch()\n"
