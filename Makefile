@@ -3,24 +3,30 @@
 ## make demo     the main job on synthetic faces, from faces to report.html, within 10 minutes
 ## make test     ruff, mypy and the tests
 ## make test-mobile  the tests of export, in an environment of their own with every mobile runtime (.venv-mobile)
-## make soak     the slow tests, which 'make test' leaves out
+## make soak     the slow tests, which 'make test' leaves out: kills, full disks, two processes at once
+## make fuzz     damaged files by every parser: make fuzz INPUTS=1000000 SEED=7 JSON=out.json
 ## make results  RESULTS.md and the tables of README.md and docs/, from the committed result files
 ## make wheel    a wheel in dist/
 ## make clean    removes .venv and everything else that was made here (not runs/)
 ##
 ## The first call makes .venv and installs into it. Variables:
 ##   PYTHON=python3.12           another Python (3.10 or newer)
+##   WORKERS=4                   processes of 'make test' (2)
 ##   TORCH='torch --index-url U' another build of PyTorch, e.g. its CPU wheels, which are much smaller
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+INPUTS ?= 100000
+SEED ?= 0
+JSON ?= runs/fuzz.json
+WORKERS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 METADATA := setup.cfg pyproject.toml
 
-.PHONY: help demo test test-mobile soak results wheel clean
+.PHONY: help demo test test-mobile soak fuzz results wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,7 +38,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(WORKERS)
 
 # Apart, because these runtimes want one exact torch and older versions of other libraries.
 test-mobile:
@@ -41,6 +47,10 @@ test-mobile:
 
 soak: $(VENV)/installed-test
 	$(RUN) -m pytest -m soak
+
+fuzz: $(VENV)/installed-test
+	@mkdir -p $(dir $(JSON))
+	$(RUN) -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --json $(JSON)
 
 results: $(VENV)/installed
 	$(RUN) tools/tables.py

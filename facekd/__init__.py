@@ -45,8 +45,12 @@ Deployment:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
+
+# ONNX Runtime 1.29 and later records file names and a device identifier unless this is set before its first import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
@@ -64,7 +68,7 @@ _MODULES = {
     "show_method": "api.methods",
     "verify": "api.evaluate.verify",
     "megaface": "api.evaluate.megaface",
-    "compare_models": "api.evaluate.megaface",
+    "compare_models": "api.evaluate.compare_models",
     "ijb": "api.evaluate.ijb",
     "identify": "api.evaluate.identify",
     "classify": "api.evaluate.classify",

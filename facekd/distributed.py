@@ -9,11 +9,14 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from facekd.errors import SetupError
@@ -32,12 +35,17 @@ def init_distributed() -> None:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local_device(torch.device("cuda")))
-    store, rank, world_size = next(rendezvous("env://"))
-    # Restarted processes would read the addresses of the previous attempt (pytorch/pytorch#135712).
-    store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    store, rank, world_size = open_store()
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     atexit.register(distributed.destroy_process_group)  # a group left open can abort the process at its very end
+
+
+def open_store() -> tuple[Store, int, int]:
+    """Return the store that the processes of this attempt share, the rank, and the number of processes."""
+    store, rank, world_size = next(rendezvous("env://"))
+    # Restarted processes would read the addresses of the previous attempt (pytorch/pytorch#135712).
+    return PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store), rank, world_size
 
 
 def check_initialized() -> None:
@@ -84,15 +92,35 @@ def barrier() -> None:
         distributed.barrier()
 
 
-def run_on_main_and_broadcast(work: Callable[[], T]) -> T:
+def run_on_main_and_broadcast(work: Callable[[], T], *, timeout: timedelta | None = None) -> T:
     """Run ``work`` on rank 0 and return its result on all ranks.
 
     If it raises, rank 0 fails and the launcher stops the other processes, which wait for the result.
+
+    Args:
+        work: the work.
+        timeout: how long the other ranks wait; None for the default of the process group, which is some minutes.
     """
+    group = None
+    if timeout is not None and get_world_size() > 1:
+        group = distributed.new_group(timeout=timeout, backend="gloo")
     result = [work() if is_main_process() else None]
     if get_world_size() > 1:
-        distributed.broadcast_object_list(result, 0, device=torch.device("cpu"))
+        distributed.broadcast_object_list(result, 0, group, device=torch.device("cpu"))
+    if group is not None:
+        distributed.destroy_process_group(group)
     return result[0]  # type: ignore[return-value]
+
+
+def broadcast_array(array: NDArray[np.generic], source: int) -> None:
+    """Copy an array of rank ``source`` into the arrays of all ranks, in place.
+
+    Args:
+        array: contiguous, in memory, of the same shape and type on all ranks.
+        source: the rank whose array is copied.
+    """
+    if get_world_size() > 1 and array.size:
+        distributed.broadcast(torch.from_numpy(array), source)
 
 
 def gather_objects(item: T) -> list[T] | None:
@@ -112,6 +140,11 @@ def all_reduce_mean(value: Tensor) -> Tensor:
         distributed.all_reduce(value)
         value /= world_size
     return value
+
+
+def any_process(value: bool) -> bool:
+    """Return whether ``value`` is true on any rank; all ranks call it together and get the same answer."""
+    return bool(all_reduce_mean(torch.tensor(float(value)))) if get_world_size() > 1 else value
 
 
 def shard_range(count: int, rank: int, world_size: int) -> range:

@@ -58,15 +58,15 @@ class RecipeError(FacekdError):
         Exception.__init__(self, "\n".join(shorten(line, MESSAGE_LIMIT) for line in lines))
 
 
-def did_you_mean(name: str, valid: Sequence[str]) -> str:
+def did_you_mean(name: object, valid: Sequence[str]) -> str:
     """Return a hint for an unknown name: the most similar valid name, or all of them.
 
     Args:
-        name: the unknown name.
+        name: the unknown name; in a file it may be no text.
         valid: the names that exist.
 
     Returns:
         ``"did you mean 'x'?"`` or ``"valid names: a, b, c"``.
     """
-    matches = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(shorten(name, 100), valid, n=1, cutoff=0.6)
     return f"did you mean '{matches[0]}'?" if matches else f"valid names: {', '.join(sorted(valid))}"

@@ -9,8 +9,6 @@ from pathlib import Path
 MESSAGE_LIMIT = 600
 """Characters of one line of an error message; what exceeds it is cut in the middle."""
 
-# C0 and C1 control characters; the Unicode characters that end lines or change the direction of text; surrogates.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -24,25 +22,31 @@ def printable(text: object, *, keep_newlines: bool = False) -> str:
         text: the text, or an object whose ``str`` is taken, for example a path.
         keep_newlines: keep ``"\n"``, for texts of several lines.
     """
-    return _UNSAFE.sub(lambda match: _escape(match[0], keep_newlines), str(text))
+    line = str(text)
+    if line.isprintable():
+        return line
+    kept = "\n" if keep_newlines else ""
+    return "".join(character if character.isprintable() or character in kept else _escape(character)
+                   for character in line)
 
 
-def _escape(character: str, keep_newlines: bool) -> str:
-    if character == "\n" and keep_newlines:
-        return character
+def _escape(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def shorten(text: object, limit: int = 120) -> str:
     """Return a text of at most ``limit`` printable characters in one line, cut in the middle if it is longer."""
-    line = str(text)
-    if len(line) > limit:
-        kept = (limit - 3) // 2
-        line = f"{line[:kept]}...{line[-kept:]}"
-    return printable(line)
+    return _cut(printable(_cut(str(text), limit)), limit)  # cut before, too: a text may have millions of characters
+
+
+def _cut(text: str, limit: int) -> str:
+    kept = (limit - 3) // 2
+    return text if len(text) <= limit else f"{text[:kept]}...{text[-kept:]}"
 
 
 def short_repr(value: object, limit: int = 80) -> str:
@@ -60,11 +64,14 @@ def short_repr(value: object, limit: int = 80) -> str:
 def csv_cell(text: str) -> str:
     """Return a CSV cell that a spreadsheet does not run as a formula: an apostrophe stands before ``=``, ``+``, ``@``.
 
-    Numbers stay as they are.
+    Numbers stay as they are; `read_csv_cell` returns the text again.
     """
-    if not text.startswith(_FORMULA_STARTS) or _is_number(text):
-        return text
-    return f"'{text}"
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA_STARTS) and not _is_number(text) else text
+
+
+def read_csv_cell(cell: str) -> str:
+    """Return the text of which `csv_cell` made a cell."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA_STARTS) else cell
 
 
 def _is_number(text: str) -> bool:

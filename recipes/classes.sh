@@ -9,8 +9,8 @@
 # PROTOCOL  a folder of recipes/classes/: crd (240 epochs), fast (30 epochs, one cycle; default), short (20 epochs).
 #
 # Environment variables:
-# METHODS   methods to compare, default "labels kd restarts rco greedy"; also plateau, mean, late, point1, point2, point3,
-#           assistant, and the names of 'facekd methods', alone or joined: at, prokt, kd+rkd, ...
+# METHODS   methods to compare, default "labels kd restarts rco progress"; also change, greedy, plateau, mean, late,
+#           point1, point2, point3, assistant, and the names of 'facekd methods', alone or joined: at, prokt, kd+rkd, ...
 # SEEDS     seeds of the students, default "0 1 2".
 # CLASSES   number of classes to use, the first ones; default all.
 # RESULTS   the CSV that receives one row per finished run; default OUT/results-{hardware}.csv.
@@ -55,7 +55,7 @@ export -f train_on_labels distill train_student
 
 train_on_labels "$out/teacher" "$teacher"
 measure_classifier "$out/teacher" "$data" "$classes" "$out/teacher"
-methods=${METHODS:-labels kd restarts rco greedy}
+methods=${METHODS:-labels kd restarts rco progress}
 for method in kd rco $methods; do make_plan "$method"; done
 for seed in ${SEEDS:-0 1 2}; do
   for method in $methods; do echo "$method $seed"; done

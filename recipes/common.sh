@@ -49,6 +49,7 @@ make_plan() { # METHOD [TEACHER PLANS]: write the plan that a method follows, PL
     kd | mimic) $facekd plan "${paths[@]}" --strategy final --anchors 1 ;;  # the trained teacher
     restarts) $facekd plan "${paths[@]}" --strategy final --anchors 4 ;;    # the restarts of RCO without its anchors
     rco) $facekd plan "${paths[@]}" --strategy equal --anchors 4 --show ;;
+    rco-aligned) $facekd plan "${paths[@]}" --strategy equal --anchors 4 --aligned ;; # rotated into the end's basis
     equal | progress | change | greedy) $facekd plan "${paths[@]}" --strategy "$1" --anchors 4 ;;
     plateau) $facekd plan "${paths[@]}" --strategy plateau ;;
     mean) $facekd plan "${paths[@]}" --strategy mean --anchors 4 ;;         # the anchors of RCO as an ensemble

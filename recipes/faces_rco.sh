@@ -7,11 +7,13 @@
 # OUT       folder for the runs, the plans, the report pages and summary-HARDWARE.json; the same command continues after
 #           a kill.
 # PROFILE   a folder of recipes/faces_rco/: cpu (48 px, about 75 minutes on 2 cores), cpu-steps (the same, for greedy and
-#           plateau) or gpu (112 px); default: gpu if the machine has one, else cpu.
+#           plateau), tiny (a small teacher, to measure rotations along its route) or gpu (112 px); default: gpu if the
+#           machine has one, else cpu.
 #
 # Environment variables:
-# METHODS   methods to compare, default "labels mimic restarts rco"; also greedy, plateau, mean, point1, point2, point3,
-#           and the names of 'facekd methods', alone or joined, with their default weights: adadistill, prokt, l2+rkd, ...
+# METHODS   methods to compare, default "labels mimic restarts rco"; also progress, change, rco-aligned, greedy, plateau,
+#           mean, point1, point2, point3, and the names of 'facekd methods', alone or joined, with their default
+#           weights: adadistill, prokt, l2+rkd, ...
 # SEEDS     seeds of the students, default "0 1 2".
 # RESULTS   the CSV that receives one row per finished run; default OUT/results-{hardware}.csv.
 # JOBS      number of students that train at the same time.

@@ -10,7 +10,8 @@
 # Environment: PROBLEMS (seeds of the hidden cells and of the teacher, default "0 1 2"), SEEDS (of the students, default
 #   "0 1 2 3 4"), METHODS (default "labels kd restarts equal progress change greedy"; also mean), EPOCHS (of the
 #   students, default 8), TEMPERATURE (default 1), RESULTS (the CSV of the rows; default OUT/results-{hardware}.csv),
-#   JOBS (concurrent trainings), FACEKD (the command), PYTHON (default python3).
+#   JOBS (concurrent trainings), FACEKD (the command), PYTHON (default python3). Other EPOCHS and TEMPERATURE share the
+#   teachers of OUT; their runs are in OUT/problemN/eEPOCHS-tTEMPERATURE and their names have that suffix, too.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
@@ -23,8 +24,12 @@ jobs=${JOBS:-$(default_jobs)}
 epochs=${EPOCHS:-8}
 temperature=${TEMPERATURE:-1}
 python=${PYTHON:-python3}
+variant="" variant_folder=""
+if [ "$epochs" != 8 ] || [ "$temperature" != 1 ]; then
+  variant="-e$epochs-t$temperature" variant_folder="e$epochs-t$temperature/"
+fi
 OMP_NUM_THREADS=1
-export facekd out results epochs temperature here python OMP_NUM_THREADS
+export facekd out results epochs temperature here python variant variant_folder OMP_NUM_THREADS
 
 teacher() { # PROBLEM: the data, the teacher with its route, and the plans
   local folder="$out/problem$1"
@@ -37,7 +42,7 @@ teacher() { # PROBLEM: the data, the teacher with its route, and the plans
 }
 
 student() { # PROBLEM METHOD SEED: train one student and measure it
-  local folder="$out/problem$1" run="$out/problem$1/p$1-$2-seed$3"
+  local folder="$out/problem$1" run="$out/problem$1/${variant_folder}p$1-$2$variant-seed$3"
   if [ "$2" = labels ]; then
     $facekd train "$folder/data" "$run" --recipe "$here/parity/train.yaml" "model.options={hidden: 32}" "seed=$3" \
       "training.epochs=$epochs" training.batch_size=32 training.lr_schedule=cosine training.warmup_epochs=0.1 \
@@ -56,4 +61,4 @@ for seed in ${SEEDS:-0 1 2 3 4}; do
     for method in $methods; do echo "$problem $method $seed"; done
   done
 done | run_jobs "$jobs" student
-$python "$here/../tools/parity_verdict.py" "$out"/problem*/p*-seed*/results/classify-test.json
+$python "$here/../tools/parity_verdict.py" "$out"/problem*/"$variant_folder"p*-seed*/results/classify-test.json

@@ -20,7 +20,7 @@ from facekd.api.train import train
 from facekd.cli import main as cli
 from facekd.data import cv2
 from facekd.data.synthetic.dataset import write_faces
-from facekd.utils import files
+from facekd.io import files
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -20,7 +20,7 @@ from facekd.data.opening import open_faces
 from facekd.data.pairs.insightface_bin import write_bin
 from facekd.data.pairs.text_lists import read_csv
 from facekd.data.synthetic.dataset import render_crop, render_photo, write_faces, write_pairs
-from facekd.utils import files
+from facekd.io import files
 
 PEOPLE = range(8)
 IMAGES = 4

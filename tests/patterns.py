@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data import cv2
+from facekd.io import files
 from facekd.models.embedder import Embedder
-from facekd.utils import files
 
 GRID = 8
 """Side of a pattern in pixels."""

@@ -29,3 +29,8 @@ def test_a_recipe_error_lists_all_problems() -> None:
 ])
 def test_the_hint_is_the_most_similar_name_or_all(name: str, hint: str) -> None:
     assert did_you_mean(name, ["cosface", "arcface", "adaface"]) == hint
+
+
+@pytest.mark.parametrize("name", [1.5, None, ["a"], "\0" * 10_000])
+def test_a_name_from_a_file_may_be_anything(name: object) -> None:
+    assert did_you_mean(name, ["cosface"]) == "valid names: cosface"

@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "facekd"
 
 LAYERS = {
-    1: ["text", "errors", "types", "utils", "distributed", "config", "run"],
+    1: ["text", "errors", "types", "utils", "io", "distributed", "config", "run", "run_info"],
     2: ["data", "models", "heads", "losses"],
     3: ["training", "route"],
     4: ["methods", "evaluation", "deploy", "reporting", "preflight"],

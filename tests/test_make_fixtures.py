@@ -10,7 +10,7 @@ import pytest
 from facekd.data.alignment.landmarks import reference_landmarks, warp_face
 from facekd.data.features.opening import open_features
 from facekd.data.transforms import decode
-from facekd.utils.documents import read_json
+from facekd.io.documents import read_json
 from tests.make_fixtures import write_fixtures
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOP_LEVEL = {
     "facekd", "recipes", "eval", "tools", "tests", "docs", ".ci", ".gitignore", "setup.cfg", "pyproject.toml",
     "results", "RESULTS.md", "Makefile", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff",
+    "SECURITY.md",
 }
 
 

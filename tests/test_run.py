@@ -9,8 +9,9 @@ import pytest
 from facekd.config import TrainRecipe
 from facekd.config.loading import load_recipe
 from facekd.errors import DataError, SetupError
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.run import VERSION, Run
-from facekd.utils import files
 
 
 def recipe(*overrides: str) -> TrainRecipe:
@@ -62,10 +63,18 @@ def test_a_run_is_continued_where_its_recipe_is_older_than_a_key(tmp_path: Path)
 
 
 def test_a_run_is_continued_with_its_own_data_only(tmp_path: Path) -> None:
-    Run(tmp_path).begin("train", recipe(), {"dataset": {"images": 3}})
+    Run(tmp_path).begin("train", recipe(), {"dataset": {"content": "ab", "classes": 2, "images": 3}})
     reached_a_checkpoint(Run(tmp_path))
-    with pytest.raises(SetupError, match=r"holds a run of another recipe \(other dataset\)"):
-        Run(tmp_path).begin("train", recipe(), {"dataset": {"images": 4}})
+    with pytest.raises(SetupError, match=r"holds a run of other training data; choose another"):
+        Run(tmp_path).begin("train", recipe(), {"dataset": {"content": "ab", "classes": 2, "images": 4}})
+
+
+def test_a_run_is_continued_after_its_data_and_its_folder_were_moved(tmp_path: Path) -> None:
+    Run(tmp_path).begin("train", recipe(), {})
+    reached_a_checkpoint(Run(tmp_path))
+    moved = recipe().model_copy(update={"dataset": "elsewhere/faces", "out": "elsewhere/run"})
+    assert Run(tmp_path).begin("train", moved, {}) is True
+    assert load_recipe(TrainRecipe, tmp_path / "recipe.yaml", []).dataset == "elsewhere/faces"
 
 
 def test_a_run_that_got_nowhere_gives_its_folder_to_a_corrected_recipe(tmp_path: Path) -> None:
@@ -76,7 +85,7 @@ def test_a_run_that_got_nowhere_gives_its_folder_to_a_corrected_recipe(tmp_path:
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SetupError, match=r"cannot be made .* choose another output folder"):
+    with pytest.raises(SetupError, match=r"/file is in the way; choose another output"):
         Run(tmp_path / "file" / "run").begin("train", recipe(), {})
 
 
@@ -91,6 +100,51 @@ def test_a_half_written_last_line_of_the_log_is_left_out(tmp_path: Path) -> None
     assert run.read_log() == []
     run.log_file.write_text('{"step": 1}\n{"step": 2}\n{"st')
     assert run.read_log() == [{"step": 1}, {"step": 2}]
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Run:
+    """A finished run with a checkpoint, a model and a route."""
+    run = Run(tmp_path / "run")
+    run.begin("train", recipe(), {})
+    reached_a_checkpoint(run)
+    run.route.mkdir()
+    for file in (run.model, run.route / "route.json"):
+        file.write_text("content")
+    run.finish()
+    return run
+
+
+def test_a_finished_run_is_complete(finished: Run) -> None:
+    assert finished.is_complete()
+    assert set(finished.info()["sha256"]) == {"model.safetensors", "route/route.json"}
+
+
+def test_an_unfinished_run_is_not_complete(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.begin("train", recipe(), {})
+    assert not run.is_complete()
+
+
+@pytest.mark.parametrize("content", [None, "", "contenT"])
+def test_a_damaged_model_is_made_again(finished: Run, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
+    finished.model.unlink() if content is None else finished.model.write_text(content)
+    assert not finished.is_complete()
+    assert "model.safetensors of the finished run" in capsys.readouterr().err
+
+
+def test_what_no_checkpoint_makes_again_is_named(finished: Run) -> None:
+    (finished.route / "route.json").write_text("other")
+    with pytest.raises(DataError, match=r"^route/route\.json of the finished run .* is damaged or missing, and no "
+                                        r"checkpoint can make that again; restore it"):
+        finished.is_complete()
+
+
+def test_a_damaged_model_without_a_checkpoint_is_named(finished: Run) -> None:
+    finished.model.unlink()
+    next(finished.checkpoints.iterdir()).unlink()
+    with pytest.raises(DataError, match=r"^model\.safetensors of the finished run .*no checkpoint can make that again"):
+        finished.is_complete()
 
 
 def test_the_log_is_truncated_to_the_checkpoint(tmp_path: Path) -> None:
@@ -112,3 +166,21 @@ def test_a_run_of_an_older_version_is_refused(tmp_path: Path) -> None:
     files.write_versioned(tmp_path / "run.json", "run", VERSION - 1, {"verb": "teach", "outcome": "finished"})
     with pytest.raises(DataError, match=r"version 1 was written by an older facekd.*; train it again in a new folder"):
         Run(tmp_path).info()
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("command", None), ("command", "teach"), ("outcome", 3), ("started", "yesterday"), ("versions", []),
+    ("hardware", {}), ("dataset", []), ("model", {"size": 3}), ("anchors", [{}]), ("sha256", {"a": 1}),
+    ("parameters", "many"), ("macs", -1),
+])
+def test_a_damaged_run_is_refused_with_the_key(tmp_path: Path, key: str, value: object) -> None:
+    Run(tmp_path).begin("train", recipe(), {})
+    content = read_json(tmp_path / "run.json") | {key: value}
+    files.write_json(tmp_path / "run.json", {name: v for name, v in content.items() if v is not None})
+    with pytest.raises(DataError, match=f"run.json is damaged: '{key}.*; restore it, or train it again"):
+        Run(tmp_path).info()
+
+
+def test_a_run_may_have_facts_of_its_own(tmp_path: Path) -> None:
+    Run(tmp_path).begin("train", recipe(), {"weather": {"rain": [1, None]}})
+    assert Run(tmp_path).info()["weather"] == {"rain": [1, None]}

@@ -6,13 +6,14 @@ import os
 
 import pytest
 
-from facekd.text import csv_cell, markdown, path_text, plot_label, printable, short_repr, shorten
+from facekd.text import csv_cell, markdown, path_text, plot_label, printable, read_csv_cell, short_repr, shorten
 
 
 @pytest.mark.parametrize(("text", "shown"), [
     ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
     ("a\nfacekd: all good", r"a\x0afacekd: all good"),
     ("abc\u202edcb", r"abc\u202edcb"),
+    ("a\u200bb\U000e0001", r"a\u200bb\U000e0001"),
     ("\x85\u2028", r"\x85\u2028"),
     (os.fsdecode(b"\xff\xfe"), r"\xff\xfe"),
     ("Zoë 張 $1 100 %", "Zoë 張 $1 100 %"),
@@ -59,3 +60,14 @@ def test_markdown_gets_plain_words() -> None:
 
 def test_a_dollar_begins_no_formula() -> None:
     assert plot_label(r"$\frac{$") == r"\$\frac{\$"
+
+
+@pytest.mark.parametrize("character", ["a", "\0", "\u202e", "\udcff"])
+def test_escapes_do_not_lengthen_a_shortened_text(character: str) -> None:
+    assert len(shorten(character * 10_000, 100)) <= 100
+    assert shorten(character * 3, 100) == printable(character * 3)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "'=1+1", "''=1", "'-5", "-5", "+3", "kd", "'kd'", "", "'", "\ta", "@x", "-x"])
+def test_a_cell_is_read_as_the_text_it_was_made_of(text: str) -> None:
+    assert read_csv_cell(csv_cell(text)) == text

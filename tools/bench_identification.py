@@ -34,8 +34,8 @@ from facekd.evaluation.identification.identify import identify
 from facekd.evaluation.identification.mates import exact_scores
 from facekd.evaluation.identification.rank_counter import RankCounter
 from facekd.evaluation.identification.result import IdentificationResult
+from facekd.io.files import write_json
 from facekd.utils.environment import hardware
-from facekd.utils.files import write_json
 
 try:
     import faiss

@@ -37,9 +37,9 @@ from facekd.data.face_set import FaceSet
 from facekd.data.loading.augmentation import Flip
 from facekd.data.loading.loader import Loader
 from facekd.data.opening import open_faces
+from facekd.io.files import write_json
 from facekd.models.preprocessing import normalize_images
 from facekd.utils.environment import hardware
-from facekd.utils.files import write_json
 from facekd.utils.progress import progress_bar
 
 Work = Callable[[], object]

@@ -21,9 +21,9 @@ import torch
 from facekd.api.bench import bench
 from facekd.deploy.package import Package, read_package
 from facekd.deploy.suppress_output import suppress_output
+from facekd.io import files
 from facekd.models.weights import load_model
 from facekd.run import Run
-from facekd.utils import files
 
 HEADER = ["file", "MB", "of fp32", "cosine, mean", "least", "accuracy, %", "points lost [95 %]", "status", "ms",
           "of the plain export [95 %]"]

@@ -33,8 +33,8 @@ from facekd.distributed import barrier, gather_objects, get_rank, get_world_size
 from facekd.heads import HEADS
 from facekd.heads.margin_head import MarginHead
 from facekd.heads.partial_fc import PartialFCHead
+from facekd.io.files import write_json
 from facekd.utils.environment import hardware
-from facekd.utils.files import write_json
 
 MIB = 2**20
 

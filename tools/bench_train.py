@@ -30,13 +30,13 @@ from torch import Tensor, nn
 
 from facekd.config import HeadRecipe, MachineRecipe, TrainingRecipe
 from facekd.data.loading.loader import Batch
+from facekd.io.files import write_json
 from facekd.methods.supervised import Supervised
 from facekd.models.complexity import count_macs
 from facekd.models.registry import create
 from facekd.training.machine import Machine
 from facekd.training.train_step import TrainStep
 from facekd.utils.environment import hardware
-from facekd.utils.files import write_json
 
 TOLERANCE = 1e-3
 """Largest relative difference of the losses."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from facekd.data.features.opening import open_features
-from facekd.utils.files import write_json
+from facekd.io.files import write_json
 
 IMPOSTOR_PAIRS = 2_000_000
 MIN_IMAGES = 50

@@ -2,8 +2,9 @@
 
     python tools/parity_verdict.py OUT/problem*/p*-seed*/results/classify-test.json
 
-The run folders are named pPROBLEM-METHOD-seedSEED. The exit code is 0 if RCO along the anchors of `progress`
-exceeds 95 % in the mean of all problems and seeds, and KD and its restarts stay below 80 %; else 1.
+The run folders are named pPROBLEM-METHOD-seedSEED, or pPROBLEM-METHOD-eEPOCHS-tTEMPERATURE-seedSEED. The exit code is 0
+if RCO along the anchors of `progress` exceeds 95 % in the mean of all problems and seeds, and KD and its restarts stay
+below 80 %; else 1.
 """
 
 import json
@@ -14,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 STRATEGY = "progress"
-RUN_NAME = re.compile(r"p(?P<problem>\d+)-(?P<method>.+)-seed(?P<seed>\d+)")
+RUN_NAME = re.compile(r"p(?P<problem>\d+)-(?P<method>.+?)(-e\d+-t\d+)?-seed(?P<seed>\d+)")
 MIN_RCO = 0.95
 MAX_CONTROL = 0.80
 

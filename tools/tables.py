@@ -1,4 +1,4 @@
-"""Generate RESULTS.md and the result tables of README.md and docs/ from the committed result files.
+"""Generate RESULTS.md and the result tables and pictures of README.md and docs/ from the committed result files.
 
 The mark ``<!-- table: FILE -->`` begins a table, and ``<!-- end -->`` ends it. FILE is a summary of ``facekd report``
 (.json), a result set of results/runs (.csv), any other .csv, or the output of a benchmark (.txt). ``methods`` in place
@@ -13,14 +13,16 @@ import re
 import sys
 from pathlib import Path
 
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.methods.catalogue import EXCLUDED_METHODS, list_entries
-from facekd.reporting.results.result_set import result_section, results_page
+from facekd.reporting.results.result_set import pivot_picture, result_section, results_page
 from facekd.reporting.tables.table import Table
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PICTURES = {"docs/pictures/parity-budgets.svg": "results/runs/parity_budgets-cpu2.csv"}
+"""The pictures of result sets."""
 LABELS = {"ours": "ours?", "from memory": "from memory"}
 """The labels of methods, and the pattern in the text of a method that gives the label."""
 
@@ -67,10 +69,12 @@ def render(page: str) -> str:
 
 
 def main() -> int:
-    """Write or check every page, and return the exit status."""
+    """Write or check every page and picture, and return the exit status."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     wanted = {page: render(page.read_text(encoding="utf-8")) for page in pages}
     wanted[ROOT / "RESULTS.md"] = results_page(ROOT / "results")
+    if "--check" not in sys.argv:  # another version of matplotlib draws the same picture with other bytes
+        wanted |= {ROOT / picture: pivot_picture(ROOT / rows) for picture, rows in PICTURES.items()}
     stale = [page for page in wanted if not page.exists() or page.read_text(encoding="utf-8") != wanted[page]]
     for page in stale:
         if "--check" in sys.argv:

@@ -20,12 +20,12 @@ from facekd.config.loading import load_recipe
 from facekd.data.image_set import ImageSet, Pixels
 from facekd.data.loading.augmentation import Flip
 from facekd.data.training_set import TrainingSet
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.preflight.disk import run_disk_use
 from facekd.preflight.job import Job
 from facekd.preflight.memory import memory_use
 from facekd.preflight.resources import format_bytes, total_bytes
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RANKS = 8

@@ -15,6 +15,8 @@ from facekd.api.plan import plan
 from facekd.api.report import report
 from facekd.api.train import train
 from facekd.data.synthetic.dataset import write_faces, write_pairs
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.reporting.tables.table import Table
 from facekd.utils.console import console
 
@@ -65,7 +67,12 @@ def demo(out: Path | str) -> tuple[Table, Path]:
     Returns:
         the table of all runs, and the report page of the student that was trained along the route.
     """
-    out = Path(out)
+    check_writable(out, folder=True)
+    with lock_output(out):
+        return _demo(Path(out))
+
+
+def _demo(out: Path) -> tuple[Table, Path]:
     faces = _write_faces(out / "faces")
     for finding in doctor(faces.train, faces.held_out, faces.distractors).findings:
         console(stderr=True).print(f"doctor: {finding.level}: {finding.message}")

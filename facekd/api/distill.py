@@ -9,16 +9,18 @@ from typing import Any
 
 import torch
 
-from facekd.config import DistillRecipe, FeatureLayersRecipe, JointTeacherRecipe
-from facekd.config.loading import load_recipe
+from facekd.config import DistillRecipe, FeatureLayersRecipe, JointTeacherRecipe, TrainingRecipe
 from facekd.data.loading.loader import Loader
 from facekd.data.training_set import TrainingSet, open_training_set
 from facekd.distributed import get_world_size, init_distributed, is_main_process, run_on_main_and_broadcast
 from facekd.errors import ModelError, RouteError
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.methods.distillation import Distillation, build_distillation
 from facekd.methods.objective import Objective, parse_objective
 from facekd.methods.online import OnlineDistillation, build_online_distillation
 from facekd.methods.online_registry import ONLINE_METHODS
+from facekd.methods.recipe_check import load_training_recipe
 from facekd.models.complexity import count_parameters
 from facekd.models.registry import Network
 from facekd.models.weights import save_model
@@ -26,13 +28,14 @@ from facekd.route.agreement import GradientAgreement, create_agreement
 from facekd.route.anchor_schedule import AnchorSchedule
 from facekd.route.congruence import TEMPERATURE
 from facekd.route.plan import Plan, PlanStage
-from facekd.route.recorder import RouteRecorder
+from facekd.route.recorder import RouteRecorder, check_recorded_route
 from facekd.route.route import Route
 from facekd.route.teachers import AnchorTeachers
 from facekd.run import Run
 from facekd.training.builders import build_loader
 from facekd.training.ema import save_student
 from facekd.training.initial_student import initial_student
+from facekd.training.lr_schedule import check_schedule
 from facekd.training.machine import Machine
 from facekd.training.trainer import Trainer
 
@@ -41,7 +44,7 @@ def distill(dataset: Path | str | None = None, plan: Path | str | None = None, o
             *overrides: str, recipe: Path | str | None = None) -> Path:
     """Train a student along the anchors of a plan (RCO), or on one teacher if the plan has one anchor.
 
-    The same call continues a run that was killed. Processes that torchrun started train together, see
+    The same call continues a run that was killed, and processes that torchrun started train together, see
     `facekd.api.train`.
 
     Args:
@@ -60,12 +63,20 @@ def distill(dataset: Path | str | None = None, plan: Path | str | None = None, o
         RecipeError: the recipe has mistakes.
         RouteError: the plan or the route is damaged, or the plan does not fit the method.
         ModelError: the terms of the objective do not fit the networks, or a key of the recipe has no effect.
-        DataError: the training set cannot be used.
-        SetupError: the folder contains another run, the disk is full, or the device does not exist.
+        DataError: the training set cannot be used, or a damaged file of the finished run cannot be made again.
+        SetupError: the folder contains another run, cannot be written or is being written by another process, the disk
+            is full, or the device does not exist.
     """
     init_distributed()
     paths = {"dataset": dataset, "plan": plan, "out": out}
-    resolved = load_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, paths)
+    resolved = load_training_recipe(DistillRecipe, Path(recipe) if recipe else None, overrides, paths)
+    if is_main_process():
+        check_writable(resolved.out, folder=True)
+    with lock_output(resolved.out):
+        return _distill(resolved)
+
+
+def _distill(resolved: DistillRecipe) -> Path:
     training = resolved.training
     closed_set = resolved.head.closed_set
     run = Run(Path(resolved.out))
@@ -77,7 +88,7 @@ def distill(dataset: Path | str | None = None, plan: Path | str | None = None, o
     fingerprint = run_on_main_and_broadcast(data.images.fingerprint)
     facts = {
         "dataset": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": count_parameters(student),
-        "losses": objective.describe(), "strategy": given_plan.strategy,
+        "losses": objective.describe(), "strategy": given_plan.describe_strategy(),
         "anchors": [_describe_stage(stage, route) for stage in given_plan.stages],
     }
     if Path(resolved.plan).resolve() == run.plan.resolve():
@@ -85,14 +96,15 @@ def distill(dataset: Path | str | None = None, plan: Path | str | None = None, o
     if not run.begin("distill", resolved, facts):
         # A first try without a checkpoint may have left the stages of another plan.
         run_on_main_and_broadcast(partial(run.plan.unlink, missing_ok=True))
-    if run.finished:
+    if run.is_complete():
+        run_on_main_and_broadcast(lambda: check_recorded_route(run))
         return run.path
     machine = Machine(resolved.machine)
     loader = build_loader(data, resolved.student.size, resolved, machine)
-    _check_stage_lengths(given_plan, training.epochs * loader.steps_per_epoch)
+    _check_stage_lengths(given_plan, training, loader.steps_per_epoch)
     anchors = AnchorTeachers(route, loader, fingerprint, resolved.teacher_cache, machine,
                              with_features=objective.needs_live_teacher(closed_set),
-                             feature_layers=resolved.feature_layers.teacher)
+                             feature_layers=resolved.feature_layers.teacher, rotations=given_plan.rotations)
     method = _build_method(student, objective, given_plan, anchors, resolved, loader)
     agreement = None
     if given_plan.growth is not None:
@@ -134,12 +146,14 @@ def _build_method(student: Network, objective: Objective, plan: Plan, anchors: A
                                      teacher_layers=recipe.feature_layers.teacher)
 
 
-def _check_stage_lengths(plan: Plan, steps: float) -> None:
+def _check_stage_lengths(plan: Plan, training: TrainingRecipe, steps_per_epoch: int) -> None:
     """Check that every stage has a step: otherwise the end of the plan would be skipped silently."""
     shares = [stage.share for stage in plan.stages]
     if plan.growth:
         shares.append(plan.growth.share)
     shortest = min(shares)
+    check_schedule(training, steps_per_epoch, shortest)
+    steps = training.epochs * steps_per_epoch
     if shortest * steps < 1:
         raise RouteError(
             f"the shortest stage of the plan, {shortest:.2%} of {steps:g} training steps, is less than one step; "

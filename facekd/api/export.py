@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -23,20 +24,28 @@ from facekd.deploy.targets.base import Precision
 from facekd.deploy.validation import ExportValidator
 from facekd.deploy.validation_gate import AccuracyGate
 from facekd.errors import ExportError, ModelError
+from facekd.evaluation.embedding.plausibility import check_crops
+from facekd.io.documents import read_json
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
+from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
+from facekd.reporting.result_records import RESULTS, read_result
 from facekd.run import Run
-from facekd.utils.documents import read_json
+from facekd.text import path_text
 from facekd.utils.environment import hardware
 
 CALIBRATION_FACES = 100
 """Number of evenly spaced calibration crops, which set int8 ranges and on which cosines are measured."""
+MAX_DROP = 0.3
+"""Percentage points of accuracy that a file may lose, unless stated."""
 MIN_CALIBRATION_FACES = 16
 """The minimum size of a calibration set: smaller ones show too few identities, which no later check would reveal."""
 
 
 def export(model: Path | str, out: Path | str, *, calibration: Path | str | None = None,
            pairs: Path | str | None = None, images: Path | str | None = None, name: str | None = None,
-           targets: Sequence[str] = ("onnx",), precisions: Sequence[Precision] = (), max_drop: float = 0.3,
+           targets: Sequence[str] = ("onnx",), precisions: Sequence[Precision] = (), max_drop: float | None = None,
            input_dtype: Literal["float", "uint8"] = "float", l2_normalized: bool = False,
            detector: Path | str | None = None, qat_epochs: int | None = None,
            licenses: Mapping[str, str] | None = None) -> Package:
@@ -51,7 +60,7 @@ def export(model: Path | str, out: Path | str, *, calibration: Path | str | None
         name: base name of the files, by default the name of the run.
         targets: names of targets, see `facekd.deploy.targets.list_targets`.
         precisions: fp32, fp16, int8; empty for all that a target supports.
-        max_drop: the gate, in percentage points of verification accuracy; used only with pairs.
+        max_drop: the gate, in percentage points of verification accuracy, by default 0.3; only with pairs.
         input_dtype: ``uint8``: pixels are normalized inside the files.
         l2_normalized: whether the files return L2-normalized embeddings.
         detector: an SCRFD file; with it the package contains the folder ``insightface``, a model package of
@@ -63,39 +72,63 @@ def export(model: Path | str, out: Path | str, *, calibration: Path | str | None
 
     Raises:
         ExportError: a file differs from the network or loses too much accuracy, a target is not installed, ``out`` is
-            not empty, detector and network do not fit in one package of InsightFace, or a license has an unknown
-            subject.
+            not empty, detector and network do not fit in one package of InsightFace, a license has an unknown subject,
+            or an argument has no effect or is not valid.
         ModelError: the model or the detector cannot be loaded.
         DataError: calibration faces or pairs cannot be used, or share an image or an identity.
     """
     path = Path(model)
+    _refuse_onnx(path)
     run = Run(path) if path.is_dir() else None
+    gate = _check_gate(pairs, images, max_drop)
     target_precisions = resolve_targets(targets, precisions, calibration is not None)
     _check_qat(qat_epochs, target_precisions)
     _check_licenses(licenses or {})
-    network = load_model(run.model if run else path)
-    size = network.spec.size
-    if detector:
-        check_insightface_compatibility(size, targets, Path(detector))
-    faces = _open_calibration(calibration) if calibration else None
-    indices = _evenly_spaced(len(faces)) if faces else []
-    pair_set = open_pairs(Path(pairs), Path(images) if images else None) if pairs else None
-    if faces and pair_set:
-        refuse_overlap(faces, range(len(faces)) if qat_epochs else indices, pair_set, size)
-    crops = _read_crops(faces, indices, size) if faces else None
-    source = prepare_source(network, ExportFormat(input_dtype, l2_normalized), name or path.stem, crops)
-    provenance, results = _provenance(run)
-    provenance.update({f"license_{subject}": text for subject, text in (licenses or {}).items()})
-    int8_source: Callable[[int], ExportSource] | None = None
-    if faces and qat_epochs:
-        provenance["int8_tuning"] = {"epochs": qat_epochs, "dataset": asdict(faces.fingerprint())}
-        int8_source = partial(quantization_aware_finetune, source, faces, qat_epochs)
-    validator = ExportValidator(source, crops, pair_set, AccuracyGate(max_drop))
-    package = write_package(source, Path(out), target_precisions, validator, results=results, provenance=provenance,
-                            int8_source=int8_source)
-    if detector:
-        write_insightface_package(package, Path(detector), package.path / "insightface")
+    check_writable(out, folder=True)
+    with lock_output(out):
+        network = load_model(run.model if run else path)
+        size = network.spec.size
+        if detector:
+            check_insightface_compatibility(size, targets, Path(detector))
+        faces = _open_calibration(calibration) if calibration else None
+        indices = _evenly_spaced(len(faces)) if faces else []
+        pair_set = open_pairs(Path(pairs), Path(images) if images else None) if pairs else None
+        if faces and pair_set:
+            refuse_overlap(faces, range(len(faces)) if qat_epochs else indices, pair_set, size)
+        crops = _read_crops(faces, indices, size) if faces else None
+        source = prepare_source(network, ExportFormat(input_dtype, l2_normalized), name or path.stem, crops)
+        provenance, results = _provenance(run)
+        provenance.update({f"license_{subject}": text for subject, text in (licenses or {}).items()})
+        int8_source: Callable[[int], ExportSource] | None = None
+        if faces and qat_epochs:
+            provenance["int8_tuning"] = {"epochs": qat_epochs, "dataset": asdict(faces.fingerprint())}
+            int8_source = partial(quantization_aware_finetune, source, faces, qat_epochs)
+        if faces and crops is not None:
+            embedder = TorchEmbedder(copy.deepcopy(network), source.name)
+            plausibility = check_crops(embedder, crops, faces.labels[indices].tolist())
+            if plausibility and plausibility.note:
+                provenance["plausibility"] = plausibility.note
+        validator = ExportValidator(source, crops, pair_set, gate)
+        package = write_package(source, Path(out), target_precisions, validator, results=results, provenance=provenance,
+                                int8_source=int8_source)
+        if detector:
+            write_insightface_package(package, Path(detector), package.path / "insightface")
     return package
+
+
+def _refuse_onnx(path: Path) -> None:
+    if path.suffix == ".onnx" or (path / "metadata.json").is_file():
+        raise ExportError(f"{path_text(path)} holds ONNX, which runs as it is; export takes a run folder or a "
+                          ".safetensors file of facekd: for a smaller model make it a teacher by 'facekd route "
+                          "import', and distill a student")
+
+
+def _check_gate(pairs: Path | str | None, images: Path | str | None, max_drop: float | None) -> AccuracyGate:
+    """Return the gate of the accuracy that a file may lose."""
+    gate = AccuracyGate(MAX_DROP if max_drop is None else max_drop)
+    if pairs is None and (images is not None or max_drop is not None):
+        raise ExportError("--images and --max-drop belong to --pairs; give the pair list as well, or leave them out")
+    return gate
 
 
 def _check_qat(epochs: int | None, target_precisions: Sequence[TargetPrecision]) -> None:
@@ -142,7 +175,13 @@ def _provenance(run: Run | None) -> tuple[dict[str, Any], dict[str, Any]]:
     info = run.info()
     keys = ("command", "dataset", "strategy", "anchors", "versions", "git", "finished")
     provenance.update({key: info[key] for key in keys if key in info})
-    results = {file.stem: read_json(file) for file in sorted(run.results.glob("*.json"))}
+    results = {file.stem: _read_result(file) for file in sorted(run.results.glob("*.json"))}
     for result in results.values():
         result.pop("roc", None)
     return provenance, results
+
+
+def _read_result(file: Path) -> dict[str, Any]:
+    """Read a result of a run; those of a kind that reports show are checked."""
+    kind = file.stem.partition("-")[0]
+    return read_result(file, kind) if kind in RESULTS else read_json(file)

@@ -3,55 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from facekd.config.loading import load_run_recipe
-from facekd.data.image_set import ImageSet, Subset, split_validation
-from facekd.data.training_set import open_training_set
+from facekd.api.route_measurement import measure_rotations, measure_route
 from facekd.errors import RouteError
-from facekd.models.weights import load_model
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.reporting.plots.route import route_picture
-from facekd.route.congruence import TEMPERATURE, create_congruence
-from facekd.route.diagnosis import Diagnosis, diagnose_student
+from facekd.route.diagnosis import Diagnosis
 from facekd.route.plan import Plan
-from facekd.route.profile import PointProfile, profile_route
+from facekd.route.profile import PointProfile
 from facekd.route.route import Route
 from facekd.route.strategies import MEASURED_STRATEGIES, make_plan
 from facekd.run import Run
-from facekd.training.machine import Machine
-from facekd.utils import files
+from facekd.text import path_text, shorten
 
-SAMPLE_IMAGES = 1000
-"""Largest number of training images of a profile if the teacher's recipe has no held-out images."""
-MAX_SAMPLE_FRACTION = 0.49
-"""The largest part of a small class set that such a profile uses."""
+DEFAULT_ANCHORS = 4
+DEFAULT_DELTA = 0.5
 
 
-def plan(route: Path | str, out: Path | str, *, strategy: str = "equal", anchors: int = 4,
-         points: Sequence[int] = (), delta: float = 0.8) -> Plan:
+def plan(route: Path | str, out: Path | str, *, strategy: str = "progress", anchors: int | None = None,
+         points: Sequence[int] = (), delta: float | None = None, aligned: bool = False) -> Plan:
     """Choose anchors on a route and write them as ``plan.json``.
 
     Args:
         route: a run of train, or a route folder.
         out: the file to write.
-        strategy: ``equal``, ``progress``, ``change``, ``greedy``, ``plateau``, ``final``, ``mean`` or ``manual``, see
+        strategy: ``progress``, ``change``, ``equal``, ``greedy``, ``plateau``, ``final``, ``mean`` or ``manual``, see
             `facekd.route.strategies`. For ``progress`` and ``change`` the route is measured on images, see `show_plan`.
-        anchors: number of stages.
-        points: the point numbers of a ``manual`` plan, see also `stage_points`.
-        delta: the delta of a ``greedy`` plan, see `facekd.route.anchor_schedule`.
+        anchors: number of stages, by default 4; not for ``manual`` and ``plateau``.
+        points: the point numbers of a ``manual`` plan, from early to late, see also `stage_points`.
+        delta: the delta of a ``greedy`` plan, by default 0.5, see `facekd.route.anchor_schedule`.
+        aligned: rotate the embeddings of every anchor into the basis of the end of the route, see
+            `facekd.route.rotation`; the rotations are stored beside the plan.
 
     Raises:
-        RouteError: the route or a point does not exist, or the strategy cannot be used with the route.
+        RouteError: the route or a point does not exist, a point of the plan is damaged, the strategy cannot be used
+            with the route, an option has no effect on it, or the plan cannot be aligned, because it is greedy or its
+            teacher is a classifier or imported.
         DataError: the teacher's training set does not exist any more, and the strategy needs it.
+        SetupError: the file cannot be written, or another process writes it.
     """
-    opened = Route.open(route)
-    profile = _measure_route(opened)[0] if strategy in MEASURED_STRATEGIES else ()
-    chosen = make_plan(opened, strategy, anchors, points, delta, profile=profile)
-    chosen.write(Path(out))
+    _check_options(strategy, anchors, points, delta)
+    check_writable(out)
+    with lock_output(out):
+        opened = Route.open(route)
+        profile = measure_route(opened)[0] if strategy in MEASURED_STRATEGIES else ()
+        chosen = make_plan(opened, strategy, DEFAULT_ANCHORS if anchors is None else anchors, points,
+                           DEFAULT_DELTA if delta is None else delta, profile=profile)
+        # A greedy plan chooses among all points while the student trains.
+        followed = range(len(opened.points)) if chosen.growth else {p for stage in chosen.stages for p in stage.points}
+        for point in sorted(followed):
+            opened.point_file(point)
+        if aligned:
+            chosen = _align(chosen, opened)
+        chosen.write(Path(out))
     return chosen
+
+
+def _align(plan: Plan, route: Route) -> Plan:
+    """Return a plan with the rotations of its anchors."""
+    if plan.growth is not None:
+        raise RouteError("a greedy plan cannot be aligned, because its anchors are not known yet; plan without "
+                         "--aligned")
+    points = [point for stage in plan.stages for point in stage.points]
+    return replace(plan, rotations=measure_rotations(route, points))
+
+
+def _check_options(strategy: str, anchors: int | None, points: Sequence[int], delta: float | None) -> None:
+    """Refuse options that the strategy does not use."""
+    if points and strategy != "manual":
+        raise RouteError(f"--points name the anchors of --strategy manual, and the strategy is {shorten(strategy)}; "
+                         "leave them out, or use manual")
+    if delta is not None and strategy != "greedy":
+        raise RouteError(f"--delta is an option of --strategy greedy, and the strategy is {shorten(strategy)}; leave "
+                         "it out, or use greedy")
+    if anchors is not None and strategy in ("manual", "plateau"):
+        raise RouteError(f"--anchors has no effect on --strategy {strategy}, which has as many stages as there are "
+                         f"{'points' if strategy == 'manual' else 'plateaus'}; leave it out")
+    if list(points) != sorted(points):
+        raise RouteError(f"a student follows the points of a route from early to late, not "
+                         f"{shorten(', '.join(map(str, points)))}; give them in rising order")
 
 
 def stage_points(plan_file: Path | str, stages: Sequence[int]) -> list[int]:
@@ -68,10 +102,11 @@ def stage_points(plan_file: Path | str, stages: Sequence[int]) -> list[int]:
     points = []
     for number in stages:
         if not 0 <= number < len(plan_stages):
-            raise RouteError(f"{plan_file} has no stage {number}; it has the stages 0 to {len(plan_stages) - 1}")
+            raise RouteError(f"{path_text(plan_file)} has no stage {number}; it has the stages 0 to "
+                             f"{len(plan_stages) - 1}")
         if len(plan_stages[number].points) > 1:
-            raise RouteError(f"stage {number} of {plan_file} follows the mean of several points; a manual plan follows "
-                             "one point per stage")
+            raise RouteError(f"stage {number} of {path_text(plan_file)} follows the mean of several points; a manual "
+                             "plan follows one point per stage")
         points.append(plan_stages[number].points[0])
     return points
 
@@ -85,7 +120,7 @@ def show_plan(plan_file: Path | str, student: Path | str | None = None
 
     Args:
         plan_file: ``plan.json``; for a run with a greedy plan, the one in its folder.
-        student: a run whose student is compared with every point.
+        student: a run whose student is compared with every point; the diagnosis is kept in its folder for its report.
 
     Returns:
         the profile of each point; the file of the picture, in the folder of the plan; and whether the premise of Route
@@ -97,59 +132,13 @@ def show_plan(plan_file: Path | str, student: Path | str | None = None
     """
     path = Path(plan_file)
     chosen, route = Plan.read(path)
-    profiles, diagnosis = _measure_route(route, student)
+    profiles, diagnosis = measure_route(route, student)
     anchors = [point for stage in chosen.stages for point in stage.points]
     picture = path.with_suffix(".svg")
     title = f"{route.folder.parent.name}, anchors: {chosen.strategy}"
-    files.write_text(picture, route_picture(profiles, anchors, title))
+    with lock_output(picture):
+        files.write_text(picture, route_picture(profiles, anchors, title))
+    if student is not None and diagnosis is not None:
+        content = {**asdict(diagnosis), "route": str(route.folder), "sentence": diagnosis.describe()}
+        files.write_json(Run(Path(student)).diagnosis, content)
     return profiles, picture, diagnosis
-
-
-def _measure_route(route: Route, student: Path | str | None = None) -> tuple[list[PointProfile], Diagnosis | None]:
-    """Return the profile of a route and the diagnosis of a student; without a recipe, the recorded facts only."""
-    teacher = Run(route.folder.parent)
-    if route.spec is None or not (teacher.path / "recipe.yaml").is_file() or not route.points:
-        return profile_route(route), None
-    recipe = load_run_recipe(teacher.path, teacher.info()["command"])
-    closed_set = recipe.head.closed_set
-    data = open_training_set(recipe.dataset, recipe.data, closed_set)
-    images = _sample_images(data.images, closed_set) if data.held_out is None else data.held_out
-    machine = Machine(recipe.machine)
-    network = load_model(Run(Path(student)).model).to(machine.device) if student else None
-
-    @torch.no_grad()
-    def student_outputs(batch: torch.Tensor) -> torch.Tensor:
-        """Return the outputs of the student for a batch of images."""
-        assert network is not None
-        return torch.as_tensor(network(network.preprocess(batch))).float()
-
-    congruence = create_congruence(images, data.eval_transform, route.spec.size, route, student_outputs,
-                                   temperature=TEMPERATURE if closed_set else None, machine=machine,
-                                   decoded_cache_gib=recipe.machine.decoded_cache_gib)
-    if network is None:
-        return profile_route(route, congruence, images.labels), None
-    student_losses = congruence.student_losses(range(len(route.points)))
-    profiles = profile_route(route, congruence, images.labels, student_losses)
-    route_loss = profiles[0].congruence_to_end
-    if len(profiles) < 2 or route_loss is None:
-        return profiles, None
-    return profiles, diagnose_student(student_losses, route_loss)
-
-
-def _sample_images(images: ImageSet, closed_set: bool) -> ImageSet:
-    """Return up to `SAMPLE_IMAGES` images of a training set, drawn at random; the same ones every time.
-
-    In a face set they are two images of each of the drawn identities: the metric of faces compares pairs of images, and
-    two images drawn at random from a large set hardly ever show the same person.
-    """
-    if closed_set:
-        return split_validation(images, min(MAX_SAMPLE_FRACTION, SAMPLE_IMAGES / len(images)))[1]
-    order = np.random.default_rng(0).permutation(len(images))
-    # The order by label and, within a label, at random
-    by_label = order[np.argsort(images.labels[order], kind="stable")]
-    _, first, counts = np.unique(images.labels[by_label], return_index=True, return_counts=True)
-    with_pairs = np.random.default_rng(0).permutation(np.flatnonzero(counts > 1))[: SAMPLE_IMAGES // 2]
-    if not len(with_pairs):
-        return Subset(images, np.sort(order[:SAMPLE_IMAGES]))
-    indices = by_label[np.concatenate([first[with_pairs], first[with_pairs] + 1])]
-    return Subset(images, np.sort(indices))

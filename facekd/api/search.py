@@ -22,6 +22,9 @@ from facekd.deploy.benchmark.latency import measure_latency
 from facekd.deploy.source import ExportFormat, prepare_source
 from facekd.deploy.targets.onnx import OnnxTarget
 from facekd.errors import ModelError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
 from facekd.methods.search.budget import (
     Budget,
     largest_within_budget,
@@ -37,11 +40,10 @@ from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
 from facekd.route.teacher import load_live_teacher
 from facekd.run import Run
-from facekd.training.lr_schedule import learning_rate
+from facekd.training.lr_schedule import check_schedule, learning_rate
 from facekd.training.machine import Machine
-from facekd.training.method import Stage
-from facekd.training.trainer import CheckpointEvent, Trainer
-from facekd.utils import files
+from facekd.training.method import CheckpointEvent, Stage
+from facekd.training.trainer import Trainer
 
 Cost = Callable[[Layout], float]
 
@@ -67,10 +69,17 @@ def search(teacher: Path | str | None = None, out: Path | str | None = None, *ov
         RecipeError: the recipe has mistakes.
         ModelError: the teacher cannot be searched, or no subgraph fits the budget.
         DataError: the teacher's training set does not exist any more.
-        SetupError: the folder contains another run, the disk is full, or the device does not exist.
+        SetupError: the folder contains another run, cannot be written or is being written by another process, the disk
+            is full, or the device does not exist.
     """
     paths = {"teacher": teacher, "out": out}
     resolved = load_recipe(SearchRecipe, Path(recipe) if recipe else None, overrides, paths)
+    check_writable(resolved.out, folder=True)
+    with lock_output(resolved.out):
+        return _search(resolved)
+
+
+def _search(resolved: SearchRecipe) -> Path:
     run = Run(Path(resolved.out))
     teacher_run = Run(Path(resolved.teacher))
     network = _check_searchable(load_model(teacher_run.model), resolved)
@@ -79,7 +88,7 @@ def search(teacher: Path | str | None = None, out: Path | str | None = None, *ov
     teacher_sha256 = files.sha256(teacher_run.model)
     fingerprint = asdict(data.images.fingerprint())
     facts = {"dataset": fingerprint, "model": spec.to_dict(), "teacher": {"sha256": teacher_sha256}}
-    if run.begin("search", resolved, facts) and run.finished:
+    if run.begin("search", resolved, facts) and run.is_complete():
         return run.path
     torch.manual_seed(resolved.seed)
     costs = cost_functions(spec, resolved.runtime)
@@ -119,7 +128,8 @@ def _train_gates(run: Run, recipe: SearchRecipe, network: ResNet, teacher: Path,
     loader = Loader(data.images, network.spec.size, batch_size=training.batch_size, seed=recipe.seed,
                     augmentation=data.augmentation, decoded_cache_gib=recipe.machine.decoded_cache_gib,
                     device=machine.device)
-    total_steps = max(1, round(training.epochs * loader.steps_per_epoch))
+    check_schedule(training, loader.steps_per_epoch)
+    total_steps = round(training.epochs * loader.steps_per_epoch)
 
     def step_size(progress: float) -> float:
         """Return the effective step size of the gates, see `ChannelSearch`."""

@@ -8,15 +8,18 @@ from pathlib import Path
 import torch
 
 from facekd.config import TrainRecipe
-from facekd.config.loading import load_recipe
 from facekd.data.training_set import open_training_set
-from facekd.distributed import init_distributed, run_on_main_and_broadcast
+from facekd.distributed import init_distributed, is_main_process, run_on_main_and_broadcast
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
+from facekd.methods.recipe_check import load_training_recipe
 from facekd.methods.supervised import Supervised
 from facekd.models.complexity import count_parameters
-from facekd.route.recorder import RouteRecorder
+from facekd.route.recorder import RouteRecorder, check_recorded_route
 from facekd.run import Run
 from facekd.training.builders import build_loader, build_network
 from facekd.training.ema import save_student
+from facekd.training.lr_schedule import check_schedule
 from facekd.training.machine import Machine
 from facekd.training.method import Stage
 from facekd.training.trainer import Trainer
@@ -26,8 +29,9 @@ def train(dataset: Path | str | None = None, out: Path | str | None = None, *ove
           recipe: Path | str | None = None) -> Path:
     """Train a network on labels, with a margin head or as a classifier, and record the route of its weights.
 
-    The same call continues a run that was killed; on a CPU the final weights are bit-identical. Processes that torchrun
-    started train together: each takes its part of every batch and its shard of the class centers.
+    The same call continues a run that was killed; on a CPU the final weights are bit-identical. The files of a finished
+    run are compared with their checksums, and a damaged model is made again from the last checkpoint. Processes that
+    torchrun started train together: each takes its part of every batch and its shard of the class centers.
 
     Args:
         dataset: the training set: faces, or classes for ``head.name=softmax`` (recipe key ``dataset``).
@@ -41,13 +45,21 @@ def train(dataset: Path | str | None = None, out: Path | str | None = None, *ove
 
     Raises:
         RecipeError: the recipe has mistakes.
-        DataError: the training set cannot be used.
-        RouteError: ``route.every_epochs`` is less than one step.
-        SetupError: the folder contains another run, the disk is full, or the device does not exist.
+        DataError: the training set cannot be used, or a damaged file of the finished run cannot be made again.
+        RouteError: ``route.every_epochs`` is less than one step, or a recorded point is damaged.
+        SetupError: the folder contains another run, cannot be written or is being written by another process, the disk
+            is full, or the device does not exist.
     """
     init_distributed()
     paths = {"dataset": dataset, "out": out}
-    resolved = load_recipe(TrainRecipe, Path(recipe) if recipe else None, overrides, paths)
+    resolved = load_training_recipe(TrainRecipe, Path(recipe) if recipe else None, overrides, paths)
+    if is_main_process():
+        check_writable(resolved.out, folder=True)
+    with lock_output(resolved.out):
+        return _train(resolved)
+
+
+def _train(resolved: TrainRecipe) -> Path:
     training = resolved.training
     run = Run(Path(resolved.out))
     data = open_training_set(resolved.dataset, resolved.data, resolved.head.closed_set)
@@ -57,11 +69,13 @@ def train(dataset: Path | str | None = None, out: Path | str | None = None, *ove
     fingerprint = asdict(run_on_main_and_broadcast(data.images.fingerprint))
     facts = {"dataset": fingerprint, "model": network.spec.to_dict(), "parameters": count_parameters(network),
              "losses": "labels"}
-    if run.begin("train", resolved, facts) and run.finished:
+    if run.begin("train", resolved, facts) and run.is_complete():
+        run_on_main_and_broadcast(lambda: check_recorded_route(run))
         return run.path
     method = Supervised(network, resolved.head, classes)
     machine = Machine(resolved.machine)
     loader = build_loader(data, resolved.model.size, resolved, machine)
+    check_schedule(training, loader.steps_per_epoch)
     recorder = RouteRecorder(run, network, resolved.route.every_epochs, loader.steps_per_epoch)
     trainer = Trainer(run, method, lambda stage: Stage(training.epochs), loader, training, machine,
                       on_checkpoint=recorder, event_every_steps=recorder.event_every_steps)

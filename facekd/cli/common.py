@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from facekd.errors import FacekdError
+
+if TYPE_CHECKING:  # the package of models imports torch
+    from facekd.models.input_format import InputOptions
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 CommandFunction = Callable[[argparse.Namespace], int]
@@ -38,12 +41,40 @@ def add_command(subparsers: Subparsers, name: str, function: CommandFunction, su
 
 
 def add_model_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Add the options of a face model: the model, flip augmentation at test time, and the device."""
+    """Add the options of a face model: the model and its input, flip augmentation at test time, and the device."""
     parser.add_argument("--model", required=required,
                         help="run folder, .safetensors, package folder, or InsightFace-compatible .onnx")
     parser.add_argument("--no-flip", dest="flip", action="store_false",
                         help="do not add the embedding of the mirrored image")
+    add_input_options(parser)
     add_device_option(parser)
+
+
+def add_input_options(parser: argparse.ArgumentParser, size_help: str = "side of the input, if the graph leaves it open"
+                      ) -> None:
+    """Add the options that state how an ONNX file is fed; `input_options` reads them."""
+    group = parser.add_argument_group("input of an .onnx file (docs/deploy.md); by default its graph tells it")
+    group.add_argument("--pixels", metavar="SCALING", help="scaling of the pixels outside of the graph: raw (0 to "
+                       "255), zero-one (0 to 1), unit (-1 to 1, InsightFace's), or mean and deviation of imagenet, "
+                       "cifar10, cifar100")
+    group.add_argument("--channels", metavar="ORDER", help="order of the channels: rgb or bgr")
+    group.add_argument("--size", type=int, metavar="PIXELS", help=size_help)
+    group.add_argument("--output", metavar="NAME", help="the output with the embedding, if the graph has several "
+                       "(default: the first with two dimensions)")
+
+
+def input_options(args: argparse.Namespace) -> InputOptions:
+    """Return what the user stated by the options of `add_input_options`."""
+    options: InputOptions = {}
+    if args.pixels is not None:
+        options["pixels"] = args.pixels
+    if args.channels is not None:
+        options["channels"] = args.channels
+    if args.size is not None:
+        options["size"] = args.size
+    if args.output is not None:
+        options["output"] = args.output
+    return options
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +115,7 @@ def split_overrides(arguments: Sequence[str], max_paths: int, metavar: str) -> t
     Raises:
         FacekdError: there are too many paths.
     """
-    overrides = [argument for argument in arguments if "=" in argument and not Path(argument).exists()]
+    overrides = [argument for argument in arguments if "=" in argument and not os.path.exists(argument)]
     paths = [argument for argument in arguments if argument not in overrides]
     if len(paths) > max_paths:
         raise FacekdError(f"at most {metavar} and key=value are understood, not {' '.join(paths[max_paths:])}")

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from facekd.cli.common import Subparsers, add_command, add_detector_option, add_device_option, split_overrides
+from facekd.cli.common import (
+    Subparsers,
+    add_command,
+    add_detector_option,
+    add_device_option,
+    add_input_options,
+    input_options,
+    split_overrides,
+)
+from facekd.text import path_text
 from facekd.utils.console import console
 
 
@@ -31,19 +40,26 @@ def _add_doctor(subparsers: Subparsers) -> None:
                         help="with --recipe: number of processes of the run (default 1)")
     parser.add_argument("--model", help="with --recipe: a model that searches the faces for wrong labels, identities "
                         "under two names, and test identities in the training set")
+    add_input_options(parser)
     parser.add_argument("--json", help="write the diagnosis to this file; with --model also the lists to review")
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from facekd.api.data.doctor import doctor
+    from facekd.io.files import write_json
+    from facekd.io.locks import lock_output
+    from facekd.io.outputs import check_writable
 
+    output = Path(args.json) if args.json else None
+    if output:
+        check_writable(output)
     overrides, paths = split_overrides(args.arguments, len(args.arguments), "FACES")
-    diagnosis = doctor(*paths, recipe=args.recipe, overrides=overrides, world_size=args.world_size, model=args.model)
-    console().print(diagnosis.describe())
-    if args.json:
-        from facekd.utils.files import write_json
-
-        write_json(Path(args.json), diagnosis.to_dict())
+    with lock_output(output):
+        diagnosis = doctor(*paths, recipe=args.recipe, overrides=overrides, world_size=args.world_size,
+                           model=args.model, **input_options(args))
+        console().print(diagnosis.describe())
+        if output:
+            write_json(output, diagnosis.to_dict())
     return 0 if diagnosis.ok else 1
 
 
@@ -54,7 +70,7 @@ def _add_align(subparsers: Subparsers) -> None:
     parser.add_argument("photos", help="folder with one subfolder per identity")
     parser.add_argument("out", help="the image folder to write; a second call continues")
     add_detector_option(parser)
-    parser.add_argument("--size", type=int, default=112, help="side of the crops in pixels (default 112)")
+    parser.add_argument("--size", type=int, default=112, help="side of the crops in pixels, 16 to 2048 (default 112)")
 
 
 def _align(args: argparse.Namespace) -> int:
@@ -77,13 +93,15 @@ def _add_clean(subparsers: Subparsers) -> None:
                         help="drop images at more degrees from their identity (default 75, as in the paper)")
     parser.add_argument("--min-images", type=int, default=2,
                         help="drop identities with fewer remaining images (default 2)")
+    add_input_options(parser)
     add_device_option(parser)
 
 
 def _clean(args: argparse.Namespace) -> int:
     from facekd.api.data.clean import clean
 
-    cleaning = clean(args.faces, args.model, args.out, angle=args.angle, min_images=args.min_images, device=args.device)
+    cleaning = clean(args.faces, args.model, args.out, angle=args.angle, min_images=args.min_images, device=args.device,
+                     **input_options(args))
     console().print(cleaning.describe())
     return 0
 
@@ -100,7 +118,8 @@ def _pack(args: argparse.Namespace) -> int:
     from facekd.api.data.pack import pack
 
     summary = pack(args.folder, args.out)
-    console().print(f"{summary.folder}: {summary.images} images of {summary.identities} identities, {summary.size} px")
+    console().print(f"{path_text(summary.folder)}: {summary.images} images of {summary.identities} identities, "
+                    f"{summary.size} px")
     if summary.dropped:
         console().print(f"{summary.dropped} identities had no image and were left out")
     return 0

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from facekd.cli.common import Subparsers, add_command, add_detector_option, add_model_options
+from facekd.cli.common import (
+    Subparsers,
+    add_command,
+    add_detector_option,
+    add_input_options,
+    add_model_options,
+    input_options,
+)
 from facekd.utils.console import console
 
 
@@ -37,7 +44,7 @@ def _add_export(subparsers: Subparsers) -> None:
                         "epochs), with the float network as the teacher; fp32 and fp16 files are unchanged")
     parser.add_argument("--pairs", help="pair list on which the network and every file are verified")
     parser.add_argument("--images", help="root folder of the paths in the pair list")
-    parser.add_argument("--max-drop", type=float, default=0.3,
+    parser.add_argument("--max-drop", type=float,
                         help="percentage points of accuracy that a file may lose on the pairs: it is refused if the "
                         "lower end of the paired 95%% interval is above that, with a warning if the drop itself is "
                         "(default 0.3)")
@@ -89,6 +96,7 @@ def _add_bench(subparsers: Subparsers) -> None:
     parser.add_argument("package", help="a folder that export wrote; a changed or missing file is refused")
     parser.add_argument("--against", metavar="MODEL", help="the reference of the ratios: any .onnx or another package "
                         "(default: the package's own float32 ONNX file, or its first that runs)")
+    add_input_options(parser)
     parser.add_argument("--threads", type=int, nargs="+", default=[], metavar="N",
                         help="numbers of threads (default: 1 and all cores)")
     parser.add_argument("--repeats", type=int, default=100, help="timed rounds (default 100)")
@@ -103,7 +111,7 @@ def _bench(args: argparse.Namespace) -> int:
     from facekd.reporting.tables.benchmark import bench_notes, bench_table
 
     result = bench(args.package, args.against, threads=args.threads, repeats=args.repeats, warmup=args.warmup,
-                   phone_logs=args.phone_logs, json=args.json)
+                   phone_logs=args.phone_logs, json=args.json, **input_options(args))
     console().print(bench_table(result), soft_wrap=False)
     console().print("\n".join(bench_notes(result)))
     return 0
@@ -147,7 +155,7 @@ def _embed(args: argparse.Namespace) -> int:
     from facekd.api.embed import embed
 
     count = embed(args.folder, args.out, args.model, flip=args.flip, device=args.device, image_list=args.image_list,
-                  float16=args.float16, megaface_tree=args.megaface_tree, suffix=args.suffix)
+                  float16=args.float16, megaface_tree=args.megaface_tree, suffix=args.suffix, **input_options(args))
     console().print(f"{args.out}: {count} embeddings; labels, names and provenance are in the files next to it")
     return 0
 
@@ -159,9 +167,12 @@ def _add_compare(subparsers: Subparsers) -> None:
     parser.add_argument("first", help="a photograph")
     parser.add_argument("second", help="another photograph")
     parser.add_argument("--model", required=True, help="run folder, .safetensors, package folder or .onnx")
+    add_input_options(parser)
     add_detector_option(parser)
-    parser.add_argument("--far", default="1e-2",
-                        help="false accept rate (default 1e-2); the run's verification results give its threshold")
+    parser.add_argument("--far", help="false accept rate (default 1e-2), whose threshold is read from the verification "
+                        "results of a run, from a package, or from --result")
+    parser.add_argument("--result", metavar="FILE", help="a file of 'facekd eval verify --json FILE' with this model, "
+                        "for a model that is neither a run nor a package")
     parser.add_argument("--threshold", type=float, help="use this similarity instead")
     parser.add_argument("--aligned", action="store_true", help="the images are aligned crops already")
 
@@ -170,7 +181,7 @@ def _compare(args: argparse.Namespace) -> int:
     from facekd.api.compare import compare
 
     result = compare(args.first, args.second, args.model, detector=args.detector, far=args.far,
-                     threshold=args.threshold, aligned=args.aligned)
+                     threshold=args.threshold, result=args.result, aligned=args.aligned, **input_options(args))
     console().print(f"similarity {result.similarity:.3f}")
     if result.same_person is None:
         console().print(f"no verdict: {result.source}")

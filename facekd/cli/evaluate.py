@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from facekd.cli.common import Subparsers, add_command, add_device_option, add_model_options, add_result_options
-from facekd.errors import FacekdError
+from facekd.cli.common import (
+    Subparsers,
+    add_command,
+    add_device_option,
+    add_input_options,
+    add_model_options,
+    add_result_options,
+    input_options,
+)
+from facekd.cli.evaluate_megaface import ACROSS_HELP, add_megaface
 from facekd.utils.console import console
 
 
@@ -13,7 +21,7 @@ def add_evaluation_commands(subparsers: Subparsers) -> None:
     """Add ``eval`` with its subcommands."""
     evaluations = subparsers.add_parser("eval", help="evaluate a model").add_subparsers(required=True)
     _add_verify(evaluations)
-    _add_megaface(evaluations)
+    add_megaface(evaluations)
     _add_ijb(evaluations)
     _add_identify(evaluations)
     _add_all(evaluations)
@@ -35,66 +43,8 @@ def _verify(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.verify import verify
 
     result = verify(args.model, args.pairs, images=args.images, json=args.json, flip=args.flip, device=args.device,
-                    name=args.name)
+                    name=args.name, **input_options(args))
     console().print(result.describe())
-    return 0
-
-
-def _add_megaface(evaluations: Subparsers) -> None:
-    parser = add_command(
-        evaluations, "megaface", _megaface, "rank-1, CMC and TAR at FAR among any number of distractors",
-        "facekd eval megaface --model runs/student --probes faces/probes --distractors faces/distractors\n"
-        "  facekd eval megaface --probes probes.npy --distractors million.npy --json student.json\n"
-        "  facekd eval megaface --probes feature_out/facescrub --distractors feature_out/megaface \\\n"
-        "      --template-lists templatelists --suffix _r50.bin --noise-lists noises --out results   (kit files)\n"
-        "  facekd eval megaface --compare student.json teacher.json\n"
-        "  torchrun --nproc-per-node 8 eval/megaface.py --probes ... --json ...         (8 processes)")
-    add_model_options(parser, required=False)
-    formats = "a face set; without --model features: .npy, .safetensors, or the kit's tree of .bin files"
-    parser.add_argument("--probes", help=f"the probes, two or more images per identity: {formats}")
-    parser.add_argument("--distractors", help=f"images of other identities: {formats}")
-    parser.add_argument("--template-lists",
-                        help="the kit's folder templatelists: the probes with their identities, and the distractors")
-    parser.add_argument("--suffix", help="suffix of the kit's feature files after the image path, e.g. _r50.bin")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[],
-                        help="with --template-lists: numbers of distractors, e.g. 10 1000 1000000 (default: all lists)")
-    parser.add_argument("--set", type=int, default=1, dest="set_index",
-                        help="with --template-lists: number of the set of distractors (default 1)")
-    parser.add_argument("--noise-lists", help="folder with facescrub_noises.txt and megaface_noises.txt")
-    parser.add_argument("--noise-mode", default="all", choices=["all", "raw", "compatible", "strict"],
-                        help="with --noise-lists: raw; compatible (as in InsightFace, the (R) in papers, optimistic); "
-                        "strict (noisy images are dropped); default all, in one table")
-    parser.add_argument("--int8", action="store_true", help="also int8 probes among float and among int8 distractors")
-    parser.add_argument("--features", help="folder for the embeddings; a second call continues or reuses them")
-    parser.add_argument("--out", help="folder for the kit's cmc_*.json and matches_*.json")
-    parser.add_argument("--compare", nargs=2, metavar="RESULT.json",
-                        help="test whether two results differ instead: paired bootstrap over identities")
-    add_result_options(parser)
-
-
-def _megaface(args: argparse.Namespace) -> int:
-    from facekd.api.evaluate.megaface import compare_models, megaface
-
-    if args.compare:
-        if args.model or args.probes or args.distractors:
-            raise FacekdError("--compare takes two result files and nothing else; measure first, then compare")
-        for difference in compare_models(*args.compare):
-            console().print(difference.describe())
-        return 0
-    results = megaface(
-        args.model, args.probes, args.distractors, template_lists=args.template_lists, suffix=args.suffix,
-        sizes=args.sizes, set_index=args.set_index, noise_lists=args.noise_lists, noise_mode=args.noise_mode,
-        int8=args.int8, features=args.features, out=args.out, json=args.json, flip=args.flip, device=args.device,
-        name=args.name or "megaface",
-    )
-    if len(results) == 1:
-        console().print(next(iter(results.values())).describe())
-    elif results:
-        from facekd.reporting.tables.identification import identification_notes, identification_table
-
-        console().print(identification_table(results), soft_wrap=False)
-        for note in identification_notes(results):
-            console().print(note)
     return 0
 
 
@@ -113,6 +63,7 @@ def _add_ijb(evaluations: Subparsers) -> None:
                         help="L2-normalize each image's feature before pooling (default: keep its norm as a weight)")
     parser.add_argument("--no-detector-score", dest="use_detector_score", action="store_false",
                         help="do not weight images by the detector's score")
+    add_input_options(parser)
     add_result_options(parser)
 
 
@@ -120,7 +71,8 @@ def _ijb(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.ijb import ijb
 
     result = ijb(args.features, args.meta, model=args.model, use_norm_score=args.use_norm_score,
-                 use_detector_score=args.use_detector_score, json=args.json, name=args.name)
+                 use_detector_score=args.use_detector_score, json=args.json, name=args.name,
+                 **input_options(args))
     console().print(result.describe())
     return 0
 
@@ -137,14 +89,15 @@ def _add_identify(evaluations: Subparsers) -> None:
     parser.add_argument("--identity-from", choices=["folder", "label"],
                         help="the identity of a feature row: the folder in its image's name (default where both files "
                         "have names with folders), or its label")
+    parser.add_argument("--across", action="store_true", help=ACROSS_HELP)
     add_result_options(parser)
 
 
 def _identify(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.identify import identify
 
-    result = identify(args.probes, args.gallery, model=args.model, identity_from=args.identity_from, json=args.json,
-                      flip=args.flip, device=args.device, name=args.name)
+    result = identify(args.probes, args.gallery, model=args.model, identity_from=args.identity_from, across=args.across,
+                      json=args.json, flip=args.flip, device=args.device, name=args.name, **input_options(args))
     console().print(result.describe())
     return 0
 
@@ -170,7 +123,7 @@ def _all(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.evaluate_all import evaluate_all
 
     table = evaluate_all(args.model, args.sets, json=args.json, flip=args.flip, device=args.device,
-                         features=args.features)
+                         features=args.features, **input_options(args))
     console().print(table.to_rich(), soft_wrap=False)
     return 1 if table.failed else 0
 
@@ -190,6 +143,7 @@ def _add_classify(evaluations: Subparsers) -> None:
         parser.add_argument("--teacher", help="another classifier; also measure the agreement of both")
         parser.add_argument("--split", default="test", choices=["test", "train"], help="the split (default test)")
         parser.add_argument("--classes", type=int, default=0, help="number of classes, the first ones (default all)")
+        add_input_options(parser)
         add_device_option(parser)
         add_result_options(parser)
 
@@ -198,6 +152,6 @@ def _classify(args: argparse.Namespace) -> int:
     from facekd.api.evaluate.classify import classify
 
     result = classify(args.model, args.data, json=args.json, teacher=args.teacher, split=args.split,
-                      classes=args.classes, device=args.device, name=args.name)
+                      classes=args.classes, device=args.device, name=args.name, **input_options(args))
     console().print(result.describe())
     return 0

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from facekd.cli.common import Subparsers, add_command, add_recipe_arguments, split_overrides
+from facekd.cli.common import (
+    Subparsers,
+    add_command,
+    add_input_options,
+    add_recipe_arguments,
+    input_options,
+    split_overrides,
+)
 from facekd.cli.prune import add_prune_command
 from facekd.errors import FacekdError
 from facekd.utils.console import console
 
-DEFAULT_STRATEGY = "equal"
+DEFAULT_STRATEGY = "progress"
 STRATEGY_HELP = {
-    "equal": "points at equal distance along the route, the last one the end (default)",
-    "progress": "the points at which the teacher's metric on held-out images has made equal parts of its gain",
-    "change": "points at equal arc length: the sum of the changes of the teacher's outputs from point to point",
+    "equal": "points at equal distance along the route, the last one the end",
+    "progress": "points with equal parts of the gain of the teacher's metric on held-out images (default)",
+    "change": "points with equal parts of the net change of the teacher's outputs; needs no labels",
     "greedy": "chosen by the student during its training, see --delta",
     "plateau": "the last point before each drop of the teacher's learning rate, and the end",
     "final": "the end of the route; with several anchors the restart control of RCO",
@@ -54,8 +62,20 @@ def _train(args: argparse.Namespace) -> int:
 
     overrides, paths = split_overrides(args.arguments, 2, "DATASET OUT")
     run = train(*paths, *overrides, recipe=args.recipe)
-    console().print(f"{run}: model.safetensors and route/ are written; next: facekd plan {run} plan.json")
+    if (run / "route" / "route.json").exists():
+        console().print(f"{run}: model.safetensors and route/ are written; next: facekd plan {run} plan.json")
+    else:
+        console().print(f"{run}: model.safetensors is written; next: {_evaluation_command(run, 'train')}")
     return 0
+
+
+def _evaluation_command(run: Path, command: str) -> str:
+    """Return the command that measures a run of train or distill: of faces, or of classes under a softmax head."""
+    from facekd.config.loading import load_run_recipe
+
+    if (run / "recipe.yaml").is_file() and load_run_recipe(run, command).head.closed_set:
+        return f"facekd eval cifar --model {run} --data CLASSES (or eval imagenet)"
+    return f"facekd eval verify --model {run} --pairs FILE --images ROOT"
 
 
 def _add_plan(subparsers: Subparsers) -> None:
@@ -73,15 +93,17 @@ def _add_plan(subparsers: Subparsers) -> None:
     parser.add_argument("out", help="the plan.json to write")
     parser.add_argument("--strategy", default=DEFAULT_STRATEGY, metavar="NAME",
                         help=f"the rule that chooses the anchors, see below (default {DEFAULT_STRATEGY})")
-    parser.add_argument("--anchors", type=int, default=4,
+    parser.add_argument("--anchors", type=int,
                         help="number of stages (default 4); for greedy, progress and change the maximum")
-    parser.add_argument("--delta", type=float, default=0.8,
+    parser.add_argument("--delta", type=float,
                         help="greedy: the next anchor is the last one whose gradient agreement on held-out images is "
-                        "at least delta, or delta times that of the current anchor (default 0.8)")
-    parser.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers in order")
+                        "at least delta times the highest one, then that of the current anchor (default 0.5)")
+    parser.add_argument("--points", type=int, nargs="*", default=[], help="manual: point numbers, from early to late")
     parser.add_argument("--stages", type=int, nargs="+", default=[], metavar="STAGE",
                         help="manual: the anchors of these stages of another plan, from 0, in place of --points")
     parser.add_argument("--of", metavar="PLAN", help="with --stages: that plan")
+    parser.add_argument("--aligned", action="store_true",
+                        help="embeddings: rotate every anchor into the basis of the end of the route")
     parser.add_argument("--show", action="store_true",
                         help="also print and draw the route: learning rate, the teacher's metric, congruence, anchors")
     parser.add_argument("--student", help="with --show: a run whose student is compared with every point, e.g. one of "
@@ -93,8 +115,11 @@ def _plan(args: argparse.Namespace) -> int:
 
     if bool(args.stages) != bool(args.of) or (args.stages and args.points):
         raise FacekdError("--stages and --of go together, and replace --points")
+    if args.student and not args.show:
+        raise FacekdError("--student is compared by --show; give --show as well, or leave --student out")
     points = stage_points(args.of, args.stages) if args.of else args.points
-    chosen = plan(args.route, args.out, strategy=args.strategy, anchors=args.anchors, points=points, delta=args.delta)
+    chosen = plan(args.route, args.out, strategy=args.strategy, anchors=args.anchors, points=points, delta=args.delta,
+                  aligned=args.aligned)
     for number, stage in enumerate(chosen.stages):
         numbers = ", ".join(map(str, stage.points))
         console().print(f"stage {number}: point {numbers}, {stage.share:.0%} of the epochs ({stage.reason})")
@@ -122,19 +147,26 @@ def _add_route_import(subparsers: Subparsers) -> None:
     parser = add_command(
         route, "import", _route_import, "make a route of arcface_torch checkpoints, or of one InsightFace ONNX",
         "facekd route import epoch10.pt epoch20.pt routes/r50 --model iresnet50\n"
-        "  facekd route import w600k_r50.onnx routes/buffalo")
+        "  facekd route import w600k_r50.onnx routes/buffalo --images crops\n"
+        "  facekd route import mine.onnx routes/mine --pixels raw --channels bgr     (docs/deploy.md)")
     parser.add_argument("files", nargs="+", help="checkpoints in the order of training, or one .onnx")
     parser.add_argument("out", help="the route folder to write")
     parser.add_argument("--model", help="architecture of the checkpoints, e.g. iresnet50; not needed for an ONNX")
-    parser.add_argument("--size", type=int, default=112, help="side of the input in pixels (default 112)")
-    parser.add_argument("--normalization", default="unit",
-                        help="pixel normalization: unit (default, faces), cifar10, cifar100, imagenet")
+    parser.add_argument("--outputs", type=int, metavar="NUMBER", help="length of the embeddings, or number of classes, "
+                        "of the checkpoints (default: read from the last layer)")
+    parser.add_argument("--normalization", help="pixel normalization of the checkpoints: unit (default, faces), "
+                        "cifar10, cifar100, imagenet")
+    parser.add_argument("--images", help="a face set: check on up to 64 of its images whether the teacher tells people "
+                        "apart, and whether it would do so better if it were fed in another way")
+    add_input_options(parser, size_help="side of the input: of checkpoints (default 112), or if the graph leaves it "
+                      "open")
 
 
 def _route_import(args: argparse.Namespace) -> int:
     from facekd.api.import_route import import_route
 
-    route = import_route(args.files, args.out, model=args.model, size=args.size, normalization=args.normalization)
+    route = import_route(args.files, args.out, model=args.model, outputs=args.outputs, images=args.images,
+                         normalization=args.normalization, **input_options(args))
     console().print(f"{route.folder}: {len(route.points)} points; "
                     f"next: facekd plan {route.folder} plan.json --strategy final --anchors 1")
     return 0
@@ -157,8 +189,7 @@ def _distill(args: argparse.Namespace) -> int:
 
     overrides, paths = split_overrides(args.arguments, 3, "DATASET PLAN OUT")
     run = distill(*paths, *overrides, recipe=args.recipe)
-    console().print(f"{run}: model.safetensors is written; "
-                    f"next: facekd eval verify --model {run} --pairs FILE --images ROOT")
+    console().print(f"{run}: model.safetensors is written; next: {_evaluation_command(run, 'distill')}")
     return 0
 
 

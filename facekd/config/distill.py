@@ -17,8 +17,10 @@ from facekd.config.common import (
     DataRecipe,
     HeadRecipe,
     MachineRecipe,
+    PathText,
     Recipe,
     RouteRecipe,
+    Seed,
     StudentRecipe,
     TrainingRecipe,
 )
@@ -106,9 +108,9 @@ class FeatureLayersRecipe(Recipe):
 class DistillRecipe(Recipe):
     """``facekd distill``: train a student along the anchors of a plan."""
 
-    dataset: str = Field(description="the training set: faces, or classes for a softmax head")
-    plan: str = Field(description="plan.json written by 'facekd plan'")
-    out: str = Field(description="the run folder to create or to continue")
+    dataset: PathText = Field(description="the training set: faces, or classes for a softmax head")
+    plan: PathText = Field(description="plan.json written by 'facekd plan'")
+    out: PathText = Field(description="the run folder to create or to continue")
     data: DataRecipe = Field(default_factory=DataRecipe)
     student: StudentRecipe = Field(default_factory=StudentRecipe)
     method: str = Field(
@@ -128,7 +130,7 @@ class DistillRecipe(Recipe):
         "float16", description="dtype of cached teacher outputs; off: the teacher runs live"
     )
     machine: MachineRecipe = Field(default_factory=MachineRecipe)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
     @field_validator("teacher_cache", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -10,17 +10,28 @@ import yaml
 from pydantic import ValidationError
 
 from facekd.config import DistillRecipe, Recipe, TrainRecipe
-from facekd.errors import RecipeError, did_you_mean
+from facekd.errors import DataError, RecipeError, did_you_mean
+from facekd.io.documents import parse_yaml, read_yaml
+from facekd.io.records import dotted_key, explain
+from facekd.text import path_text, short_repr, shorten
 
 R = TypeVar("R", bound=Recipe)
+Check = Callable[[Mapping[str, Any]], Iterable[str]]
+"""Looks for mistakes in a recipe as it was written, before it is validated."""
 
 MAX_DIFFERENCES = 4
 """Differing keys that an error message lists."""
+MAX_PROBLEMS = 20
+"""Mistakes that an error message lists."""
+MAX_LEVELS = 8
+"""Levels of the key of an override."""
+PLACES = {"dataset", "out", "plan", "teacher"}
+"""Keys that say where something lies. It may be moved: ``run.json`` records what it is by fingerprints."""
 _ABSENT = object()
 
 
 def load_recipe(recipe_class: type[R], file: Path | None, overrides: Sequence[str],
-                paths: Mapping[str, Path | str | None] | None = None) -> R:
+                paths: Mapping[str, Path | str | None] | None = None, check: Check | None = None) -> R:
     """Read and validate a recipe.
 
     Args:
@@ -28,21 +39,26 @@ def load_recipe(recipe_class: type[R], file: Path | None, overrides: Sequence[st
         file: a YAML file, or None for the defaults.
         overrides: ``key=value`` strings; dots separate the levels of a key, and values are YAML.
         paths: values of top-level keys that are not parsed as YAML; keys whose value is None are ignored.
+        check: looks for further mistakes; it sees what was written, which may be of any type.
 
     Raises:
-        RecipeError: with every mistake: unknown keys (and the nearest valid one), wrong types, values out of range.
+        RecipeError: with every mistake: unknown keys (and the nearest valid one), wrong types, values out of range, a
+            path that is given twice.
     """
-    source = str(file) if file else "the command line"
+    source = path_text(file) if file else "the command line"
     tree = _read_yaml(file) if file else {}
-    problems = [problem for override in overrides if (problem := _apply(tree, override))]
-    tree.update({key: str(value) for key, value in (paths or {}).items() if value is not None})
+    given = {key: str(value) for key, value in (paths or {}).items() if value is not None}
+    problems = [problem for override in overrides if (problem := _apply(tree, override, given))]
+    tree.update(given)
+    recipe = None
     try:
         recipe = recipe_class.model_validate(tree)
     except ValidationError as error:
         problems += [_explain(recipe_class, dict(details)) for details in error.errors()]
-        raise RecipeError(problems, source) from None
-    if problems:
-        raise RecipeError(problems, source)
+    problems += check(tree) if check else ()
+    if recipe is None or problems:
+        more = len(problems) - MAX_PROBLEMS
+        raise RecipeError(problems[:MAX_PROBLEMS] + ([f"and {more:,} more"] if more > 0 else []), source)
     return recipe
 
 
@@ -69,6 +85,7 @@ def recipe_differences(file: Path, recipe: Recipe) -> str:
     """Return the keys in which a recipe differs from a written one; an empty string where they are equal.
 
     A key that the file does not set has its default value, so that a recipe of before the key existed compares equal.
+    The keys `PLACES` are not compared.
 
     Args:
         file: the written recipe.
@@ -81,8 +98,8 @@ def recipe_differences(file: Path, recipe: Recipe) -> str:
     try:
         written = load_recipe(type(recipe), file, ())
     except RecipeError as error:
-        return f"{file} cannot be read: {error.problems[0]}"
-    differences = list(_differences(written.model_dump(), recipe.model_dump()))
+        return f"{path_text(file)}: {error.problems[0]}"
+    differences = list(_differences(written.model_dump(exclude=PLACES), recipe.model_dump(exclude=PLACES)))
     more = len(differences) - MAX_DIFFERENCES
     return "; ".join(differences[:MAX_DIFFERENCES] + ([f"and {more} more"] if more > 0 else []))
 
@@ -94,52 +111,54 @@ def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
             subkey = f"{key}.{name}" if key else str(name)
             yield from _differences(old.get(name, _ABSENT), new.get(name, _ABSENT), subkey)
     elif old != new:
-        old_text, new_text = ("absent" if value is _ABSENT else str(value) for value in (old, new))
-        yield f"{key} was {old_text} and is {new_text}"
+        old_text, new_text = ("absent" if value is _ABSENT else shorten(value, 80) for value in (old, new))
+        yield f"{shorten(key)} was {old_text} and is {new_text}"
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(["the file does not exist"], str(file)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError([f"not readable as YAML: {error}"], str(file)) from error
+        tree = read_yaml(file, DataError, remedy="correct it")
+    except DataError as error:
+        raise RecipeError([str(error).removeprefix(f"{path_text(file)} ")], path_text(file)) from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise RecipeError([f"holds a {type(tree).__name__}, 'key: value' lines are needed"], str(file))
+        raise RecipeError([f"holds a {type(tree).__name__}, 'key: value' lines are needed"], path_text(file))
     return tree
 
 
-def _apply(tree: dict[str, Any], override: str) -> str | None:
+def _apply(tree: dict[str, Any], override: str, given: Mapping[str, str]) -> str | None:
     """Set one override in the tree; return the problem, if any."""
     key, equals, value = override.partition("=")
+    label = shorten(override, 80)
     if not equals or not key:
-        return f"'{override}' is no override; write key=value, e.g. training.epochs=10"
+        return f"'{label}' is no override; write key=value, e.g. training.epochs=10"
+    if key in given:
+        return f"'{key}' is given twice, as {short_repr(given[key])} and by '{label}'; leave one of them out"
     *levels, last = key.split(".")
+    if len(levels) > MAX_LEVELS:
+        return f"'{label}': the key has more than {MAX_LEVELS} levels; check it"
     for level in levels:
         branch = tree.setdefault(level, {})
         if not isinstance(branch, dict):
-            return f"'{key}': '{level}' holds {branch!r} and has no keys below it"
+            return f"'{shorten(key)}': '{shorten(level)}' holds {short_repr(branch)} and has no keys below it"
         tree = branch
     try:
-        tree[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        return f"'{override}': the value is not readable; quote it, e.g. {key}='\"text\"'"
+        tree[last] = parse_yaml(value, "", DataError)
+    except DataError:
+        return f"'{label}': the value is not readable; quote it, e.g. {shorten(key, 40)}='\"text\"'"
     return None
 
 
 def _explain(recipe_class: type[Recipe], error: dict[str, Any]) -> str:
     """Return a pydantic error as a sentence with the key and the valid values."""
     location = [str(level) for level in error["loc"]]
-    key = ".".join(location)
     if error["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; {did_you_mean(location[-1], _valid_keys(recipe_class, location[:-1]))}"
+        hint = did_you_mean(location[-1], _valid_keys(recipe_class, location[:-1]))
+        return f"unknown key '{dotted_key(error)}'; {hint}"
     if error["type"] == "missing":
-        return f"'{key}' is missing; give {key}=..."
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"'{key}': {message}, not {error['input']!r}"
+        return f"'{dotted_key(error)}' is missing; give {dotted_key(error)}=..."
+    return explain(error)
 
 
 def _valid_keys(recipe_class: type[Recipe], location: Sequence[str]) -> list[str]:

@@ -1,10 +1,15 @@
 """Image sets, face sets and feature sets: reading, checking, aligning and augmenting them.
 
-Importing this package loads OpenCV and sets its thread count for the whole process.
+Importing this package loads OpenCV and sets its thread count and its limit of pixels for the whole process.
 """
+
+import os
 
 from facekd.errors import SetupError
 
+# OpenCV reads this variable when it is loaded. It is the limit for the formats whose header facekd does not read; see
+# `facekd.data.transforms.MAX_PIXELS`.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 try:
     import cv2
 except ImportError as error:  # minimal containers lack the system libraries that OpenCV's GUI functions need

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from facekd.data.containers.path_list import abbreviate
 from facekd.data.evaluation_set import EvaluationSet, list_folder
+from facekd.data.folder_contents import FolderContents, list_contents
 from facekd.data.ijb.nist import LAYOUTS
 from facekd.data.ijb.opening import SUBFOLDERS
 from facekd.data.megaface import noise_lists
 from facekd.errors import DataError
+from facekd.text import path_text
 
 
 class _PairSetNames(NamedTuple):
@@ -34,12 +36,19 @@ PAIR_SETS = {
 }
 """The well-known pair lists, by their names in lower case without separators (see `_normalized_name`)."""
 PAIR_LIST = re.compile(r"pairs(.*)\.(?:csv|txt)", re.IGNORECASE)
+_PAIR_SUFFIXES = (".bin", ".csv", ".txt")
 MEGAFACE_KIT = {"probes": "facescrub_images", "distractors": "megaface_images", "template_lists": "templatelists"}
 MEGAFACE_FACE_SETS = {"probes": "probes", "distractors": "distractors"}
 IJB_FILES = {
     "ijbb": ("IJB-B", ("ijbb_face_tid_mid.txt", LAYOUTS[0].probes)),
     "ijbc": ("IJB-C", ("ijbc_face_tid_mid.txt", *(layout.probes for layout in LAYOUTS[1:]))),
 }
+
+_NOISE = "noise"
+_KNOWN_NAMES = frozenset({
+    *MEGAFACE_KIT.values(), *MEGAFACE_FACE_SETS.values(), _NOISE, noise_lists.PROBES, noise_lists.DISTRACTORS,
+    *SUBFOLDERS, *(file for _, files in IJB_FILES.values() for file in files),
+})
 
 
 class _PairFile(NamedTuple):
@@ -71,12 +80,16 @@ def find_evaluation_sets(folder: Path) -> tuple[list[EvaluationSet], list[str]]:
     Raises:
         DataError: the folder does not exist or cannot be listed.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give the one that holds the evaluation sets")
-    subfolders = [item for item in list_folder(folder) if item.is_dir() and not item.name.startswith(".")]
-    readable = [item for item in subfolders if os.access(item, os.R_OK | os.X_OK)]
-    unreadable = [item.name for item in subfolders if item not in readable]
-    folders = [folder, *readable]
+    if not os.path.isdir(folder):
+        raise DataError(f"{path_text(folder)} is not a folder; give the one that holds the evaluation sets")
+    folders = [_list(folder)]
+    unreadable = []
+    for item in list_folder(folder):
+        if item.is_dir() and not item.name.startswith("."):
+            if os.access(item, os.R_OK | os.X_OK):
+                folders.append(_list(item))
+            else:
+                unreadable.append(item.name)
     pair_sets, other_bins = _find_pair_sets(folders)
     well_known = [pair_sets.get(key) or _missing_pairs(names) for key, names in PAIR_SETS.items()]
     custom = [pair_set for key, pair_set in pair_sets.items() if key not in PAIR_SETS]
@@ -86,23 +99,26 @@ def find_evaluation_sets(folder: Path) -> tuple[list[EvaluationSet], list[str]]:
     return [*well_known, _find_megaface(folders), *ijb, *custom], notes
 
 
-def _find_pair_sets(folders: Sequence[Path]) -> tuple[dict[str, EvaluationSet], list[str]]:
+def _list(folder: Path) -> FolderContents:
+    return list_contents(folder, _PAIR_SUFFIXES, _KNOWN_NAMES)
+
+
+def _find_pair_sets(folders: Sequence[FolderContents]) -> tuple[dict[str, EvaluationSet], list[str]]:
     """Return every pair set by its normalized name, and the .bin files that are not pair sets."""
     candidates: dict[str, list[_PairFile]] = {}
     other_bins = []
-    for folder in folders:
-        folder_name = Path(os.path.abspath(folder)).name
-        files = filter(Path.is_file, list_folder(folder))
-        for file in sorted(files, key=lambda file: (file.suffix.lower(), file.name)):
+    for number, folder in enumerate(folders):
+        folder_name = Path(os.path.abspath(folder.path)).name
+        for file in folder.files:
             if match := PAIR_LIST.fullmatch(file.name):
                 variant = match[1].strip(" _-.")
                 name = f"{folder_name}-{variant}" if variant else folder_name
-                candidates.setdefault(_normalized_name(name), []).append(_PairFile(name, file, folder))
+                candidates.setdefault(_normalized_name(name), []).append(_PairFile(name, file, folder.path))
             elif file.suffix.lower() == ".bin":
                 key = _normalized_name(file.stem)
-                if key in PAIR_SETS or (folder == folders[0] and _is_pickle(file)):
+                if key in PAIR_SETS or (number == 0 and _is_pickle(file)):
                     candidates.setdefault(key, []).append(_PairFile(file.stem, file, None))
-                elif folder == folders[0]:
+                elif number == 0:
                     other_bins.append(file.name)
     return {key: _pair_set(key, files) for key, files in candidates.items()}, other_bins
 
@@ -124,7 +140,7 @@ def _missing_pairs(names: _PairSetNames) -> EvaluationSet:
     return EvaluationSet(names.title, names.name, "verify", missing=missing)
 
 
-def _find_megaface(folders: Sequence[Path]) -> EvaluationSet:
+def _find_megaface(folders: Sequence[FolderContents]) -> EvaluationSet:
     kit = _find_subfolders(folders, MEGAFACE_KIT)
     face_sets = [_find_subfolders([folder], MEGAFACE_FACE_SETS) for folder in folders]
     complete = [kit] if kit.keys() == MEGAFACE_KIT.keys() else []
@@ -136,34 +152,37 @@ def _find_megaface(folders: Sequence[Path]) -> EvaluationSet:
             f"{' and '.join(MEGAFACE_FACE_SETS.values())} in one folder"
         )
         if existing:
-            missing += f"; there is {abbreviate([str(path) for path in existing])}"
+            names = [str(path.relative_to(folders[0].path)) for path in existing]
+            missing += f"; there is {abbreviate(names)}"
         return EvaluationSet("MegaFace", "megaface", "megaface", missing=missing)
     inputs = dict(complete[0])
-    for folder in (*folders, *(folder / "noise" for folder in folders)):
-        if (folder / noise_lists.PROBES).is_file() and (folder / noise_lists.DISTRACTORS).is_file():
-            inputs["noise_lists"] = folder
+    noise_folders = [_list(path) for folder in folders if (path := folder.subfolder(_NOISE))]
+    for folder in (*folders, *noise_folders):
+        if folder.has_file(noise_lists.PROBES) and folder.has_file(noise_lists.DISTRACTORS):
+            inputs["noise_lists"] = folder.path
             break
     alternatives = [path for path in existing if path not in inputs.values()]
     return EvaluationSet("MegaFace", "megaface", "megaface", inputs, alternatives)
 
 
-def _find_subfolders(folders: Sequence[Path], names: Mapping[str, str]) -> dict[str, Path]:
+def _find_subfolders(folders: Sequence[FolderContents], names: Mapping[str, str]) -> dict[str, Path]:
     """Return the path of each named subfolder that exists, from the first folder that contains it."""
     paths = {}
     for argument, name in names.items():
-        matches = [folder / name for folder in folders if (folder / name).is_dir()]
-        if matches:
-            paths[argument] = matches[0]
+        if path := next((path for folder in folders if (path := folder.subfolder(name))), None):
+            paths[argument] = path
     return paths
 
 
-def _find_ijb(folders: Sequence[Path], name: str) -> EvaluationSet:
+def _find_ijb(folders: Sequence[FolderContents], name: str) -> EvaluationSet:
     title, files = IJB_FILES[name]
     matches: dict[Path, Path] = {}  # keyed by the resolved folder, because a link may give it a second path
     for folder in folders:
-        for subfolder in (folder / subfolder_name for subfolder_name in SUBFOLDERS):
-            if any((subfolder / file).is_file() for file in files):
-                matches.setdefault(subfolder.resolve(), folder)
+        for subfolder_name in SUBFOLDERS:
+            subfolder = folder.subfolder(subfolder_name) if subfolder_name else folder.path
+            is_listed = subfolder_name or folder.names.intersection(files)
+            if subfolder and is_listed and any((subfolder / file).is_file() for file in files):
+                matches.setdefault(subfolder.resolve(), folder.path)
     if not matches:
         return EvaluationSet(title, name, "ijb", missing=f"no folder that holds {' or '.join(files)}")
     first, *others = matches.values()

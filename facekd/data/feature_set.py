@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
+from facekd.text import path_text, shorten
 
 Features = NDArray[np.float32]
 BLOCK_ROWS = 8192
@@ -19,7 +20,7 @@ MIN_ROW_NORM = 1e-12
 """A row whose length is not above this has no direction and is refused."""
 UNIT_TOLERANCE = 1e-5
 """A row whose length differs from 1 by at most this is returned unchanged, bit for bit."""
-_MAX_NAMED = 5
+_MAX_NAMED = 3
 
 
 def rows_without_direction(norms: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
@@ -77,8 +78,8 @@ class FeatureSet(ABC):
             named = [self.location(start + row) for row in invalid[:_MAX_NAMED].tolist()]
             more = "; ..." if len(invalid) > _MAX_NAMED else ""
             raise DataError(
-                f"{self.path}: {len(invalid)} of the rows {start} to {stop - 1} are zero or not finite: "
-                f"{'; '.join(named)}{more}; embed these images again or remove them"
+                f"{path_text(self.path)}: {len(invalid)} of the rows {start} to {stop - 1} are zero or not finite: "
+                f"{'; '.join(map(path_text, named))}{more}; embed these images again or remove them"
             )
         divisors = np.where(np.abs(norms - 1) <= UNIT_TOLERANCE, 1.0, norms)
         return np.asarray(rows / divisors[:, None], np.float32)
@@ -121,11 +122,13 @@ class ArrayFeatures(FeatureSet):
         self.image_names = image_names
         self._array = array
         if array.ndim != 2 or not (array.dtype.kind == "f" or array.dtype == np.int8) or not array.size:
-            raise DataError(f"{path} holds {array.dtype} {array.shape}; features are floats or int8 [rows, dimension]")
+            raise DataError(f"{path_text(path)} holds {shorten(array.dtype, 40)} {array.shape}; features are floats or "
+                            "int8 [rows, dimension]")
         self.dimension = array.shape[1]
         for kind, values in (("labels", labels), ("names", image_names)):
             if values is not None and len(values) != len(array):
-                raise DataError(f"{path} has {len(array)} rows and {len(values)} {kind}; write them again together")
+                raise DataError(f"{path_text(path)} has {len(array):,} rows and {len(values):,} {kind}; write them "
+                                "again together")
 
     def __len__(self) -> int:
         """Return the number of rows."""

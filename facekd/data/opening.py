@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from facekd.data.containers.image_folder import FolderFaces
@@ -13,6 +14,7 @@ from facekd.data.pairs.insightface_bin import read_bin
 from facekd.data.pairs.pair_set import PairSet, read_pair_file
 from facekd.data.pairs.text_lists import read_csv, read_lfw
 from facekd.errors import DataError
+from facekd.text import path_text
 
 _SUPPORTED = (
     "give a folder with one subfolder per person, a RecordIO folder holding a .rec file, an LMDB folder holding "
@@ -32,8 +34,8 @@ def open_faces(path: Path | str) -> FaceSet:
         SetupError: the package that the container needs is not installed.
     """
     path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path} does not exist; {_SUPPORTED}")
+    if not os.path.exists(path):
+        raise DataError(f"{path_text(path)} does not exist; {_SUPPORTED}")
     if record_file := find_record_file(path):
         return RecordFaces(record_file)
     if environment := find_environment(path):
@@ -41,7 +43,7 @@ def open_faces(path: Path | str) -> FaceSet:
     if shards := find_shards(path):
         return ShardFaces(path, shards)
     if path.is_file():
-        raise DataError(f"{path} is a file but no .rec, .lmdb or .tar; {_SUPPORTED}")
+        raise DataError(f"{path_text(path)} is a file but no .rec, .lmdb or .tar; {_SUPPORTED}")
     return FolderFaces(path)
 
 
@@ -59,6 +61,6 @@ def open_pairs(pairs: Path, images: Path | None) -> PairSet:
     if pairs.suffix.lower() == ".bin" or content.startswith(b"\x80"):
         return read_bin(pairs)
     if images is None:
-        raise DataError(f"{pairs} names its images by path; say which folder the paths start from (images)")
+        raise DataError(f"{path_text(pairs)} names its images by path; give the folder they start from (--images)")
     first_line = content.partition(b"\n")[0]
     return read_csv(pairs, images) if b"," in first_line else read_lfw(pairs, images)

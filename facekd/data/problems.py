@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facekd.errors import DataError
+from facekd.text import path_text, shorten
 
 MAX_NAMED = 5
 """Number of problems that an error message names; further ones are only counted."""
+_MAX_CHARACTERS = 80
+"""Characters of a problem in an error message; the middle of a longer one is cut."""
 
 
-def join_first(items: Sequence[str]) -> str:
-    """Join the first `MAX_NAMED` items for an error message, and append how many more there are."""
-    more = f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
-    return "; ".join(items[:MAX_NAMED]) + more
+def join_first(items: Sequence[str], count: int | None = None) -> str:
+    """Join the first `MAX_NAMED` items for an error message, and append how many more there are.
+
+    Args:
+        items: all items, or at least the first `MAX_NAMED`.
+        count: the number of all items; default: the number of ``items``.
+    """
+    count = len(items) if count is None else count
+    more = f" and {count - MAX_NAMED} more" if count > MAX_NAMED else ""
+    return "; ".join(shorten(item, _MAX_CHARACTERS) for item in items[:MAX_NAMED]) + more
 
 
 def raise_if_any(file: Path, problems: Sequence[str], advice: str) -> None:
@@ -30,4 +39,4 @@ def raise_if_any(file: Path, problems: Sequence[str], advice: str) -> None:
     """
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        raise DataError(f"{file} has {count}: {join_first(problems)}; {advice}")
+        raise DataError(f"{path_text(file)} has {count}: {join_first(problems)}; {advice}")

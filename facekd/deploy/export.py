@@ -12,16 +12,16 @@ from typing import Any
 from facekd.deploy.benchmark.latency import measure_latency
 from facekd.deploy.model_card import render_model_card
 from facekd.deploy.onnx.quantization_error import layer_snr
-from facekd.deploy.package import VERSION, Package
+from facekd.deploy.package import VERSION, Package, read_metadata
 from facekd.deploy.source import ExportSource
 from facekd.deploy.targets import ConvertedFiles, Target, get_target
 from facekd.deploy.targets.base import Precision
 from facekd.deploy.validation import ExportValidator
 from facekd.deploy.validation_gate import MeasureLayers
 from facekd.errors import ExportError
+from facekd.io import files
+from facekd.io.outputs import plain_name
 from facekd.models.complexity import count_macs, count_parameters
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 LICENSES = {"license_code": "Apache-2.0", "license_weights": "unknown", "license_data": "unknown"}
 """The default licenses in card and metadata; the code is facekd's."""
@@ -82,8 +82,7 @@ def write_package(
     Raises:
         ExportError: the folder is not empty, the source's name is not a file name, or a file was refused.
     """
-    if not source.name or Path(source.name).name != source.name:
-        raise ExportError(f"{source.name!r} cannot be a package's name; give a plain file name without a folder")
+    plain_name(source.name, "the package's name", ExportError)
     with files.atomic_folder(out, ExportError) as folder:
         metadata = _metadata(source, results, provenance)
         instances = {name: get_target(name) for name, _ in targets}
@@ -98,7 +97,7 @@ def write_package(
         metadata["sha256"] = {str(file.relative_to(folder)): files.sha256(file)
                               for file in sorted(folder.rglob("*")) if file.is_file()}
         files.write_versioned(folder / "metadata.json", "package", VERSION, metadata)
-    return Package(out, read_json(out / "metadata.json"))
+    return Package(out, read_metadata(out / "metadata.json", ExportError))
 
 
 def _export_file(target: Target, precision: Precision, source: ExportSource, folder: Path,

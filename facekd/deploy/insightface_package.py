@@ -13,7 +13,7 @@ import numpy as np
 from facekd.data.alignment.detector import Scrfd, open_detector
 from facekd.deploy.package import Package
 from facekd.errors import ExportError, FacekdError
-from facekd.utils import files
+from facekd.io import files
 
 MANIFEST_VERSION = 2
 LICENSE_FILE = "MODEL.LICENSE"

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from facekd.text import markdown
+
 INTENDED_USE = (
     "- Made to compare aligned photographs of faces of people who agreed to it, and not to judge anything else of "
     "them.",
@@ -20,10 +22,10 @@ def render_model_card(metadata: Mapping[str, Any]) -> str:
     size, name = metadata["size"], metadata["name"]
     entries: Mapping[str, Any] = metadata["files"]
     lines = [
-        f"# {name}", "",
+        f"# {markdown(name)}", "",
         f"A face-recognition model made by facekd: an aligned {size}x{size} face in, "
         f"{metadata['dimension']} numbers out. The cosine between two faces' numbers says how alike they are.", "",
-        f"- architecture: {metadata['model']['name']}, {metadata['parameters'] / 1e6:.3f} M parameters, "
+        f"- architecture: {markdown(metadata['model']['name'])}, {metadata['parameters'] / 1e6:.3f} M parameters, "
         f"{metadata['macs'] / 1e6:.0f} M multiply-adds",
         f"- input: {metadata['preprocessing']}; aligned to InsightFace's five-point landmark template",
         f"- output: {'of unit length' if metadata['io_format']['l2_normalized'] else 'not normalized'}", "",
@@ -32,13 +34,15 @@ def render_model_card(metadata: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|", *(_table_row(title, entry) for title, entry in entries.items()),
     ]
     notes = dict.fromkeys(note for entry in entries.values() for note in entry["notes"])
-    lines += [*(f"\nNote: {note}" for note in notes)]
+    lines += [*(f"\nNote: {markdown(note)}" for note in notes)]
     accuracies = {title: _accuracy(entry["validation"]["verification"]) for title, entry in entries.items()}
     lines += _section("Verification", accuracies)
     thresholds = {title: _thresholds(entry["validation"]["verification"]) for title, entry in entries.items()}
     lines += _section("Thresholds of the cosine", thresholds)
-    lines += _section("Results of the network", {key: _result(value) for key, value in metadata["results"].items()})
-    lines += _section("Provenance", metadata["provenance"])
+    results = {markdown(key): _result(value) for key, value in metadata["results"].items()}
+    lines += _section("Results of the network", results)
+    lines += _section("Provenance", {key: markdown(value if isinstance(value, str) else json.dumps(value))
+                                     for key, value in metadata["provenance"].items()})
     lines += _section("Exported with", {title: _versions(entry) for title, entry in entries.items()})
     lines += _device_commands(entries)
     lines += ["", "## Intended use and limits", "", *INTENDED_USE]
@@ -62,8 +66,9 @@ def _table_row(title: str, entry: Mapping[str, Any]) -> str:
     if latency != "not run":
         first, third = latency["quartiles_ms"]
         speed = f"{latency['median_ms']:.2f} ({first:.2f} to {third:.2f})"
-    names = ", ".join(entry["files"])
-    return f"| {names} ({title}) | {entry['bytes']:,} | {cosine} | {drop} | {validation['status']} | {speed} |"
+    names = markdown(", ".join(entry["files"]))
+    cells = (f"{names} ({markdown(title)})", f"{entry['bytes']:,}", cosine, drop, validation["status"], speed)
+    return f"| {' | '.join(cells)} |"
 
 
 def _accuracy(verification: Any) -> str:
@@ -72,7 +77,7 @@ def _accuracy(verification: Any) -> str:
         return ""
     file, network = verification["file"], verification["network"]
     return (f"accuracy {100 * file['accuracy']:.2f} %, the float network's {100 * network['accuracy']:.2f} %, on "
-            f"{verification['pairs_file']}")
+            f"{markdown(verification['pairs_file'])}")
 
 
 def _thresholds(verification: Any) -> str:
@@ -114,10 +119,9 @@ def _versions(entry: Mapping[str, Any]) -> str:
     return ", ".join(f"{package} {version}" for package, version in entry["versions"].items())
 
 
-def _section(heading: str, content: Mapping[str, Any]) -> list[str]:
-    """Return a heading and a list; entries without text are left out, and so is a heading without entries."""
-    rows = [f"- {key}: {value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in content.items() if value != ""]
+def _section(heading: str, content: Mapping[str, str]) -> list[str]:
+    """Return a heading and a list of Markdown; entries without text are left out, and so is a heading without any."""
+    rows = [f"- {key}: {value}" for key, value in content.items() if value != ""]
     return ["", f"## {heading}", "", *rows] if rows else []
 
 
@@ -133,7 +137,7 @@ def _device_commands(entries: Mapping[str, Any]) -> list[str]:
              "Each tool is built for the device by its runtime's own instructions; run the commands in this folder. "
              "Save the output of benchncnn or benchmark_model: `facekd bench PACKAGE --phone-log FILE` reads it."]
     for command, names in titles.items():
-        lines += ["", f"{', '.join(names)}:", "", "```sh", command, "```"]
+        lines += ["", f"{markdown(', '.join(names))}:", "", "```sh", *command.splitlines(), "```"]
     return lines
 
 
@@ -143,8 +147,9 @@ def _usage(name: str, size: int, io_format: Mapping[str, Any]) -> list[str]:
     if io_format["input_dtype"] == "float":
         pixels = f"(({pixels} - 127.5) / 127.5)"
     lines = [
+        'import os; os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported',
         "import numpy as np, onnxruntime",
-        f'session = onnxruntime.InferenceSession("{name}.onnx")',
+        f"session = onnxruntime.InferenceSession({json.dumps(f'{name}.onnx')})",
         f"# faces: uint8 [n, {size}, {size}, 3], RGB, aligned",
         f"pixels = {pixels}.transpose(0, 3, 1, 2)",
         'embedding = session.run(None, {"input": np.ascontiguousarray(pixels)})[0]',

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from facekd.deploy.package_record import PackageRecord
 from facekd.deploy.source import ExportFormat, IOSpec
 from facekd.deploy.targets import get_target
 from facekd.deploy.targets.base import Precision
-from facekd.errors import ExportError, did_you_mean
+from facekd.errors import ExportError, FacekdError, did_you_mean
+from facekd.io import files
+from facekd.io.reading import reading
 from facekd.models.embedder import Embedder
-from facekd.utils import files
+from facekd.text import path_text
 
 VERSION = 3
 
@@ -23,7 +26,7 @@ class Package:
 
     Attributes:
         path: the folder.
-        metadata: the content of ``metadata.json``; the keys of its ``files`` are target and precision, e.g.
+        metadata: the checked content of ``metadata.json``; the keys of its ``files`` are target and precision, e.g.
             ``onnx int8``.
     """
 
@@ -43,7 +46,7 @@ class Package:
         """
         entries: Mapping[str, Any] = self.metadata["files"]
         if title not in entries:
-            raise ExportError(f"{self.path} holds no '{title}': {did_you_mean(title, list(entries))}")
+            raise ExportError(f"{path_text(self.path)} holds no '{title}': {did_you_mean(title, list(entries))}")
         file_format = ExportFormat(**self.metadata["io_format"])
         io_spec = IOSpec(self.metadata["size"], self.metadata["dimension"], file_format)
         paths = [self.path / name for name in entries[title]["files"]]
@@ -74,16 +77,28 @@ def read_package(path: Path) -> Package:
     Raises:
         ExportError: the folder is not a package, has another format version, or a file is missing or was changed.
     """
-    content = files.read_versioned(
-        path / "metadata.json", "package", VERSION, ExportError, remedy="export it again"
-    )
-    for name, checksum in content["sha256"].items():
+    metadata = read_metadata(path / "metadata.json", ExportError)
+    for name, checksum in metadata["sha256"].items():
         file = path / name
         if not file.is_file():
-            raise ExportError(f"{file} is missing from its package; copy the whole folder again, or export it again")
-        if files.sha256(file) != checksum:
-            raise ExportError(f"{file} is not what was exported: its SHA-256 is another; copy it or export it again")
-    return Package(path, content)
+            raise ExportError(f"{path_text(file)} is missing from its package; copy the whole folder again, or export "
+                              "it again")
+        with reading(file, ExportError, remedy="copy it, or export it again"):
+            actual = files.sha256(file)
+        if actual != checksum:
+            raise ExportError(f"{path_text(file)} is not what was exported: its SHA-256 is another; copy it or export "
+                              "it again")
+    return Package(path, metadata)
+
+
+def read_metadata(file: Path, error: type[FacekdError]) -> dict[str, Any]:
+    """Read ``metadata.json`` of a package.
+
+    Raises:
+        error: the file is absent or damaged, or has another format version.
+    """
+    record = files.read_versioned(file, "package", VERSION, error, schema=PackageRecord, remedy="export it again")
+    return record.model_dump(exclude_unset=True)
 
 
 def _describe_file(title: str, entry: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from facekd.deploy.prelu import replace_prelu
 from facekd.errors import ExportError
-from facekd.models.embedder import preprocess_crops
+from facekd.models.input_format import InputFormat
 from facekd.models.registry import ModelSpec, Network
 
 TINY = torch.finfo(torch.float32).tiny
@@ -36,7 +36,7 @@ class ExportFormat:
 
     def preprocess(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Convert uint8 [batch, size, size, 3] RGB to the float32 [batch, 3, size, size] input of a file."""
-        return preprocess_crops(crops, raw_pixels=self.input_dtype == "uint8")
+        return InputFormat("raw" if self.input_dtype == "uint8" else "unit").preprocess(crops)
 
     @property
     def scaling(self) -> str:

@@ -118,15 +118,33 @@ def _route_entry(name: str, paper: str, equation: str, usage: str, description: 
                        description=description)
 
 
+_CURRICULUM = "ours, after Panigrahi et al., Progressive Distillation Induces an Implicit Curriculum, ICLR 2025"
 _RCO = "Jin et al., Knowledge Distillation via Route Constrained Optimization, ICCV 2019"
 
 ROUTES = [
     _route_entry("rco", _RCO, "stage i follows the teacher's checkpoint C_i; C_1 < ... < C_n, at equal intervals",
                  "facekd plan RUN plan.json --strategy equal --anchors 4"),
     _route_entry("rco-greedy", _RCO,
-                 "the next anchor j is the last with A(S, j) >= delta A(S, i); A: gradient agreement, held-out images",
-                 "facekd plan RUN plan.json --strategy greedy --delta 0.8",
-                 "Ours, after the paper's greedy search, which compares H(S, i) / H(S, j) with a delta unknown to us."),
+                 "the next anchor j is the last with A(S, j) >= delta A(S, i), at first delta max A",
+                 "facekd plan RUN plan.json --strategy greedy --delta 0.5",
+                 "Ours, after the paper's greedy search, which compares H(S, i) / H(S, j) with a delta unknown to us. "
+                 "A is the gradient agreement on held-out images."),
+    _route_entry("rco-progress", _CURRICULUM,
+                 "C_i is the first checkpoint with i/n of the gain of the teacher's metric on held-out images",
+                 "facekd plan RUN plan.json --strategy progress --anchors 4",
+                 "The default: its anchors are inside the phases in which the teacher learns, however short they are."),
+    _route_entry("rco-change", _CURRICULUM,
+                 "C_i is the first checkpoint with i/n of the gain in agreement with the end, mean_x p_i(x) . p_end(x)",
+                 "facekd plan RUN plan.json --strategy change --anchors 4",
+                 "rco-progress without labels; cosines in place of probabilities for embeddings."),
+    _route_entry("rco-aligned", "ours; Schönemann, A Generalized Solution of the Orthogonal Procrustes Problem, 1966",
+                 "stage i follows C_i R_i, R_i = argmin ||C_i R - C_n|| over orthogonal matrices (training images)",
+                 "facekd plan RUN plan.json --aligned", "For embeddings, with every strategy but greedy."),
+    _route_entry("progressive",
+                 "Harutyunyan et al., Supervision Complexity and its Role in Knowledge Distillation, ICLR 2023",
+                 "many anchors under one cycle of the learning rate and one optimizer state",
+                 "facekd plan RUN plan.json --strategy equal --anchors 10, then training.cycle=run",
+                 "From memory: the student of the paper follows the teacher's checkpoint of the same training time."),
     _route_entry("plateau", "ours, after Jin et al., ICCV 2019",
                  "an anchor at the end of each plateau of the learning rate",
                  "facekd plan RUN plan.json --strategy plateau"),

@@ -5,23 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data.transforms import decode_crop
 from facekd.utils.functional import l2_normalize_rows
-
-
-def preprocess_crops(crops: NDArray[np.uint8], raw_pixels: bool) -> NDArray[np.float32]:
-    """Convert crops to the input of an exported graph, float32 [batch, 3, size, size].
-
-    Args:
-        crops: uint8 [batch, size, size, 3], RGB.
-        raw_pixels: True for a graph that scales pixels itself: values stay 0 to 255; False: (x - 127.5) / 127.5.
-    """
-    pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
-    return pixels if raw_pixels else (pixels - np.float32(127.5)) / np.float32(127.5)
 
 
 class Embedder(ABC):
@@ -49,6 +39,14 @@ class Embedder(ABC):
         Returns:
             float32 [batch, dimension], not normalized.
         """
+
+    def input_facts(self) -> dict[str, Any]:
+        """Return how the model is fed, JSON-able, for results; empty if only one way exists."""
+        return {}
+
+    def fed_otherwise(self) -> dict[str, Embedder]:
+        """Return the model fed in the other ways that are possible, by the value of ``--pixels``; usually none."""
+        return {}
 
     def embed(
         self, crops: NDArray[np.uint8], flip: bool = True, *, normalize: bool = True

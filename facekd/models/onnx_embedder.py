@@ -1,23 +1,28 @@
-"""Any InsightFace-compatible ONNX file as an `Embedder`, run by ONNX Runtime."""
+"""Any ONNX file of a face model as an `Embedder`, run by ONNX Runtime."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from onnxruntime.capi import onnxruntime_pybind11_state as state
+from typing_extensions import Unpack
 
-from facekd.errors import ModelError
-from facekd.models.embedder import Embedder, preprocess_crops
-from facekd.utils.files import sha256
+from facekd.errors import FacekdError, ModelError
+from facekd.io.onnx_file import FETCH_AGAIN, external_weights, fingerprint, read_model
+from facekd.io.reading import reading
+from facekd.models.embedder import Embedder
+from facekd.models.input_format import InputOptions
+from facekd.models.onnx_input import RANGES
+from facekd.models.onnx_interface import GraphInterface, read_interface
+from facekd.text import path_text, shorten
 
 ONNX_RUNTIME_ERRORS = (
     state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile,
@@ -27,39 +32,50 @@ ONNX_RUNTIME_ERRORS = (
 
 
 class OnnxEmbedder(Embedder):
-    """A face model in one ONNX file: one float input [batch, 3, size, size], one output.
+    """A face model in one ONNX file: one input of images, and an output with one embedding per image.
 
-    The pixels are scaled by InsightFace's rule, see `takes_raw_pixels`. A graph with a fixed batch size runs at that
-    size. A graph whose batch is declared dynamic, but that fails or gives other embeddings for two images at once, runs
-    at batch size 1. No library of custom operators is ever loaded, so that a file cannot bring code of its own.
+    How the input is fed follows from the options, else from the graph, see `facekd.models.onnx_interface`. A graph with
+    a fixed batch size runs at that size. A graph whose batch is declared dynamic, but that fails or gives other
+    embeddings for two images at once, runs at batch size 1. No library of custom operators is ever loaded, so that a
+    file cannot bring code of its own.
 
     Args:
-        path: the ``.onnx`` file; ONNX Runtime finds external weights in the same folder.
+        path: the ``.onnx`` file; weights in external files must be in the same folder.
         name: the name in tables; by default the file's stem.
-        size: side of the crops, needed only if the graph leaves it open.
         threads: number of threads inside one operator; by default ONNX Runtime's choice.
         batch_size: number of images in one run of a dynamic graph.
         providers: ONNX Runtime's execution providers; the first one that works is used.
+        options: what the user states about the file.
+
+    Attributes:
+        input_format: how crops are fed.
+        notes: sentences about the input that a user should read.
 
     Raises:
         ModelError: the file does not exist, is damaged, is not an ONNX file, or is not a face model of this shape.
     """
 
     def __init__(
-        self, path: Path | str, name: str | None = None, size: int | None = None, threads: int | None = None,
-        batch_size: int = 64, providers: Sequence[str] = ("CPUExecutionProvider",),
+        self, path: Path | str, name: str | None = None, threads: int | None = None, batch_size: int = 64,
+        providers: Sequence[str] = ("CPUExecutionProvider",), **options: Unpack[InputOptions],
     ) -> None:
         self.path = Path(path)
         self.name = name or self.path.stem
         self.threads = threads
-        graph = read_graph(self.path)
-        self.raw_pixels = takes_raw_pixels(graph)
-        self.fingerprint = _fingerprint(self.path, graph)
-        self.session = _session(self.path, threads, providers)
-        self.size, fixed_batch = _check_shape(self.path, self.session, size)
-        self.has_fixed_batch = fixed_batch is not None
-        self.dimension = self._run(self._noise(fixed_batch or 1)).shape[1]
-        self.batch_size = fixed_batch or (batch_size if self._supports_batches() else 1)
+        model = read_model(self.path)
+        external = external_weights(self.path, model)
+        with reading(self.path, ModelError, kind="a face model in ONNX", remedy=FETCH_AGAIN):
+            self.session = _open_session(self.path, threads, providers)
+            self.interface = read_interface(self.path, model, self.session, options)
+        self.size = self.interface.size
+        self.input_format = self.interface.input_format
+        self.notes = self.interface.notes
+        self.fingerprint = _fingerprint(fingerprint(self.path, external), self.interface)
+        self.has_fixed_batch = self.interface.batch_size is not None
+        self.batch_size = self.interface.batch_size or 1
+        self.dimension = self._run(self._noise(self.batch_size)).shape[1]
+        if not self.has_fixed_batch and self._supports_batches():
+            self.batch_size = batch_size
 
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute embeddings, float32 [batch, dimension], not normalized; see `Embedder.forward`."""
@@ -67,24 +83,43 @@ class OnnxEmbedder(Embedder):
         for start in range(0, len(crops), self.batch_size):
             pixels = self.preprocess(crops[start : start + self.batch_size])
             if self.has_fixed_batch and len(pixels) < self.batch_size:
-                padding = np.zeros((self.batch_size - len(pixels), *pixels.shape[1:]), np.float32)
+                padding = np.zeros((self.batch_size - len(pixels), *pixels.shape[1:]), pixels.dtype)
                 pixels = np.concatenate([pixels, padding])
             features[start : start + self.batch_size] = self._run(pixels)[: len(crops) - start]
         return features
 
-    def preprocess(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Convert uint8 [batch, size, size, 3] RGB to the float32 [batch, 3, size, size] input of the graph."""
-        return preprocess_crops(crops, self.raw_pixels)
+    def preprocess(self, crops: NDArray[np.uint8]) -> NDArray[Any]:
+        """Convert uint8 [batch, size, size, 3] RGB to the input of the graph."""
+        return self.input_format.preprocess(crops)
 
-    def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def input_facts(self) -> dict[str, Any]:
+        """See `Embedder.input_facts`."""
+        return {**self.input_format.to_dict(), "source": self.interface.source, "output": self.interface.output}
+
+    def fed_otherwise(self) -> dict[str, Embedder]:
+        """See `Embedder.fed_otherwise`; the other scalings that a graph can tell are tried."""
+        others: dict[str, Embedder] = {}
+        for pixels in RANGES if self.input_format.dtype != "uint8" else ():
+            if pixels != self.input_format.pixels:
+                other = copy.copy(self)
+                other.input_format = replace(self.input_format, pixels=pixels)
+                others[pixels] = other
+        return others
+
+    def _run(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         try:
-            output = self.session.run(None, {self.session.get_inputs()[0].name: pixels})[0]
-        except ONNX_RUNTIME_ERRORS as error:
-            shape = list(pixels.shape)
-            raise ModelError(f"{self.path} fails on an input of shape {shape}: {error}; export it again") from error
-        return np.asarray(output, np.float32).reshape(len(pixels), -1)
+            output = self.session.run([self.interface.output], {self.interface.input: pixels})[0]
+            rows = np.asarray(output, np.float32).reshape(len(pixels), -1)
+        except Exception as error:  # of ONNX Runtime without a common base; TypeError, ValueError: no array of rows
+            raise ModelError(f"{path_text(self.path)} fails on an input of shape {list(pixels.shape)}: "
+                             f"{shorten(error)}; {FETCH_AGAIN}") from error
+        if self.interface.has_many_outputs and np.shape(output)[:1] != (len(pixels),):
+            raise ModelError(f"{path_text(self.path)} gives {np.shape(output)[0]} rows for {len(pixels)} images in its "
+                             f"output {shorten(self.interface.output)}: is it a detector? A face model gives one "
+                             "embedding per image; name another output by --output, or give another file")
+        return rows
 
-    def _noise(self, count: int) -> NDArray[np.float32]:
+    def _noise(self, count: int) -> NDArray[Any]:
         shape = (count, self.size, self.size, 3)
         return self.preprocess(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
@@ -93,7 +128,7 @@ class OnnxEmbedder(Embedder):
         pair = self._noise(2)
         try:
             together = self._run(pair)
-        except (ModelError, ValueError):  # ValueError: the outputs do not divide into two embeddings
+        except FacekdError:  # it fails, or its outputs do not divide into two embeddings
             return False
         alone = np.concatenate([self._run(pair[:1]), self._run(pair[1:])])
         if together.shape != alone.shape:
@@ -102,78 +137,17 @@ class OnnxEmbedder(Embedder):
         return not np.isfinite(largest) or bool(np.allclose(together, alone, rtol=1e-2, atol=1e-3 * largest))
 
 
-def read_graph(path: Path) -> onnx.GraphProto:
-    """Read the graph of an ONNX file, without weights in external files.
-
-    Raises:
-        ModelError: the file does not exist, is truncated, or is not an ONNX file.
-    """
-    try:
-        graph = onnx.load(str(path), load_external_data=False, format="protobuf").graph
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist; check the path") from None
-    except (DecodeError, OSError) as error:
-        raise ModelError(f"{path} is not an ONNX file, or is truncated ({error}); fetch or export it again") from error
-    if not graph.node:
-        raise ModelError(f"{path} is not an ONNX file: it holds no graph; fetch or export it again")
-    return graph
-
-
-def takes_raw_pixels(graph: onnx.GraphProto) -> bool:
-    """Return whether a recognizer's graph takes pixels that are not scaled, by InsightFace's rule.
-
-    Returns:
-        True if among the first eight nodes one has a *name* that begins with ``Sub`` or ``_minus`` and one with
-        ``Mul`` or ``_mul``: the graph scales pixels itself and takes 0 to 255. False: it takes
-        ``(x - 127.5) / 127.5``.
-    """
-    names = [node.name for node in graph.node[:8]]
-    return any(n.startswith(("Sub", "_minus")) for n in names) and any(n.startswith(("Mul", "_mul")) for n in names)
-
-
-def _fingerprint(path: Path, graph: onnx.GraphProto) -> str:
-    """Return the SHA-256 of the file; with external weights, that of the list of the checksums of all files."""
-    external = sorted({ExternalDataInfo(t).location for t in graph.initializer if uses_external_data(t)})
-    if not external:
-        return sha256(path)
-    missing = [name for name in external if not (path.parent / name).is_file()]
-    if missing:
-        raise ModelError(f"{path} keeps its weights in {', '.join(missing)}, which is not in its folder; copy it there")
-    checksums = [sha256(path), *(sha256(path.parent / name) for name in external)]
-    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
-
-
-def _session(path: Path, threads: int | None, providers: Sequence[str]) -> ort.InferenceSession:
+def _open_session(path: Path, threads: int | None, providers: Sequence[str]) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised as well
     if threads is not None:
         options.intra_op_num_threads = threads
-    try:
-        return ort.InferenceSession(str(path), options, providers=list(providers))
-    except ONNX_RUNTIME_ERRORS as error:
-        raise ModelError(f"{path} cannot be loaded by ONNX Runtime: {error}; fetch or export it again") from error
+    return ort.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
 
 
-def _check_shape(path: Path, session: ort.InferenceSession, size: int | None) -> tuple[int, int | None]:
-    """Check input and output; return the side of the crops and the batch size, None if it is dynamic."""
-    inputs = session.get_inputs()
-    outputs = session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, a face model has one of each; "
-            "is it a detector or another kind of model?"
-        )
-    shape: list[Any] = inputs[0].shape
-    if inputs[0].type != "tensor(float)":
-        raise ModelError(f"{path} takes {inputs[0].type}, tensor(float) is needed; export it with a float32 input")
-    if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
-        raise ModelError(f"{path} takes an input of shape {shape}, [batch, 3, size, size] is needed; export it so")
-    if isinstance(shape[2], int) and isinstance(shape[3], int) and shape[2] != shape[3]:
-        raise ModelError(f"{path} takes {shape[3]}x{shape[2]} images, aligned crops are square; use another model")
-    graph_size = next((side for side in shape[2:] if isinstance(side, int)), None)
-    if graph_size is None and size is None:
-        raise ModelError(f"{path} leaves the image size open ({shape}); give it as size=, 112 for most face models")
-    if graph_size is not None and size is not None and graph_size != size:
-        raise ModelError(f"{path} takes {graph_size}x{graph_size} images, not {size}x{size}; leave the size out")
-    fixed_batch = shape[0] if isinstance(shape[0], int) else None
-    return int(graph_size or size or 0), fixed_batch
+def _fingerprint(checksum: str, interface: GraphInterface) -> str:
+    """Return the checksum of the file; if it is fed in another way than it tells, that of both facts."""
+    if not interface.differs_from_file:
+        return checksum
+    facts = [checksum, *interface.input_format.to_dict().values(), str(interface.size), interface.output]
+    return hashlib.sha256("\n".join(facts).encode(errors="surrogatepass")).hexdigest()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from facekd.config.options import resolve_options
+from facekd.config.options import option_problems, resolve_options
 from facekd.errors import ModelError, did_you_mean
 from facekd.models.preprocessing import NORMALIZATIONS, normalize_images
+from facekd.text import short_repr, shorten
 
 STRIDE = 16
 """Input sides are multiples of this, the total stride of the networks for faces."""
+MAX_SIZE = 1024
+MAX_OUTPUTS = 1 << 24
+MAX_OPTION = 10_000
+"""The largest number among the options of a network, e.g. of hidden units."""
+MAX_ITEM = 100
+"""The largest number in a list among them, e.g. of the blocks of a stage."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,10 @@ class ModelSpec:
         required = {"name", "size", "outputs"}
         wrong = sorted(required - set(record)) + sorted(set(record) - required - {"options", "normalization"})
         if wrong:
-            raise ModelError(f"model description: missing or unknown keys: {', '.join(wrong)}")
-        if not isinstance(record["name"], str) or not isinstance(record.get("options", {}), Mapping):
-            raise ModelError("model description: 'name' must be text and 'options' a mapping")
+            raise ModelError(f"model description: missing or unknown keys: {shorten(', '.join(wrong))}")
+        texts = (record["name"], record.get("normalization", "unit"))
+        if not all(isinstance(text, str) for text in texts) or not isinstance(record.get("options", {}), Mapping):
+            raise ModelError("model description: 'name' and 'normalization' must be text and 'options' a mapping")
         return _resolve(record["name"], record["size"], record["outputs"], record.get("options", {}),
                         record.get("normalization", "unit"))
 
@@ -70,6 +78,13 @@ class Network(nn.Module):
     spec: ModelSpec
     stages: tuple[str, ...]
     final_layer: str = "fc"
+
+    def check_spec(self) -> None:
+        """Check after the network is built that it can be used as its ``spec`` says; most networks always can.
+
+        Raises:
+            ModelError: it cannot.
+        """
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Normalize uint8 [N, size, size, 3] RGB images to the network's input; see `normalize_images`."""
@@ -127,10 +142,15 @@ def build(spec: ModelSpec) -> Network:
         ModelError: see `create`.
     """
     spec = _resolve(spec.name, spec.size, spec.outputs, spec.options, spec.normalization)
-    model = _get_factory(spec.name)(spec.size, spec.outputs, **spec.options)
+    try:
+        model = _get_factory(spec.name)(spec.size, spec.outputs, **spec.options)
+    except (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError, ValueError) as error:  # raised by torch
+        raise ModelError(f"{spec.name} cannot be built with size {spec.size}, {spec.outputs} outputs and the options "
+                         f"{short_repr(dict(spec.options))} ({shorten(error)}); give other values") from error
     if "pretrained" in spec.options:  # a rebuilt model gets its own weights and must not download those of the library
         spec = replace(spec, options={**spec.options, "pretrained": False})
     model.spec = spec
+    model.check_spec()
     return model
 
 
@@ -140,19 +160,36 @@ def _get_factory(name: str) -> Factory:
     if model and library in _LIBRARIES:
         return _LIBRARIES[library](model)
     if name not in _FACTORIES:
-        raise ModelError(f"unknown model '{name}': {did_you_mean(name, list_models())}")
+        raise ModelError(f"unknown model '{shorten(name, 80)}': {did_you_mean(name, list_models())}")
     return _FACTORIES[name]
+
+
+def model_problems(name: str, size: Any, outputs: Any, options: Mapping[str, Any], normalization: Any) -> Iterator[str]:
+    """Yield every mistake in the values that describe a model, see `create`; nothing is built."""
+    try:
+        factory = _get_factory(name)
+    except ModelError as error:
+        yield str(error)
+        return
+    if type(size) is not int or not 2 * STRIDE <= size <= MAX_SIZE or size % STRIDE:
+        yield (f"{name}: size must be a multiple of {STRIDE} pixels from {2 * STRIDE} to {MAX_SIZE}, not "
+               f"{short_repr(size)}")
+    if type(outputs) is not int or not 1 <= outputs <= MAX_OUTPUTS:
+        yield f"{name}: outputs must be a whole number from 1 to {MAX_OUTPUTS}, not {short_repr(outputs)}"
+    if not isinstance(normalization, str) or normalization not in NORMALIZATIONS:
+        hint = did_you_mean(normalization, list(NORMALIZATIONS))
+        yield f"{name}: unknown normalization {short_repr(normalization)}: {hint}"
+    yield from option_problems(factory, options, name)
+    for key, value in options.items():
+        limit = MAX_ITEM if isinstance(value, (list, tuple)) else MAX_OPTION
+        numbers = [item for item in (value if isinstance(value, (list, tuple)) else [value])
+                   if isinstance(item, (int, float))]
+        if numbers and max(numbers) > limit:
+            yield f"{name}: option '{shorten(key, 80)}' must be at most {limit}, not {short_repr(value)}"
 
 
 def _resolve(name: str, size: Any, outputs: Any, options: Mapping[str, Any], normalization: str) -> ModelSpec:
     """Check all values a user can give, and add the defaults of the options."""
-    factory = _get_factory(name)
-    if type(size) is not int or size < 2 * STRIDE or size % STRIDE:
-        raise ModelError(f"{name}: size must be a multiple of {STRIDE} pixels, at least {2 * STRIDE}, not {size!r}")
-    if type(outputs) is not int or outputs < 1:
-        raise ModelError(f"{name}: outputs must be a whole number of at least 1, not {outputs!r}")
-    if normalization not in NORMALIZATIONS:
-        raise ModelError(
-            f"{name}: unknown normalization '{normalization}': {did_you_mean(normalization, list(NORMALIZATIONS))}"
-        )
-    return ModelSpec(name, size, outputs, resolve_options(factory, options, name), normalization)
+    for problem in model_problems(name, size, outputs, options, normalization):
+        raise ModelError(problem)
+    return ModelSpec(name, size, outputs, resolve_options(_get_factory(name), options, name), normalization)

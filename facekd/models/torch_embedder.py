@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,10 @@ class TorchEmbedder(Embedder):
         self.model: Network = model.eval()
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fingerprint = weights_fingerprint(model.state_dict())
+
+    def input_facts(self) -> dict[str, Any]:
+        """See `Embedder.input_facts`."""
+        return {"pixels": self.model.spec.normalization, "channels": "rgb", "source": "network"}
 
     @torch.inference_mode()
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -11,11 +11,10 @@ import torch
 
 from facekd.config.loading import recipe_differences
 from facekd.data.diagnosis.finding import Finding
-from facekd.errors import DataError
+from facekd.errors import FacekdError
 from facekd.preflight.job import Job
 from facekd.preflight.resources import ResourceUse, format_bytes, total_bytes
 from facekd.run import Run
-from facekd.utils.documents import read_json
 
 Findings = Iterator[Finding]
 
@@ -69,14 +68,17 @@ def check_learning_rate(job: Job) -> Findings:
 
 
 def check_classes(job: Job) -> Findings:
-    """Find a classifier teacher of other classes, and fewer classes than processes."""
+    """Find a classifier teacher of other classes, a single class, and fewer classes than processes."""
     closed_set = job.recipe.head.closed_set
     if job.teacher and closed_set:
         route = job.teacher.route
         if route.spec and route.spec.outputs != job.num_classes:
             yield Finding("error", f"the teacher knows {route.spec.outputs:,} classes and {job.data.images.path} has "
                           f"{job.num_classes:,}", str(route.folder), "train both on the same classes", 1)
-    if job.num_classes < job.world_size and not closed_set:
+    if job.has_head and job.num_classes < 2:
+        yield Finding("error", f"{job.data.images.path} holds one class, from whose labels nothing can be learned", "",
+                      "add more, or use 'facekd distill' with a method without labels", 1)
+    elif job.num_classes < job.world_size and not closed_set:
         yield Finding("error", f"{job.num_classes} classes cannot be shared out among {job.world_size} processes", "",
                       "use fewer processes", 1)
 
@@ -86,12 +88,12 @@ def check_run_folder(job: Job) -> Findings:
     run = Run(Path(job.recipe.out))
     if not (run.path / "run.json").exists():
         return
-    differences = recipe_differences(run.path / "recipe.yaml", job.recipe)
+    run_classes = job.num_classes
     try:
-        run_classes = read_json(run.path / "run.json").get("dataset", {}).get("classes", job.num_classes)
-    except DataError as error:
+        differences = recipe_differences(run.path / "recipe.yaml", job.recipe)
+        run_classes = (run.info().get("dataset") or {}).get("classes", job.num_classes)
+    except FacekdError as error:
         differences = str(error)
-        run_classes = job.num_classes
     if run_classes != job.num_classes:
         differences = f"it was begun with {run_classes:,} classes, and the data have {job.num_classes:,}"
     if differences:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import yaml
 
 from facekd.config import DistillRecipe, ModelRecipe, TrainRecipe
-from facekd.config.loading import load_recipe
 from facekd.data.training_set import TrainingSet, open_training_set
+from facekd.errors import DataError
 from facekd.heads import create_head
 from facekd.heads.base import Head
+from facekd.io.documents import read_yaml
 from facekd.methods.objective import LABELS, Objective, parse_objective
+from facekd.methods.recipe_check import load_training_recipe
 from facekd.models.registry import Network
 from facekd.route.plan import Plan
 from facekd.route.route import Route
@@ -146,7 +147,7 @@ def open_job(recipe: Path, overrides: Sequence[str], world_size: int) -> Job:
     recipe_class: type[TrainRecipe | DistillRecipe] = TrainRecipe
     if _names_plan(recipe, overrides):
         recipe_class = DistillRecipe
-    resolved = load_recipe(recipe_class, recipe, overrides)
+    resolved = load_training_recipe(recipe_class, recipe, overrides)
     teacher = TeacherRoute(*Plan.read(resolved.plan)) if isinstance(resolved, DistillRecipe) else None
     data = open_training_set(resolved.dataset, resolved.data, resolved.head.closed_set)
     job = Job(resolved, data, world_size, teacher)
@@ -156,9 +157,9 @@ def open_job(recipe: Path, overrides: Sequence[str], world_size: int) -> Job:
 
 
 def _names_plan(recipe: Path, overrides: Sequence[str]) -> bool:
-    """Return whether a recipe has the key ``plan``; a file that cannot be read is reported by `load_recipe`."""
+    """Return whether a recipe has the key ``plan``; `load_training_recipe` reports a file that cannot be read."""
     try:
-        content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = read_yaml(recipe)
+    except DataError:
         return False
     return (isinstance(content, dict) and "plan" in content) or any(text.startswith("plan=") for text in overrides)

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Unpack
+
 from facekd.data.diagnosis.diagnose import Diagnosis, diagnose, sort_by_severity
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
+from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.preflight.checks import run_checks
 from facekd.preflight.disk import cache_disk_use, run_disk_use
@@ -50,7 +53,7 @@ class Preflight(Diagnosis):
 
 
 def preflight(recipe: Path, overrides: Sequence[str] = (), test_sets: Sequence[Path] = (), world_size: int = 1,
-              model: Path | None = None) -> Preflight:
+              model: Path | None = None, **options: Unpack[InputOptions]) -> Preflight:
     """Examine a recipe of train or distill, its needs, and its data.
 
     Args:
@@ -59,6 +62,7 @@ def preflight(recipe: Path, overrides: Sequence[str] = (), test_sets: Sequence[P
         test_sets: face sets on which the trained network will be tested.
         world_size: the number of processes of the run.
         model: a model that searches the faces, see `review_with_model`; this takes as long as embedding all of them.
+        options: how an ``.onnx`` model is fed, see `facekd.models.input_format.InputOptions`.
 
     Raises:
         RecipeError: the recipe has mistakes.
@@ -85,7 +89,7 @@ def preflight(recipe: Path, overrides: Sequence[str] = (), test_sets: Sequence[P
         findings += diagnosis.findings
         if model:
             device = resolve_device("auto")
-            review = review_with_model(load(model, device), face_sets[0], face_sets[1:], device)
+            review = review_with_model(load(model, device, **options), face_sets[0], face_sets[1:], device)
             findings += review.findings
     return Preflight(
         sets=summaries,

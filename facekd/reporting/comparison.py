@@ -8,16 +8,17 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from facekd.errors import DataError
+from facekd.io import files
 from facekd.reporting import html
 from facekd.reporting.plots import route as route_plots
 from facekd.reporting.run_data import RunData
 from facekd.reporting.tables.metrics import HEADLINE, SIZES, metrics, sort_key
 from facekd.reporting.tables.table import Table
-from facekd.utils import files
 
 SEED_SUFFIX = re.compile(r"[-_.](seed|s)\d+$")
 """The end of a run folder's name that numbers its seed."""
@@ -27,12 +28,8 @@ SEED_SUFFIX = re.compile(r"[-_.](seed|s)\d+$")
 class _Group:
     """Runs of one recipe on one kind of machine that differ in their seed."""
 
-    key: str
     runs: list[RunData] = field(default_factory=list)
-
-    @property
-    def seeds(self) -> list[Any]:
-        return [run.recipe.get("seed") for run in self.runs]
+    seeds: set[Any] = field(default_factory=set)
 
 
 def compare(runs: Sequence[RunData]) -> Table:
@@ -60,7 +57,8 @@ def write_comparison(table: Table, runs: Sequence[RunData], out: Path) -> Path:
     """
     names = ", ".join(name for group in table.summary["groups"] for name in group["runs"])
     sections = [html.section("Results", table.to_html())]
-    logs = {run.name: run.log for run in runs if run.anchors and run.log}
+    counts = Counter(run.name for run in runs)
+    logs = {run.name if counts[run.name] == 1 else str(run.path): run.log for run in runs if run.anchors and run.log}
     if logs:
         picture = route_plots.students_picture(logs)
         sections.append(html.section("How far the students stay from their anchors",
@@ -102,24 +100,28 @@ def summarize(runs: Sequence[RunData]) -> dict[str, Any]:
 
 
 def _group_by_recipe(runs: Sequence[RunData]) -> list[_Group]:
-    groups: list[_Group] = []
+    groups: dict[str, list[_Group]] = {}
     for run in runs:
         recipe = {key: value for key, value in run.recipe.items() if key not in ("seed", "out")}
         key = json.dumps([run.info.get("command"), run.hardware, recipe], sort_keys=True, default=str)
         seed = run.recipe.get("seed")
-        group = next((group for group in groups if group.key == key and seed not in group.seeds), None)
+        same_recipe = groups.setdefault(key, [])
+        group = next((group for group in same_recipe if seed not in group.seeds), None)
         if group is None:
-            group = _Group(key)
-            groups.append(group)
+            group = _Group()
+            same_recipe.append(group)
         group.runs.append(run)
-    return groups
+        group.seeds.add(seed)
+    first_indices = {id(run): index for index, run in enumerate(runs)}
+    return sorted(chain.from_iterable(groups.values()), key=lambda group: first_indices[id(group.runs[0])])
 
 
 def _group_names(groups: Sequence[_Group]) -> list[str]:
     """Return a name per group: that of its first run without the seed, or its path if the name is not unique."""
     names = [SEED_SUFFIX.sub("", group.runs[0].name) for group in groups]
     paths = [str(group.runs[0].path) for group in groups]
-    return [name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]
+    counts = Counter(names)
+    return [name if counts[name] == 1 else path for name, path in zip(names, paths, strict=True)]
 
 
 def _describe(group: _Group, name: str) -> dict[str, Any]:
@@ -132,7 +134,8 @@ def _describe(group: _Group, name: str) -> dict[str, Any]:
             intervals.setdefault(metric.key, []).append(metric.interval)
     return {
         "name": name, "model": first.info.get("model"), "parameters": first.info.get("parameters"),
-        "hardware": first.hardware, "runs": [run.name for run in group.runs], "seeds": group.seeds,
+        "hardware": first.hardware, "runs": [run.name for run in group.runs],
+        "seeds": [run.recipe.get("seed") for run in group.runs],
         "metrics": {key: _statistics(values[key], intervals[key]) for key in values},
     }
 

@@ -49,9 +49,9 @@ def model(spec: Mapping[str, Any] | None) -> str:
     """
     if not spec:
         return MISSING
-    width = (spec.get("options") or {}).get("width")
-    width_text = "" if width in (None, 1) else f" x{width:g}"
-    return f"{spec['name']}{width_text}, {spec['size']} px, {spec['outputs']}-d"
+    width = (spec.get("options") or {}).get("width", 1)
+    width_text = f" x{width:g}" if isinstance(width, (int, float)) and width != 1 else ""
+    return f"{spec['name']}{width_text}, {spec.get('size', MISSING)} px, {spec.get('outputs', MISSING)}-d"
 
 
 def latency(record: Mapping[str, Any]) -> str:

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import torch
 
 from facekd.errors import DataError, FacekdError
+from facekd.io.documents import YAML_LIMIT, parse_yaml, read_json
+from facekd.io.reading import read_bytes, read_text
 from facekd.models.complexity import count_macs
 from facekd.models.registry import ModelSpec, build
+from facekd.reporting.result_records import RESULTS, read_result
+from facekd.route.route import Route
 from facekd.run import Run
-from facekd.utils import files
-from facekd.utils.documents import read_json
+from facekd.text import path_text, short_repr
 
 Json = dict[str, Any]
 
-OPEN_SET_KEYS = ("rank", "rank_interval", "cmc", "tpir", "tpir_interval", "mated", "unmated", "identities",
-                 "gallery_identities", "galleries", "notes")
-TEMPLATE_PAIRS_KEYS = ("tar", "tar_interval", "genuine", "impostors", "templates", "identities", "notes")
-RESULT_KEYS = {
-    "verify": ("accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar",
-               "tar_interval", "notes"),
-    "megaface": ("rank1", "rank1_interval", "cmc", "pairs", "probes", "identities", "distractors", "tar",
-                 "tar_interval", "notes"),
-    "ijb": ("verification", "identification", "images", "templates", "notes"),
-    "identify": OPEN_SET_KEYS,
-    "classify": ("top1", "top1_interval", "top5", "top5_interval", "per_class", "ece", "reliability", "nll", "images",
-                 "classes", "agreement", "kl", "notes"),
-}
-"""The kinds of results, and the keys that reports read from each."""
+MAX_GRID_BYTES = 64 << 20
+"""Bytes of the picture of sample pairs."""
+MAX_NUMBER = 1e15
+"""A larger step, epoch, stage or learning rate in ``log.jsonl`` is damaged."""
+MAX_LOSS = 1e39
+"""Float32 losses are below it, or infinite."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,11 @@ class RunData:
         recipe: the content of ``recipe.yaml``.
         recipe_text: ``recipe.yaml`` as text.
         log: the lines of ``log.jsonl``.
-        points: the recorded points of ``route/route.json``; empty without a route.
-        results: the evaluation results by their kind, a key of `RESULT_KEYS`; each has its name under ``name``.
+        points: the epochs of the recorded points of ``route/route.json``; empty without a route.
+        results: the evaluation results by their kind, a key of `facekd.reporting.result_records.RESULTS`; each has its
+            name under ``name``.
         package: the content of ``package/metadata.json``; None without an export.
+        diagnosis: the sentence of ``diagnosis.json``; empty if the student was not diagnosed.
     """
 
     path: Path
@@ -54,9 +52,10 @@ class RunData:
     recipe: Json
     recipe_text: str
     log: Sequence[Json]
-    points: Sequence[Json]
+    points: Sequence[float]
     results: Mapping[str, Sequence[Json]]
     package: Json | None
+    diagnosis: str = ""
 
     @property
     def name(self) -> str:
@@ -86,7 +85,7 @@ class RunData:
     def pair_grid(self, result: Json) -> bytes | None:
         """Return the picture of sample pairs of a verification result as JPEG bytes; None without a picture."""
         file = self.path / "results" / f"verify-{result['name']}.jpg"
-        return file.read_bytes() if file.is_file() else None
+        return read_bytes(file, limit=MAX_GRID_BYTES) if file.is_file() else None
 
     def macs(self) -> int | None:
         """Return the multiply-adds of one image, counted if ``run.json`` lacks them; None for an unknown model."""
@@ -94,8 +93,9 @@ class RunData:
             return int(self.info["macs"])
         try:
             spec = ModelSpec.from_dict(self.info.get("model") or {})
-            return count_macs(build(spec), spec.size)
-        except FacekdError:  # a model that is not registered here: the report leaves the figure out
+            with torch.device("meta"):
+                return count_macs(build(spec), spec.size)
+        except (FacekdError, RuntimeError):  # a model that is not registered here: the report leaves the figure out
             return None
 
 
@@ -108,62 +108,76 @@ def load_run_data(path: Path) -> RunData:
     run = Run(path)
     info = run.info()
     recipe, recipe_text = _read_recipe(path / "recipe.yaml")
-    route = run.route / "route.json"
     return RunData(
         path=path,
         info=info,
         recipe=recipe,
         recipe_text=recipe_text,
         log=_read_log(run),
-        points=read_json(route).get("points", []) if route.is_file() else [],
-        results={kind: _read_results(run, kind) for kind in RESULT_KEYS},
+        points=_read_points(run),
+        results={kind: _read_results(run, kind) for kind in RESULTS},
         package=_read_package(path / "package" / "metadata.json"),
+        diagnosis=str(read_json(run.diagnosis).get("sentence", "")) if run.diagnosis.is_file() else "",
     )
 
 
 def _read_recipe(file: Path) -> tuple[Json, str]:
-    try:
-        text = file.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{file} cannot be read ({error}); restore it, or run the same command again") from error
-    if not isinstance(tree, dict):
-        raise DataError(f"{file} holds no 'key: value' lines; restore it, or run the same command again")
+    """Return the recipe as a tree whose sections are mappings, and as text."""
+    remedy = "restore it, or run the same command again"
+    text = read_text(file, DataError, limit=YAML_LIMIT, remedy=remedy)
+    tree = parse_yaml(text, file, DataError, remedy=remedy)
+    sections = [tree.get(name) or {} for name in ("head", "training")] if isinstance(tree, dict) else [None]
+    if not all(isinstance(section, dict) for section in sections) or not _has_text_keys(tree):
+        raise DataError(f"{path_text(file)} is no recipe of a run; {remedy}")
+    if not isinstance(tree.get("seed", 0), int) or not isinstance(tree.get("dataset", ""), str):
+        raise DataError(f"{path_text(file)}: 'seed' must be a whole number and 'dataset' a path; {remedy}")
+    if not isinstance((tree.get("training") or {}).get("epochs", 0), (int, float)):
+        raise DataError(f"{path_text(file)}: 'training.epochs' must be a number; {remedy}")
     return tree, text
 
 
+def _has_text_keys(tree: Json) -> bool:
+    return all(isinstance(key, str) and (not isinstance(value, dict) or _has_text_keys(value))
+               for key, value in tree.items())
+
+
 def _read_log(run: Run) -> list[Json]:
-    try:
-        return run.read_log()
-    except ValueError as error:
-        raise DataError(f"{run.log_file} is damaged ({error}); restore it, or delete it") from error
+    lines = run.read_log()
+    for line in lines:
+        if not _can_be_drawn(line):
+            raise DataError(f"{path_text(run.log_file)}: the line of step {short_repr(line['step'])} is none of a "
+                            "training; delete that line")
+    return lines
+
+
+def _can_be_drawn(line: Json) -> bool:
+    """Return whether a line of the log has all keys and numbers as values; a loss may be NaN or infinite."""
+    numbers = [line.get(key) for key in ("step", "stage", "epoch", "learning_rate")]
+    if not all(type(number) is int for number in numbers[:2]):
+        return False
+    if not all(isinstance(number, (int, float)) and 0 <= number <= MAX_NUMBER for number in numbers):
+        return False
+    return "loss" in line and all(map(_is_loss, line.values()))
+
+
+def _is_loss(value: object) -> bool:
+    if type(value) is int:
+        return abs(value) <= MAX_NUMBER
+    return isinstance(value, float) and (abs(value) <= MAX_LOSS or not math.isfinite(value))
+
+
+def _read_points(run: Run) -> list[float]:
+    return [point.epoch for point in Route.open(run.route).points] if (run.route / "route.json").is_file() else []
 
 
 def _read_package(file: Path) -> Json | None:
     if not file.is_file():
         return None
     # Only here: the import loads the code of every export target, which a run without a package does not need.
-    from facekd.deploy.package import VERSION
+    from facekd.deploy.package import read_metadata
 
-    return files.read_versioned(file, "package", VERSION, DataError, remedy="export it again")
+    return read_metadata(file, DataError)
 
 
 def _read_results(run: Run, kind: str) -> list[Json]:
-    """Read the results of one kind, and check that they have the keys that reports read."""
-    results = []
-    for file in sorted(run.results.glob(f"{kind}-*.json")):
-        result = {"name": file.stem.removeprefix(f"{kind}-"), **read_json(file)}
-        missing = _missing_keys(result, RESULT_KEYS[kind])
-        if kind == "ijb" and not missing:
-            if result["verification"]:
-                missing += _missing_keys(result["verification"], TEMPLATE_PAIRS_KEYS, "verification.")
-            for gallery, gallery_result in result["identification"].items():
-                missing += _missing_keys(gallery_result, OPEN_SET_KEYS, f"identification.{gallery}.")
-        if missing:
-            raise DataError(f"{file} lacks {', '.join(missing)}; delete it and evaluate again")
-        results.append(result)
-    return results
-
-
-def _missing_keys(result: Json, keys: Sequence[str], prefix: str = "") -> list[str]:
-    return [prefix + key for key in keys if key not in result]
+    return [read_result(file, kind) for file in sorted(run.results.glob(f"{kind}-*.json"))]

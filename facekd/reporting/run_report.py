@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from facekd.io import files
 from facekd.reporting import formatting, html
 from facekd.reporting.plots import training as plots
 from facekd.reporting.run_data import Json, RunData
 from facekd.reporting.run_report_classes import classification_elements
 from facekd.reporting.run_report_faces import face_elements
-from facekd.utils import files
 
 PROVENANCE_KEYS = ("dataset", "versions", "git", "hardware", "started", "finished", "outcome")
 """The keys of ``run.json`` that the report shows."""
@@ -82,7 +82,7 @@ def _training(run: RunData) -> Iterator[str]:
     anchors = run.anchors
     marks = [plots.Mark(epoch, _anchor_label(anchors[stage]))
              for stage, epoch in _stage_starts(run.log).items() if stage < len(anchors)]
-    picture = plots.training_curves(run.log, marks, [point["epoch"] for point in run.points])
+    picture = plots.training_curves(run.log, marks, run.points)
     yield html.svg(picture, "loss and learning rate over epochs")
     last_line = run.log[-1]
     terms = ", ".join(f"{name} {value:.4g}" for name, value in plots.loss_terms(last_line).items())
@@ -106,6 +106,8 @@ def _anchor_label(anchor: Json) -> str:
 
 
 def _anchors(run: RunData) -> Iterator[str]:
+    if run.diagnosis:
+        yield html.paragraph(f"Would a route help this student? {run.diagnosis}.")
     if not run.anchors:
         return
     epochs = (run.recipe.get("training") or {}).get("epochs", 0)

@@ -45,9 +45,12 @@ class GradientAgreement:
     """The gradient agreement A(S, j) of a student S with each point j, in [-1, 1].
 
     The held-out images are divided into two halves at random. Each half has a gradient with respect to the student's
-    weights: that of the mean distance between the student's outputs and those of point j. A is the cosine between the
-    two gradients. It is near 1 where the targets carry a signal that the student can learn and that is common to all
-    images, and low where the noise of single images dominates. It does not depend on the scale of the distance.
+    weights: that of the mean distance between the student's outputs and those of point j, without the part that is
+    common to all images. For this the mean over the images of a half batch is taken out of the gradient with respect
+    to the outputs. The common part is a shift of all outputs, which the bias of the last layer can learn; it agrees
+    between the halves whatever the point. A is the cosine between the two gradients. It is near 1 where the targets
+    carry a signal that the student can learn, and low where the noise of single images dominates. It does not depend
+    on the scale of the distance.
 
     The distance is that of `facekd.route.congruence.distances`. The student's batch norms use the statistics of the
     batch, as in training, and dropout is off. Nothing in the student changes: neither weights and their ``grad``, nor
@@ -96,13 +99,18 @@ class GradientAgreement:
             for half, images, index in self._half_batches():
                 outputs = self._outputs(images)
                 for number, target in enumerate(targets):
-                    teacher_outputs = torch.from_numpy(target[index]).to(device)
-                    distance = distances(outputs, teacher_outputs, self.temperature).sum()
-                    gradients = torch.autograd.grad(distance, weights, retain_graph=True, materialize_grads=True)
+                    errors = self._centered_errors(outputs, torch.from_numpy(target[index]).to(device))
+                    gradients = torch.autograd.grad(outputs, weights, errors, retain_graph=True, materialize_grads=True)
                     sums[half, number] += torch.cat([gradient.flatten() for gradient in gradients])
         norms = sums.norm(dim=2).clamp_min(torch.finfo(sums.dtype).tiny)  # the gradient of a perfect student is 0
         cosines = torch.linalg.vecdot(sums[0], sums[1]) / norms[0] / norms[1]
         return [float(cosine) for cosine in cosines]
+
+    def _centered_errors(self, outputs: Tensor, teacher_outputs: Tensor) -> Tensor:
+        """Return the gradient of the distance with respect to the outputs minus its mean over the images: [N, D]."""
+        leaf = outputs.detach().requires_grad_()
+        (errors,) = torch.autograd.grad(distances(leaf, teacher_outputs, self.temperature).sum(), leaf)
+        return errors - errors.mean(dim=0)
 
     def _half_batches(self) -> Iterator[tuple[int, Tensor, NDArray[np.int64]]]:
         """Yield the number of a half, some of its images and their indices, [N].

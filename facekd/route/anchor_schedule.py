@@ -26,8 +26,8 @@ class AnchorSchedule:
     the last point j with H(S, i) / H(S, j) >= delta, where H is the distance between student and point. In its place we
     use the gradient agreement A of `facekd.route.agreement`:
 
-    * The first anchor is chosen by the student as it is at the start: the last point j with A(S, j) >= delta, or else
-      the point with the highest A.
+    * The first anchor is chosen by the student as it is at the start: the last point j with A(S, j) >= delta max A, the
+      highest agreement with any point.
     * The anchor after point i is the last point j > i with A(S, j) >= delta A(S, i), or else the end of the route. The
       agreement with i decreases while the student approaches i.
     * The end of the route is the anchor of the last stage, which takes all epochs that are left. If the end is chosen
@@ -87,14 +87,12 @@ class AnchorSchedule:
         """Return the last point that an untrained student can learn, and the reason as text."""
         candidates = self._candidates(0)
         agreements = dict(zip(candidates, self._measure(candidates), strict=True))
-        in_reach = [point for point, agreement in agreements.items() if agreement >= delta]
-        if in_reach:
-            point = in_reach[-1]
-            choice = f"the last point with a gradient agreement of at least {delta:g}"
-        else:
-            point = max(agreements, key=agreements.__getitem__)
-            choice = f"the highest gradient agreement, none is at least {delta:g}"
-        return point, self._reason(choice, agreements, point)
+        highest = max(agreements, key=agreements.__getitem__)
+        # The highest one is in reach even if it is negative.
+        bound = min(delta * agreements[highest], agreements[highest])
+        point = max(point for point, agreement in agreements.items() if agreement >= bound)
+        choice = f"the last point with a gradient agreement of at least {delta:g} times the highest one"
+        return point, self._reason(choice, agreements, point, highest)
 
     def _choose_next_point(self, current: int, delta: float) -> tuple[int, str]:
         """Return the last point that a student trained on point ``current`` can learn, and the reason as text."""

@@ -1,7 +1,7 @@
 """The teacher cache: the outputs of an anchor for every image of a set, computed once and memory-mapped.
 
 One file holds one slot: the outputs for the augmented version of every image that an epoch shows (for flips, one of the
-two versions that exist).
+two versions that exist). ``FILE.sha256`` beside it holds its checksum.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from facekd.data.image_set import DatasetFingerprint
 from facekd.data.loading.loader import Batch, Loader
 from facekd.distributed import barrier, shard_range
 from facekd.errors import RouteError
+from facekd.io import files
+from facekd.io.arrays import open_npy
 from facekd.route.teacher import LiveTeacher, Teacher
 from facekd.types import ModelOutput
-from facekd.utils import files
 from facekd.utils.progress import progress_bar
 
 CacheDtype = Literal["float16", "float32"]
@@ -80,11 +81,21 @@ def read_slot(file: Path) -> CachedOutputs:
     Raises:
         RouteError: the file is damaged.
     """
-    try:
-        outputs: CachedOutputs = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (EOFError, ValueError) as error:
-        raise RouteError(f"the teacher cache {file} is damaged ({error}); delete it, it is made again") from error
+    outputs: CachedOutputs = open_npy(file, RouteError, remedy="delete it, it is made again")
     return outputs
+
+
+def is_intact(file: Path) -> bool:
+    """Return whether a slot exists and has the checksum it was written with; reads the whole file."""
+    try:
+        return files.sha256(file) == checksum_file(file).read_text(encoding="ascii").split()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return False
+
+
+def checksum_file(file: Path) -> Path:
+    """Return the file with the checksum of a slot, as ``sha256sum`` writes it."""
+    return file.with_name(f"{file.name}.sha256")
 
 
 def write_slot(teacher: LiveTeacher, loader: Loader, slot: int, file: Path, dtype: CacheDtype, device: torch.device
@@ -121,6 +132,9 @@ def write_slot(teacher: LiveTeacher, loader: Loader, slot: int, file: Path, dtyp
                 with shard_file.open("rb") as shard:
                     shutil.copyfileobj(shard, handle)
                 shard_file.unlink()
+            handle.flush()
+            # Written before the slot appears: a slot without its checksum is made again.
+            files.write_text(checksum_file(file), f"{files.sha256(temporary)}  {file.name}\n")
     if rank:
         barrier()
 

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from facekd.config.common import PathText
 from facekd.errors import RouteError
+from facekd.io import files
+from facekd.io.records import Count, Record
+from facekd.route.rotation import read_rotations, rotations_file, write_rotations
 from facekd.route.route import Route
-from facekd.utils import files
+from facekd.text import path_text, shorten
 
 VERSION = 3
+REMEDY = "make it again by 'facekd plan'"
 SHARE_TOLERANCE = 1e-6
 """The largest difference between 1 and the sum of the shares of a complete plan."""
 
@@ -32,7 +41,7 @@ class PlanStage:
         share: the share of the student's epochs that the stage takes; the shares of a complete plan sum to 1.
     """
 
-    points: tuple[int, ...]
+    points: tuple[Count, ...]
     reason: str
     share: float
 
@@ -59,12 +68,15 @@ class Plan:
         strategy: the strategy that chose the stages.
         stages: the stages in the order of the training; may be empty if the plan grows.
         growth: the growth rule of a greedy plan that is not complete; None for all other plans.
+        rotations: for an aligned plan: by point number, the rotation of its embeddings into the basis of the end of the
+            route, float32 [D, D], see `facekd.route.rotation`. They are in a file beside the plan. The end has none.
     """
 
     route: Path
     strategy: str
     stages: Sequence[PlanStage]
     growth: Growth | None = None
+    rotations: Mapping[int, NDArray[np.float32]] = field(default_factory=dict, compare=False)
 
     def first_points(self, route: Route) -> tuple[int, ...]:
         """Return the points of the first stage; if it is not chosen yet, the end of the route.
@@ -73,6 +85,10 @@ class Plan:
         """
         return self.stages[0].points if self.stages else (len(route.points) - 1,)
 
+    def describe_strategy(self) -> str:
+        """Return the strategy in words, for the facts of a run."""
+        return f"{self.strategy}, aligned" if self.rotations else self.strategy
+
     def write(self, path: Path) -> None:
         """Write ``plan.json`` atomically; the path of the route is relative, so that both can be moved together."""
         route = os.path.relpath(self.route.resolve(), path.resolve().parent)
@@ -80,6 +96,9 @@ class Plan:
             "route": route, "strategy": self.strategy, "stages": [asdict(stage) for stage in self.stages],
             "growth": asdict(self.growth) if self.growth else None,
         }
+        if self.rotations:
+            content["aligned"] = True
+            write_rotations(rotations_file(path), self.rotations)
         files.write_versioned(path, "plan", VERSION, content)
 
     @classmethod
@@ -91,22 +110,27 @@ class Plan:
                 shares that do not sum to 1.
         """
         path = Path(path)
-        content = files.read_versioned(path, "plan", VERSION, RouteError, remedy="make it again by 'facekd plan'")
-        try:
-            stages = [_parse_stage(stage) for stage in content["stages"]]
-            growth = Growth(**content["growth"]) if content.get("growth") else None
-            plan = cls(path.parent / content["route"], content["strategy"], stages, growth)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RouteError(f"{path} is damaged ({error!r}); correct it, or make it again by 'facekd plan'") from error
+        record = files.read_versioned(path, "plan", VERSION, RouteError, schema=_PlanRecord, remedy=REMEDY)
+        rotations = read_rotations(rotations_file(path)) if record.aligned else {}
+        plan = cls(path.parent / record.route, record.strategy, record.stages, record.growth, rotations)
         route = Route.open(plan.route)
-        absent = sorted({point for stage in stages for point in stage.points if not 0 <= point < len(route.points)})
+        absent = sorted({point for stage in plan.stages for point in stage.points if point >= len(route.points)})
         if absent:
             raise RouteError(
-                f"{path} names points {', '.join(map(str, absent))}, the route {route.folder} has points 0 to "
-                f"{len(route.points) - 1}; correct the plan, or make it again by 'facekd plan'"
+                f"{path_text(path)} names points {shorten(', '.join(map(str, absent)))}, the route "
+                f"{path_text(route.folder)} has points 0 to {len(route.points) - 1}; correct the plan, or {REMEDY}"
             )
         plan._check_shares(path)
+        plan._check_rotations(path, len(route.points) - 1)
         return plan, route
+
+    def _check_rotations(self, path: Path, end: int) -> None:
+        """Check that a plan with rotations has one for every point but the end, also after it was edited by hand."""
+        points = {point for stage in self.stages for point in stage.points}
+        if self.rotations and (missing := points - {end} - set(self.rotations)):
+            raise RouteError(f"{path_text(path)} is aligned and has no rotation for points "
+                             f"{shorten(', '.join(map(str, sorted(missing))))}; make it again by 'facekd plan "
+                             "--aligned'")
 
     def _check_shares(self, path: Path) -> None:
         shares = [stage.share for stage in self.stages]
@@ -116,13 +140,21 @@ class Plan:
         if not total_is_valid or not stages_are_valid:
             expected = "sum to less than 1, because the plan grows" if self.growth else "sum to 1"
             raise RouteError(
-                f"{path}: every stage needs points and a positive share, and the shares must {expected}; they sum to "
-                f"{total:g}: correct them"
+                f"{path_text(path)}: every stage needs points and a positive share, and the shares must {expected}; "
+                f"they sum to {total:g}: correct them"
             )
         if self.growth and not (0 < self.growth.delta <= 1 and 0 < self.growth.share < 1):
-            raise RouteError(f"{path}: delta must be in (0, 1] and the share of a stage in (0, 1); correct them")
+            raise RouteError(f"{path_text(path)}: delta must be in (0, 1] and the share of a stage in (0, 1); correct "
+                             "them")
 
 
-def _parse_stage(content: Mapping[str, Any]) -> PlanStage:
-    points = tuple(int(point) for point in content["points"])
-    return PlanStage(points, str(content["reason"]), float(content["share"]))
+class _PlanRecord(Record):
+    """The content of ``plan.json``."""
+
+    model_config = ConfigDict(strict=False)  # a strict model takes no mapping for a dataclass
+
+    route: PathText
+    strategy: str
+    stages: list[PlanStage]
+    growth: Growth | None = None
+    aligned: bool = False

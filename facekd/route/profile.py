@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facekd.route.congruence import Congruence, distances
+from facekd.route.congruence import Congruence
+from facekd.route.rotation import aligned_distance
 from facekd.route.route import Point, Route
-from facekd.utils.functional import l2_normalize_rows
+from facekd.utils.functional import l2_normalize, l2_normalize_rows
 
-CHANGE_TEMPERATURE = 1.0
-"""T of `PointProfile.change_from_previous`: the change of the predicted probabilities themselves."""
 MAX_PAIR_IMAGES = 2048
 """The largest number of images whose pairs are compared, 2 million pairs; a larger set is represented by some of its
 identities."""
@@ -36,10 +35,12 @@ class PointProfile:
         metric: how well the teacher does at this point, in [0, 1]: ``accuracy``, the share of the images whose class it
             predicts correctly; or for faces ``AUC``, see `pair_auc`.
         metric_name: ``accuracy`` or ``AUC``; None without a metric.
-        change_from_previous: the congruence loss of the previous point with this one, at T = 1 for classes; None for
-            the first point.
+        net_change: which share of its net change the teacher has made: 0 at the first point, 1 at the end, see
+            `net_change`; None if the first point equals the end.
         congruence_to_end: the congruence loss of this point with the end of the route: the loss that a student equal to
             the teacher at this point would have with the end; None without images.
+        aligned_to_end: for embeddings: their distance from the end of the route after the best rotation, see
+            `facekd.route.rotation.aligned_distance`; compare it with ``congruence_to_end``. None for classes.
         congruence_to_student: the congruence loss of a given student with this point; None without a student.
     """
 
@@ -47,8 +48,9 @@ class PointProfile:
     point: Point
     metric: float | None = None
     metric_name: str | None = None
-    change_from_previous: float | None = None
+    net_change: float | None = None
     congruence_to_end: float | None = None
+    aligned_to_end: float | None = None
     congruence_to_student: float | None = None
 
 
@@ -66,18 +68,41 @@ def profile_route(route: Route, congruence: Congruence | None = None, labels: ND
         return [PointProfile(number, point) for number, point in enumerate(route.points)]
     end = congruence.outputs(len(route.points) - 1)
     closed_set = congruence.temperature is not None
-    change_temperature = CHANGE_TEMPERATURE if closed_set else None
+    first = congruence.outputs(0)
     profiles = []
-    previous: Tensor | None = None
     for number, point in enumerate(route.points):
         outputs = congruence.outputs(number)
         metric, metric_name = _measure(outputs, labels, closed_set) if labels is not None else (None, None)
-        change = None if previous is None else float(distances(previous, outputs, change_temperature).mean())
+        change = net_change(outputs, first, end, closed_set)
         to_student = None if student_losses is None else float(student_losses[number].mean())
         to_end = congruence.distance(outputs, end)
-        profiles.append(PointProfile(number, point, metric, metric_name, change, to_end, to_student))
-        previous = outputs
+        aligned = None if closed_set else aligned_distance(outputs.numpy(), end.numpy())
+        profiles.append(PointProfile(number, point, metric, metric_name, change, to_end, aligned, to_student))
     return profiles
+
+
+def net_change(outputs: Tensor, first: Tensor, end: Tensor, closed_set: bool) -> float | None:
+    """Return which share of its net change the teacher has made at a point of its route.
+
+    a(x) is the agreement of a point with the end of the route: the mean inner product of their predicted probabilities
+    (classes) or their mean cosine (embeddings). The share is (a(x) - a(first)) / (a(end) - a(first)). The noise of SGD,
+    by which neighboring points differ, has no agreement with the end. A sum of the distances between neighboring
+    points, in contrast, consists of this noise where the teacher stands still, and grows with the number of points.
+
+    Args:
+        outputs: the outputs of the point, [images, D].
+        first: the outputs of the first point, [images, D].
+        end: the outputs of the end, [images, D].
+        closed_set: whether the outputs are logits, not embeddings.
+
+    Returns:
+        0 for the first point, 1 for the end; it may be less or more between; None if the first point agrees with the
+        end as much as the end with itself.
+    """
+    point, start, target = (x.double().softmax(1) if closed_set else l2_normalize(x.double())
+                            for x in (outputs, first, end))
+    whole = float(((target - start) * target).sum())
+    return float(((point - start) * target).sum()) / whole if whole > 0 else None
 
 
 def _measure(outputs: Tensor, labels: NDArray[np.int64], closed_set: bool) -> tuple[float | None, str | None]:

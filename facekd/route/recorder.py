@@ -7,7 +7,7 @@ from facekd.errors import RouteError
 from facekd.models.registry import Network
 from facekd.route.route import Route
 from facekd.run import Run
-from facekd.training.trainer import CheckpointEvent
+from facekd.training.method import CheckpointEvent
 
 
 def route_interval(every_epochs: float, steps_per_epoch: int) -> int:
@@ -26,6 +26,18 @@ def route_interval(every_epochs: float, steps_per_epoch: int) -> int:
         raise RouteError(f"route.every_epochs={every_epochs:g} is {steps:.2g} of a training step, and an epoch has "
                          f"{steps_per_epoch:,}; set it to {1 / steps_per_epoch:.4g} or more, or to 0 for no route")
     return round(steps)
+
+
+def check_recorded_route(run: Run) -> None:
+    """Compare the points of a finished run's route, if it recorded one, with their checksums.
+
+    Raises:
+        RouteError: the route or a point is damaged.
+    """
+    if (run.route / "route.json").exists():
+        route = Route.open(run.path)
+        for number in range(len(route.points)):
+            route.point_file(number)
 
 
 class RouteRecorder:

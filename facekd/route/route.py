@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facekd.errors import RouteError
+from pydantic import ConfigDict
+
+from facekd.errors import ModelError, RouteError
+from facekd.io import files
+from facekd.io.records import Count, FileName, Record
 from facekd.models.registry import ModelSpec, Network
 from facekd.models.weights import save_model
-from facekd.utils import files
+from facekd.text import path_text
 
 VERSION = 2
+REMEDY = "train or import the teacher again"
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,22 @@ class Point:
         metrics: the metrics of the training at that step (loss, accuracy under the margin).
     """
 
-    step: int
+    step: Count
     epoch: float
     learning_rate: float
     reason: str
-    file: str
+    file: FileName
     sha256: str
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class _RouteRecord(Record):
+    """The content of ``route.json``."""
+
+    model_config = ConfigDict(strict=False)  # a strict model takes no mapping for a dataclass
+
+    model: dict[str, Any] | None
+    points: list[Point]
 
 
 class Route:
@@ -61,18 +76,18 @@ class Route:
             RouteError: there is no route, or it is damaged or of an older version.
         """
         path = Path(path)
-        candidates = [path] if path.is_file() else [path / "route.json", path / "route" / "route.json"]
-        file = next((candidate for candidate in candidates if candidate.is_file()), None)
+        candidates = [path] if os.path.isfile(path) else [path / "route.json", path / "route" / "route.json"]
+        # Unlike Path.is_file, this is false and no OSError for a name that no file can have.
+        file = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
         if file is None:
-            raise RouteError(
-                f"{path} holds no route.json; give a run of 'facekd train' or a folder made by 'facekd route import'"
-            )
-        content = files.read_versioned(file, "route", VERSION, RouteError, remedy="train or import the teacher again")
+            raise RouteError(f"{path_text(path)} holds no route.json; give a run of 'facekd train' or a folder made by "
+                             "'facekd route import'")
+        record = files.read_versioned(file, "route", VERSION, RouteError, schema=_RouteRecord, remedy=REMEDY)
         try:
-            spec = ModelSpec.from_dict(content["model"]) if content["model"] else None
-            return cls(file.parent, spec, [Point(**point) for point in content["points"]])
-        except (KeyError, TypeError) as error:
-            raise RouteError(f"{file} is damaged ({error}); restore it or record the route again") from error
+            spec = ModelSpec.from_dict(record.model) if record.model else None
+        except ModelError as error:
+            raise RouteError(f"{path_text(file)} is damaged: {error}; restore it, or {REMEDY}") from error
+        return cls(file.parent, spec, record.points)
 
     def point_file(self, number: int) -> Path:
         """Return the weight file of a point after comparing it with the checksum in the route.
@@ -85,15 +100,16 @@ class Route:
         """
         if not 0 <= number < len(self.points):
             raise RouteError(
-                f"the route {self.folder} has no point {number}; it has {len(self.points)}, numbered from 0"
+                f"the route {path_text(self.folder)} has no point {number}; it has {len(self.points)}, numbered from 0"
             )
         point = self.points[number]
         file = self.folder / point.file
         if not file.is_file():
-            raise RouteError(f"{file} is missing (point {number} of the route); restore it, or plan without this point")
+            raise RouteError(f"{path_text(file)} is missing (point {number} of the route); restore it, or plan without "
+                             "this point")
         if files.sha256(file) != point.sha256:
             raise RouteError(
-                f"{file} is not the file that was recorded (its checksum differs); "
+                f"{path_text(file)} is not the file that was recorded (its checksum differs); "
                 "restore it, or plan without this point"
             )
         return file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 
 from facekd.errors import RouteError, did_you_mean
 from facekd.route.plan import Growth, Plan, PlanStage
@@ -14,7 +13,7 @@ SHARE_TOLERANCE = 1e-9
 """Two shares of the way along a route that differ by less are equal, whatever their rounding."""
 
 
-def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[int] = (), delta: float = 0.8, *,
+def make_plan(route: Route, strategy: str, anchors: int = 4, points: Sequence[int] = (), delta: float = 0.5, *,
               profile: Sequence[PointProfile] = ()) -> Plan:
     """Choose the anchors of a plan.
 
@@ -117,15 +116,16 @@ def _progress(route: Route, anchors: int, profile: Sequence[PointProfile]) -> Pl
 
 
 def _change(route: Route, anchors: int, profile: Sequence[PointProfile]) -> Plan:
-    """Choose points at equal arc length: the sum of the changes of the teacher's outputs from point to point."""
-    lengths = list(accumulate(point.change_from_previous or 0.0 for point in profile))
-    if lengths[-1] <= 0:
+    """Choose the points at which the outputs of the teacher have first made 1/m, 2/m, ... of their net change.
+
+    It is `progress` without labels (ours), see `facekd.route.profile.net_change`.
+    """
+    shares = [point.net_change for point in profile if point.net_change is not None]
+    if len(shares) < len(profile):
         raise RouteError(f"the outputs of the teacher do not change along the route {route.folder}; use --strategy "
                          "final")
-    shares = [length / lengths[-1] for length in lengths]
     points = _first_crossings(shares, anchors)
-    reasons = [f"{shares[point]:.0%} of the arc length, the sum of the changes between neighboring points"
-               for point in points]
+    reasons = [f"{shares[point]:.0%} of the net change of the teacher's outputs" for point in points]
     return _build_plan(route, "change", [(point,) for point in points], reasons)
 
 

@@ -124,6 +124,29 @@ class MeanTeacher(Teacher):
         return ModelOutput(torch.stack([teacher.forward(batch).outputs for teacher in self._teachers]).mean(0))
 
 
+class RotatedTeacher(Teacher):
+    """An anchor whose embeddings are rotated into the basis of the end of the route, see `facekd.route.rotation`.
+
+    Args:
+        teacher: the anchor.
+        rotation: the orthogonal matrix, [D, D]; rows of embeddings are multiplied by it from the right.
+    """
+
+    def __init__(self, teacher: Teacher, rotation: torch.Tensor) -> None:
+        self._teacher = teacher
+        self._rotation = rotation
+        self.dimension = teacher.dimension
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """See `Teacher.forward`; feature maps and features stay as they are."""
+        output = self._teacher.forward(batch)
+        return replace(output, outputs=output.outputs @ self._rotation.to(output.outputs))
+
+    def example_output(self) -> ModelOutput:
+        """See `Teacher.example_output`."""
+        return self._teacher.example_output()
+
+
 class TrainingTeacher(Teacher):
     """A network in training as a teacher: its current outputs, see `forward_without_side_effects`.
 

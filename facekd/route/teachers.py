@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from facekd.data.image_set import DatasetFingerprint
 from facekd.data.loading.loader import Loader
 from facekd.distributed import barrier, is_main_process, run_on_main_and_broadcast
 from facekd.errors import RouteError
+from facekd.io.locks import lock_output
 from facekd.models.registry import Network, build
 from facekd.models.weights import load_model
-from facekd.route.cache import CachedOutputs, CachedTeacher, CacheDtype, read_slot, slot_path, write_slot
+from facekd.route.cache import CachedOutputs, CachedTeacher, CacheDtype, is_intact, read_slot, slot_path, write_slot
 from facekd.route.route import Route
-from facekd.route.teacher import LiveTeacher, MeanTeacher, Teacher, load_live_teacher
+from facekd.route.teacher import LiveTeacher, MeanTeacher, RotatedTeacher, Teacher, load_live_teacher
+from facekd.text import path_text
 from facekd.training.machine import Machine
+from facekd.utils.console import notify
 
 
 class AnchorTeachers:
@@ -32,11 +37,14 @@ class AnchorTeachers:
         with_features: whether outputs include feature maps and features; such teachers are never cached.
         feature_layers: the modules whose outputs are the feature maps, see
             `facekd.models.feature_extractor.FeatureExtractor`.
+        rotations: the rotations of the embeddings of some points, see `facekd.route.plan.Plan`. They are applied to the
+            teachers, not to the cache, which plans share.
     """
 
     def __init__(self, route: Route, loader: Loader, fingerprint: DatasetFingerprint,
                  cache_dtype: CacheDtype | Literal["off"], machine: Machine, *, with_features: bool = False,
-                 feature_layers: Sequence[str] = ()) -> None:
+                 feature_layers: Sequence[str] = (), rotations: Mapping[int, NDArray[np.float32]] | None = None
+                 ) -> None:
         self.route = route
         self.loader = loader
         self.fingerprint = fingerprint
@@ -44,6 +52,8 @@ class AnchorTeachers:
         self.machine = machine
         self.with_features = with_features
         self.feature_layers = feature_layers
+        self._intact_files: set[Path] = set()
+        self.rotations = rotations or {}
 
     def teacher(self, points: Sequence[int]) -> Teacher:
         """Return the teacher of a stage: one point, or the mean of several.
@@ -56,8 +66,14 @@ class AnchorTeachers:
                 "maps and features of several points have no meaningful mean; a loss that uses them follows one point "
                 "a stage: use another plan, or set its weight to 0"
             )
-        teachers = [self._live_teacher(point) if self._runs_live else self._cached_teacher(point) for point in points]
+        teachers = [self._single_teacher(point) for point in points]
         return teachers[0] if len(teachers) == 1 else MeanTeacher(teachers)
+
+    def _single_teacher(self, point: int) -> Teacher:
+        teacher = self._live_teacher(point) if self._runs_live else self._cached_teacher(point)
+        if point not in self.rotations:
+            return teacher
+        return RotatedTeacher(teacher, torch.from_numpy(self.rotations[point]).to(self.machine.device))
 
     def network(self, point: int, fresh: bool = False) -> Network:
         """Return a point's network for further training: with the point's weights, or with fresh ones.
@@ -99,17 +115,26 @@ class AnchorTeachers:
         return CachedTeacher(dimension, lambda slot: self._slot_path(point, slot), sibling_slots)
 
     def _slot_path(self, point: int, slot: int) -> Path:
-        """Return the file of a slot; compute it first if it does not exist."""
+        """Return the file of a slot; compute it first if it does not exist or is damaged."""
         dtype: CacheDtype = "float16" if self.cache_dtype == "off" else self.cache_dtype
         file = slot_path(self.route.folder / "cache", self.route.points[point].sha256, self.fingerprint,
                          self.loader.augmentation.key, slot, dtype)
-        if not run_on_main_and_broadcast(file.exists):
-            teacher = self._live_teacher(point)
-            loader = self._loader_for(teacher)
-            if is_main_process() or loader.world_size > 1:
-                write_slot(teacher, loader, slot, file, dtype, self.machine.device)
-            barrier()
+        if file not in self._intact_files and not run_on_main_and_broadcast(lambda: is_intact(file)):
+            # Trainings of several students share the cache, and one of them computes it.
+            with lock_output(file, wait=True):
+                if not run_on_main_and_broadcast(lambda: is_intact(file)):
+                    self._write_slot(point, slot, file, dtype)
+        self._intact_files.add(file)
         return file
+
+    def _write_slot(self, point: int, slot: int, file: Path, dtype: CacheDtype) -> None:
+        if file.exists():
+            notify(f"the teacher cache {path_text(file)} is damaged (its checksum differs); it is made anew")
+        teacher = self._live_teacher(point)
+        loader = self._loader_for(teacher)
+        if is_main_process() or loader.world_size > 1:
+            write_slot(teacher, loader, slot, file, dtype, self.machine.device)
+        barrier()
 
     def _live_teacher(self, point: int) -> LiveTeacher:
         file = self.route.point_file(point)

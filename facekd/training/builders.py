@@ -11,7 +11,7 @@ from facekd.data.loading.loader import Loader
 from facekd.data.loading.unreadable import UnreadableImages
 from facekd.data.training_set import TrainingSet
 from facekd.distributed import get_rank, get_world_size
-from facekd.errors import SetupError
+from facekd.errors import DataError, SetupError
 from facekd.heads import create_head
 from facekd.heads.base import Head
 from facekd.models.registry import Network, create
@@ -44,9 +44,13 @@ def build_head(recipe: HeadRecipe, outputs: int, classes: int) -> Head:
         classes: number of classes in the training set.
 
     Raises:
+        DataError: the training set has one class.
         ModelError: an unknown name, or a value that cannot be used.
         OptionError: an unknown option.
     """
+    if classes < 2:
+        raise DataError("the training set holds one class, from whose labels nothing can be learned; add more, or use "
+                        "'facekd distill' with a method without labels")
     return create_head(outputs=outputs, classes=classes, world_size=get_world_size(), seed=torch.initial_seed(),
                        **dict(recipe))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,15 @@ import torch
 from torch import nn
 
 from facekd.errors import ModelError
+from facekd.io import files
+from facekd.io.reading import reading
 from facekd.models.weights import load_weights
 from facekd.training.sharded_state import shard_state
-from facekd.utils import files
 from facekd.utils.console import notify
 
 VERSION = 3
-RESERVED_KEYS = ("format", "version", "position", "method", "rng", "cuda_rng")
-"""The keys of a checkpoint that are not the name of a further state."""
+FURTHER_STATES = ("optimizer", "scaler", "ema")
+"""The state dicts beside that of the method."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Position:
     step: int
 
 
-def save(folder: Path, position: Position, method: Mapping[str, Any], keep: int = 2, **states: Mapping[str, Any]
-         ) -> Path:
+def save(folder: Path, position: Position, method: Mapping[str, Any], keep: int = 2, *,
+         optimizer: Mapping[str, Any], scaler: Mapping[str, Any], ema: Mapping[str, Any]) -> Path:
     """Write a checkpoint atomically, then remove all but the newest.
 
     Args:
@@ -51,7 +53,9 @@ def save(folder: Path, position: Position, method: Mapping[str, Any], keep: int 
         position: how far the run is.
         method: the state dict of the training method, with all class centers.
         keep: how many of the newest checkpoints are kept; at least 1.
-        states: further state dicts by name: ``optimizer``, ``scaler``, ``ema``.
+        optimizer: the state dict of the optimizer.
+        scaler: the state dict of the gradient scaler.
+        ema: the state dict of the average of the weights; empty without one.
 
     Returns:
         the file.
@@ -63,7 +67,7 @@ def save(folder: Path, position: Position, method: Mapping[str, Any], keep: int 
         "format": "facekd.checkpoint", "version": VERSION,
         "position": [position.stage, position.stage_step, position.step], "method": dict(method),
         "rng": torch.get_rng_state(), "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        **states,
+        "optimizer": optimizer, "scaler": scaler, "ema": ema,
     }
     buffer = io.BytesIO()  # torch's own file writer does not report a full disk
     torch.save(state, buffer)
@@ -86,22 +90,40 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: the file is damaged, is not a checkpoint of facekd, or is of another version of the format.
     """
-    content = path.read_bytes()
+    with reading(path, ModelError, remedy="delete it; the one before is taken"):
+        content = path.read_bytes()
     if _digest(content) != path.stem.rpartition("-")[2]:
         raise ModelError(f"{path} is damaged (its checksum differs)")
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # torch.save compresses nothing. Such a file was made to fill the memory, and its directory may lie on that.
+            entries = archive.infolist()
+            if (any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+                    or sum(entry.file_size for entry in entries) > len(content)):
+                raise ValueError("it is compressed")
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, runtime and type errors here, all with the same meaning
         # Its own text is not shown: it recommends loading the file with code allowed.
         raise ModelError(f"{path} is no readable checkpoint ({type(error).__name__})") from None
     if not isinstance(state, dict) or state.get("format") != "facekd.checkpoint":
         raise ModelError(f"{path} is no checkpoint of facekd")
-    version = state["version"]
+    version = state.get("version")
+    if not isinstance(version, int):
+        raise ModelError(f"{path} is damaged (it has no version)")
     if version > VERSION:
         raise ModelError(f"{path} was written by a newer facekd (version {version}); upgrade facekd")
     if version < VERSION:
         raise ModelError(f"{path} was written by an older facekd (version {version}); train again in a new folder")
+    if not _has_all_parts(state):
+        raise ModelError(f"{path} is damaged (a part is missing or of another kind)")
     return state
+
+
+def _has_all_parts(state: Mapping[str, Any]) -> bool:
+    position = state.get("position")
+    return (isinstance(position, list) and len(position) == 3 and all(type(number) is int for number in position)
+            and all(isinstance(state.get(name), Mapping) for name in ("method", *FURTHER_STATES))
+            and isinstance(state.get("rng"), torch.Tensor))
 
 
 def load_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -131,7 +153,7 @@ def restore(folder: Path, method: nn.Module) -> tuple[Position, dict[str, Any]] 
     """Load the newest intact checkpoint into ``method`` and the random number generators.
 
     Returns:
-        the position, and the further states by name as given to `save`; None where there is no checkpoint.
+        the position, and the `FURTHER_STATES` by name; None where there is no checkpoint.
 
     Raises:
         ModelError: all are damaged, or the newest belongs to another architecture.
@@ -141,11 +163,11 @@ def restore(folder: Path, method: nn.Module) -> tuple[Position, dict[str, Any]] 
         return None
     path, state = newest
     load_weights(method, shard_state(method, state["method"]), str(path))
-    torch.set_rng_state(state["rng"])
-    if torch.cuda.is_available() and state.get("cuda_rng") is not None:
-        torch.cuda.set_rng_state(state["cuda_rng"])
-    further_states = {name: value for name, value in state.items() if name not in RESERVED_KEYS}
-    return Position(*state["position"]), further_states
+    with reading(path, ModelError, remedy="delete it; the one before is taken"):
+        torch.set_rng_state(state["rng"])
+        if torch.cuda.is_available() and state.get("cuda_rng") is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"])
+    return Position(*state["position"]), {name: state[name] for name in FURTHER_STATES}
 
 
 def _digest(content: bytes | memoryview) -> str:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from facekd.config import TrainingRecipe
+from facekd.errors import RecipeError
 
 
 def learning_rate(recipe: TrainingRecipe, step: int, total_steps: int, steps_per_epoch: int) -> float:
@@ -35,6 +36,33 @@ def learning_rate(recipe: TrainingRecipe, step: int, total_steps: int, steps_per
         drops = sum(step >= drop for drop in drop_steps(recipe, total_steps))
         return recipe.learning_rate * recipe.gamma ** drops
     return recipe.learning_rate
+
+
+def check_schedule(recipe: TrainingRecipe, steps_per_epoch: int, shortest_stage: float = 1.0) -> None:
+    """Check that a training has a step, and that its warm-up is shorter than a cycle of the learning rate.
+
+    The default warm-up suits every training, because it takes at most a fifth of the cycle.
+
+    Args:
+        recipe: the schedule and its warm-up.
+        steps_per_epoch: number of steps in an epoch.
+        shortest_stage: share of the training that its shortest stage takes.
+
+    Raises:
+        RecipeError: the training or its warm-up has another length.
+    """
+    total_steps = recipe.epochs * steps_per_epoch
+    if round(total_steps) < 1:
+        raise RecipeError([f"'training.epochs': {recipe.epochs:g} epochs are {total_steps:.2g} of a step, and an epoch "
+                           f"has {steps_per_epoch:,}; set it to {1 / steps_per_epoch:.2g} or more"], "the recipe")
+    cycle_steps = total_steps if recipe.cycle == "run" else shortest_stage * total_steps
+    default = type(recipe).model_fields["warmup_epochs"].default
+    warmup = recipe.warmup_steps or (
+        recipe.warmup_epochs * steps_per_epoch if recipe.warmup_epochs != default else 0.0)
+    if warmup >= cycle_steps:
+        key = "warmup_steps" if recipe.warmup_steps else "warmup_epochs"
+        raise RecipeError([f"'training.{key}': a warm-up of {warmup:g} steps leaves nothing of the {cycle_steps:g} "
+                           "steps of the shortest stage; set it lower, or train for more epochs"], "the recipe")
 
 
 def _onecycle(step: int, total_steps: int, rise: float) -> float:

@@ -12,7 +12,12 @@ from torch import nn
 from facekd.config import MachineRecipe
 from facekd.distributed import get_world_size, local_device
 from facekd.errors import SetupError
+from facekd.text import shorten
 from facekd.training.activation_checkpointing import apply_activation_checkpointing
+
+THREADS_PER_CORE = 4
+MIN_THREAD_LIMIT = 64
+"""Threads that are allowed on a machine of few cores."""
 
 
 class Machine:
@@ -24,7 +29,8 @@ class Machine:
         recipe: the settings of the user.
 
     Raises:
-        SetupError: the device is absent, or a C++ compiler is missing for compilation on a CPU.
+        SetupError: the device is absent, there are too many threads, or a C++ compiler is missing for compilation on a
+            CPU.
 
     Attributes:
         recipe: the settings of the user.
@@ -38,7 +44,7 @@ class Machine:
         default_precision = "bfloat16" if self.device.type == "cuda" else "float32"
         self.dtype = getattr(torch, default_precision if recipe.precision == "auto" else recipe.precision)
         if recipe.threads:
-            torch.set_num_threads(recipe.threads)
+            _set_threads(recipe.threads)
         if (
             recipe.compile and self.device.type == "cpu"
             and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++")))
@@ -76,6 +82,14 @@ class Machine:
         return ShardedGradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
+def _set_threads(count: int) -> None:
+    limit = max(MIN_THREAD_LIMIT, THREADS_PER_CORE * (os.cpu_count() or 1))
+    if count > limit:  # far beyond it the system gives no more threads, and OpenMP ends the process
+        raise SetupError(f"machine.threads={count} is more than {limit}, {THREADS_PER_CORE} for each core of this "
+                         "machine; leave it out for one thread per core")
+    torch.set_num_threads(count)
+
+
 def resolve_device(name: str) -> torch.device:
     """Return the device of a name; ``auto`` is CUDA, else Apple's MPS, else the CPU.
 
@@ -88,9 +102,9 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        torch.empty(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = shorten(str(error).splitlines()[0])
         raise SetupError(
             f"the device '{name}' cannot be used here ({reason}); use machine.device=auto or cpu"
         ) from error

@@ -30,6 +30,25 @@ class Stage:
     anchors: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class CheckpointEvent:
+    """The argument of ``on_checkpoint``.
+
+    Attributes:
+        step: steps done in all.
+        epoch: epochs done in all.
+        learning_rate: the learning rate of the last step.
+        reason: ``"last"``, ``"before drop"``, ``"epoch"`` or ``"interval"``.
+        metrics: the means that were logged last.
+    """
+
+    step: int
+    epoch: float
+    learning_rate: float
+    reason: str
+    metrics: dict[str, float]
+
+
 class Method(nn.Module, ABC):
     """Owns the network in training and all that its losses need; the loop knows nothing about either.
 

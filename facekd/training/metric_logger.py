@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from facekd.distributed import all_reduce_mean, is_main_process
+from facekd.io.writing import writing
 from facekd.run import Run
-from facekd.utils.files import explain_disk_full
 
 
 class MetricLogger:
@@ -74,7 +74,7 @@ class _LogWriter:
 
     def write(self, line: Mapping[str, float], scalars: Mapping[str, float]) -> None:
         """Append a line to the log, and scalars to the events."""
-        with explain_disk_full(self._log_file):
+        with writing(self._log_file):
             self._lines.write(json.dumps(line) + "\n")
             self._lines.flush()
             for name, value in scalars.items():
@@ -82,6 +82,6 @@ class _LogWriter:
 
     def close(self) -> None:
         """Close both files."""
-        with explain_disk_full(self._log_file):
+        with writing(self._log_file):
             self._lines.close()
             self._events.close()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from facekd.data.loading.loader import Loader
 from facekd.distributed import all_reduce_mean, is_main_process
 from facekd.errors import FacekdError, SetupError
+from facekd.io import files
 from facekd.run import Run
-from facekd.utils import files
 
 BATCH_FILE = "not_finite.safetensors"
 

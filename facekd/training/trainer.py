@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,45 +13,27 @@ from torch.optim.swa_utils import AveragedModel
 
 from facekd.config import TrainingRecipe
 from facekd.data.loading.loader import Loader
-from facekd.distributed import check_initialized, is_main_process, run_on_main_and_broadcast
+from facekd.distributed import any_process, check_initialized, get_world_size, is_main_process
 from facekd.run import Run
 from facekd.training import checkpoint
 from facekd.training.checkpoint import Position
 from facekd.training.ema import build_ema
 from facekd.training.lr_schedule import StageSchedule
 from facekd.training.machine import Machine
-from facekd.training.method import Method, Stage
+from facekd.training.method import CheckpointEvent, Method, Stage
 from facekd.training.metric_logger import MetricLogger
 from facekd.training.nan_guard import NanGuard, StepRecord
 from facekd.training.sharded_state import gather_optimizer_state, gather_state, shard_optimizer_state
 from facekd.training.sync_batchnorm import average_batchnorm_statistics, convert_sync_batchnorm
 from facekd.training.train_step import TrainStep
 from facekd.utils.progress import Advance, progress_bar
+from facekd.utils.signals import StopRequest, raise_signal
 
 LOG_EVERY_STEPS = 20
 """Steps between two lines of ``log.jsonl``."""
 
 MIN_LOSS_SCALE = 2**-10
 """If the float16 loss scale falls below this value, no step can produce finite gradients, and training aborts."""
-
-
-@dataclass(frozen=True)
-class CheckpointEvent:
-    """The argument of ``on_checkpoint``.
-
-    Attributes:
-        step: steps done in all.
-        epoch: epochs done in all.
-        learning_rate: the learning rate of the last step.
-        reason: ``"last"``, ``"before drop"``, ``"epoch"`` or ``"interval"``.
-        metrics: the means that were logged last.
-    """
-
-    step: int
-    epoch: float
-    learning_rate: float
-    reason: str
-    metrics: dict[str, float]
 
 
 class Trainer:
@@ -75,6 +57,7 @@ class Trainer:
     """
 
     ema: AveragedModel | None = None
+    _stop: StopRequest
 
     def __init__(
         self, run: Run, method: Method, stages: Callable[[int], Stage], loader: Loader, recipe: TrainingRecipe,
@@ -98,7 +81,12 @@ class Trainer:
     def fit(self) -> None:
         """Train to the end, from the newest checkpoint or from the beginning.
 
+        After SIGINT or SIGTERM the current step ends (under torchrun, the steps up to the next log line), a checkpoint
+        is written, and the signal's exception is raised, see `facekd.utils.signals`.
+
         Raises:
+            KeyboardInterrupt: SIGINT or SIGTERM arrived.
+            ModelError: no checkpoint is intact, or the newest belongs to another architecture.
             FacekdError: the loss is no longer finite; the last checkpoint is kept, and the batch, see `NanGuard`.
             SetupError: the disk is full, or the process has not joined the others of its torchrun.
         """
@@ -114,6 +102,7 @@ class Trainer:
                 self.ema.load_state_dict(states["ema"])
         batch_size = self.loader.batch_size
         with (
+            StopRequest() as self._stop,
             MetricLogger(self.run, position.step) as logger,
             progress_bar(self.run.path.name, self.steps * batch_size, "img", position.step * batch_size) as advance,
         ):
@@ -166,7 +155,9 @@ class Trainer:
         step = position.step
         is_log_step = step % LOG_EVERY_STEPS == 0
         # The time is looked at in log steps only, so that it adds no lines to the log.
-        is_checkpoint_step = schedule.is_checkpoint_step(step) or (is_log_step and self._is_checkpoint_overdue())
+        stops = self._is_stop_requested(is_log_step)
+        is_checkpoint_step = (schedule.is_checkpoint_step(step) or stops
+                              or (is_log_step and self._is_checkpoint_overdue()))
         if is_log_step or is_checkpoint_step:
             means = logger.write(step, step / self.loader.steps_per_epoch, position.stage, schedule.learning_rate(step))
             overflow = {"every gradient": math.inf} if self.scaler.get_scale() < MIN_LOSS_SCALE else {}
@@ -179,11 +170,17 @@ class Trainer:
             self._call_on_checkpoint(step, schedule, logger)
             self._save_checkpoint(position, optimizer)
             self._last_checkpoint = time.monotonic()
+        if stops:
+            raise_signal(self._stop.received or signal.SIGTERM)
+
+    def _is_stop_requested(self, is_log_step: bool) -> bool:
+        """Return whether a signal arrived; several processes ask each other in log steps."""
+        return (is_log_step or get_world_size() == 1) and any_process(self._stop.received != 0)
 
     def _is_checkpoint_overdue(self) -> bool:
         """Return whether the last checkpoint is older than ``machine.checkpoint_every_minutes``, by rank 0's clock."""
         age = time.monotonic() - self._last_checkpoint
-        return run_on_main_and_broadcast(lambda: age > self.checkpoint_seconds)
+        return any_process(is_main_process() and age > self.checkpoint_seconds)
 
     def _call_on_checkpoint(self, step: int, schedule: StageSchedule, logger: MetricLogger) -> None:
         reason = schedule.event_reason(step)

@@ -1,1 +1,1 @@
-"""Files, progress, environment and array helpers that every package uses."""
+"""Console, progress, signals, processes, environment and array helpers that every package uses."""

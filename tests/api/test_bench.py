@@ -180,5 +180,11 @@ def test_invalid_options_are_refused_before_anything_is_timed(
 
 def test_a_reference_that_is_no_model_is_refused(package: Package, tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match="not an ONNX file"):
+    with pytest.raises(ModelError, match="cannot be read as an ONNX file"):
         bench(package.path, tmp_path / "x.onnx")
+
+
+def test_a_package_is_not_fed_otherwise(package: Package) -> None:
+    for against in (None, package.path):
+        with pytest.raises(ModelError, match=r"--pixels has no effect: .*package"):
+            bench(package.path, against, pixels="raw")

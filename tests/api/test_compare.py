@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,15 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from facekd.api.compare import compare
+from facekd.api.export import export
 from facekd.data.alignment.detector import DETECTOR_VARIABLE, DetectedFace, Detector, Image
 from facekd.data.alignment.landmarks import warp_face
 from facekd.data.synthetic.dataset import render_crop
 from facekd.data.transforms import decode
-from facekd.errors import DataError, SetupError
+from facekd.errors import DataError, FacekdError, SetupError
+from facekd.io import files
+from facekd.io.documents import read_json
+from facekd.models.loading import load
 from facekd.models.weights import load_model
 from facekd.run import Run
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 
 @pytest.fixture
@@ -119,3 +122,60 @@ def test_a_crop_that_is_not_square_is_not_squeezed(run: Run, crops: tuple[Path, 
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((32, 48, 3), np.uint8))
     with pytest.raises(DataError, match=r"wide\.png is 48x32, aligned crops are square"):
         compare(crops[0], tmp_path / "wide.png", model=run.model, aligned=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"far": "nan"}, "--far nan is no false accept rate"), ({"far": "-1"}, "--far -1"), ({"far": "x"}, "--far x"),
+        ({"far": ""}, "--far"), ({"far": "1"}, "--far 1 is no"), ({"threshold": float("nan")}, "--threshold nan"),
+        ({"threshold": 0.5, "far": "1e-2"}, "--threshold replaces"), ({"threshold": 0.5, "result": "r"}, "replaces"),
+        ({"detector": "d.onnx"}, "--aligned crops need no --detector"),
+    ],
+)
+def test_arguments_without_sense_or_effect_are_refused(
+    run: Run, crops: tuple[Path, Path], arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        compare(*crops, model=run.model, aligned=True, **arguments)
+
+
+def test_a_model_that_is_a_file_takes_the_threshold_of_its_result_file(
+    run: Run, crops: tuple[Path, Path], tmp_path: Path
+) -> None:
+    advice = compare(*crops, model=run.model, aligned=True).source
+    assert f"run 'facekd eval verify --model {run.model} --json FILE' and give --result FILE" in advice
+    result = tmp_path / "result.json"
+    content = {"kind": "verify", "model_sha256": load(run.model).fingerprint, "flip": False,
+               "thresholds": {"0.01": 0.25}}
+    files.write_json(result, content)
+    comparison = compare(*crops, model=run.model, aligned=True, result=result)
+    assert (comparison.threshold, comparison.far, comparison.source) == (0.25, "1e-2", str(result))
+    embedder = load(run.model)
+    first, second = embedder([*crops], flip=False).astype(np.float64)  # measured so
+    assert comparison.similarity == pytest.approx(first @ second, abs=1e-6)
+    files.write_json(result, {**content, "model_sha256": "0"})
+    with pytest.raises(DataError, match=r"result\.json is no verification result of this model"):
+        compare(*crops, model=run.model, aligned=True, result=result)
+
+
+def test_the_thresholds_of_a_package_are_those_of_its_file(run: Run, crops: tuple[Path, Path], tmp_path: Path) -> None:
+    package = export(run.model, tmp_path / "package", precisions=["fp32"])
+    assert "export it with --pairs" in compare(*crops, model=package.path, aligned=True).source
+    metadata = read_json(package.path / "metadata.json")
+    figures = {"accuracy": 0.9, "thresholds": {"1e-2": 0.4}}
+    metadata["files"]["onnx fp32"]["validation"]["verification"] = {
+        "pairs_file": "pairs.csv", "network": figures, "file": figures, "resampled": "identities",
+        "drop": {"accuracy": {"points": 0.0, "interval": [0.0, 0.0]}}, "thresholds": {"1e-2": 0.5},
+        "impostor_pairs": 100,
+    }
+    files.write_json(package.path / "metadata.json", metadata)
+    comparison = compare(*crops, model=package.path, aligned=True)
+    assert (comparison.threshold, comparison.source) == (0.5, str(package.path / "metadata.json"))
+
+
+@pytest.mark.parametrize("thresholds", ["x", {"1e-2": "high"}, {"1e-2": []}, None])
+def test_damaged_thresholds_are_named(run: Run, crops: tuple[Path, Path], thresholds: object) -> None:
+    files.write_json(run.results / "verify-cfp.json", {"thresholds": thresholds})
+    with pytest.raises(FacekdError, match=r"verify-cfp\.json"):
+        compare(*crops, model=run.path, aligned=True)

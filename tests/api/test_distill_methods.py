@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facekd.api.distill import distill
 from facekd.api.plan import plan
-from facekd.errors import ModelError, RouteError
+from facekd.errors import ModelError, RecipeError, RouteError
 from facekd.route.route import Route
 from facekd.run import Run
 
@@ -113,7 +113,7 @@ def test_a_warmup_of_a_loss_comes_before_the_labels(small_faces: Path, final_pla
 
 
 def test_an_unknown_method_is_refused_with_the_nearest(small_faces: Path, final_plan: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="unknown method 'prokd': did you mean 'prokt'"):
+    with pytest.raises(RecipeError, match="unknown method 'prokd': did you mean 'prokt'"):
         distill(small_faces, final_plan, tmp_path / "run", *STUDENT, "method=prokd")
 
 

@@ -11,7 +11,7 @@ import torch
 from facekd.api.embed import embed
 from facekd.data.features.opening import open_features
 from facekd.data.synthetic.dataset import render_crop
-from facekd.errors import DataError
+from facekd.errors import DataError, SetupError
 from facekd.models.weights import load_model
 from facekd.run import Run
 
@@ -84,3 +84,19 @@ def test_embed_writes_the_kits_tree_as_well(fixtures: Path, run: Run, tmp_path: 
 def test_embed_refuses_a_name_that_is_no_npy(fixtures: Path, run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"f\.txt: a feature file ends in \.npy"):
         embed(fixtures / "folder", tmp_path / "f.txt", run.model)
+
+
+@pytest.mark.parametrize("suffix", ["/../../x", "a/b.bin", ""])
+def test_a_suffix_that_leads_out_of_the_tree_is_refused_before_the_work(
+    fixtures: Path, run: Run, tmp_path: Path, suffix: str
+) -> None:
+    with pytest.raises(DataError, match="is no end of a file name"):
+        embed(fixtures / "folder", tmp_path / "f.npy", run.model, megaface_tree=tmp_path / "tree", suffix=suffix)
+    assert not (tmp_path / "f.npy").exists()
+
+
+def test_a_file_in_place_of_the_tree_is_refused_before_the_work(fixtures: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tree").touch()
+    with pytest.raises(SetupError, match="tree is no folder"):
+        embed(fixtures / "folder", tmp_path / "f.npy", run.model, megaface_tree=tmp_path / "tree")
+    assert not (tmp_path / "f.npy").exists()

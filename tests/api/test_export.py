@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from insightface.app import FaceAnalysis
 
 from facekd.api.evaluate.verify import verify
@@ -24,6 +25,8 @@ from facekd.deploy.source import ExportFormat, prepare_source
 from facekd.deploy.validation_gate import summarize_cosines
 from facekd.errors import DataError, ExportError, ModelError
 from facekd.models.loading import load
+from facekd.models.onnx_embedder import OnnxEmbedder
+from facekd.models.onnx_input import takes_raw_by_names
 from facekd.models.registry import ModelSpec, build
 from facekd.models.weights import load_model, save_model
 from facekd.run import Run
@@ -241,3 +244,34 @@ def test_options_that_do_not_fit_end_with_2(
     assert run_cli("export", verified_run, tmp_path / "p", *options.split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("facekd: ") and message in line
+
+
+def test_an_onnx_file_is_refused_with_what_to_do_instead(exported: Package, tmp_path: Path) -> None:
+    for model in (exported.path / "student.onnx", exported.path):
+        with pytest.raises(ExportError, match=r"holds ONNX, which runs as it is; .* 'facekd route import'"):
+            export(model, tmp_path / "p")
+
+
+@pytest.mark.parametrize("arguments", [{"images": "i"}, {"max_drop": 0.5}])
+def test_arguments_of_the_pairs_need_pairs(verified_run: Path, tmp_path: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ExportError, match="--images and --max-drop belong to --pairs"):
+        export(verified_run, tmp_path / "p", **arguments)
+
+
+def test_both_rules_agree_on_every_written_file(exported: Package) -> None:
+    for file in exported.path.glob("*.onnx"):
+        embedder = OnnxEmbedder(file)
+        assert embedder.notes == ()
+        assert takes_raw_by_names(onnx.load(file).graph) == (embedder.input_format.pixels == "raw")
+
+
+def test_a_network_that_tells_nobody_apart_is_noted(
+    small_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = build(ModelSpec("lenet", 32, 16, {}))
+    with torch.no_grad():
+        network.get_parameter("fc.weight").mul_(1e-4)
+    save_model(network, tmp_path / "constant.safetensors")
+    package = export(tmp_path / "constant.safetensors", tmp_path / "p", precisions=["fp32"], calibration=small_faces)
+    assert "nearly the same embedding" in package.metadata["provenance"]["plausibility"]
+    assert "nearly the same embedding" in capsys.readouterr().err

@@ -29,18 +29,18 @@ from tests.api.conftest import QUICK_SEARCH
 
 def test_all_students_are_networks_within_the_budget_that_nearly_use_it_up(search_run: Path) -> None:
     result = read_search(search_run)
-    students: dict[str, Any] = result["students"]
+    students = result.students
     assert list(students) == ["teacher", "searched", "uniform", "random_0", "random_1"]
-    assert result["budget"] == students["teacher"]["macs"] / 2
+    assert result.budget == students["teacher"].macs / 2
     for name, student in students.items():
-        network = create("resnet_pruned", size=32, outputs=4, plan=student["plan"])
-        assert (student["macs"], student["parameters"]) == (count_macs(network, 32), count_parameters(network))
-        assert name == "teacher" or 0.85 < student["macs"] / result["budget"] <= 1
-    assert result["reached"] == students["searched"]["macs"]
+        network = create("resnet_pruned", size=32, outputs=4, plan=student.plan)
+        assert (student.macs, student.parameters) == (count_macs(network, 32), count_parameters(network))
+        assert name == "teacher" or 0.85 < student.macs / result.budget <= 1
+    assert result.reached == students["searched"].macs
 
 
 def test_the_history_contains_lambda_and_the_cost(search_run: Path) -> None:
-    history = read_search(search_run)["history"]
+    history = read_search(search_run).history
     assert [line["epoch"] for line in history] == [1, 2, 3]
     assert history[0]["sparsity"] == pytest.approx(0.05) and history[0]["macs"] >= history[-1]["macs"]
 
@@ -70,7 +70,7 @@ def test_the_student_is_trained_by_the_command_line_of_the_result(
     run = distill(small_classes, tmp_path / "plan.json", tmp_path / "student", *line[5:], *classes_overrides,
                   "training.epochs=0.5")
     student = load_model(run / "model.safetensors")
-    assert student.spec.options["plan"] == read_search(search_run)["students"]["searched"]["plan"]
+    assert student.spec.options["plan"] == read_search(search_run).students["searched"].plan
 
 
 def test_a_searched_network_is_exported(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_budget_in_measured_milliseconds(
     monkeypatch.setattr("facekd.api.search.measure_latency", nanosecond_latency)
     values = (*QUICK_SEARCH, "cost=latency", "runtime=torch", "budget=12")
     result = read_search(search(classifier_run, tmp_path / "run", *values))
-    student = result["students"]["searched"]
-    assert (result["budget"], result["runtime"]) == (12, "torch")
-    assert 10 < student["latency"] <= 12 and student["macs"] == pytest.approx(1e6 * student["latency"])
+    student = result.students["searched"]
+    assert (result.budget, result.runtime) == (12, "torch")
+    assert 10 < student.latency <= 12 and student.macs == pytest.approx(1e6 * student.latency)
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
@@ -109,8 +109,8 @@ def test_latency_is_measured_on_either_runtime(classifier_run: Path, runtime: st
 def test_a_budget_in_parameters(classifier_run: Path, tmp_path: Path) -> None:
     values = (*QUICK_SEARCH, "cost=parameters", "budget_fraction=0.3", "random_controls=0")
     result = read_search(search(classifier_run, tmp_path / "run", *values))
-    assert result["budget"] == 0.3 * result["students"]["teacher"]["parameters"]
-    assert 0.8 < result["students"]["searched"]["parameters"] / result["budget"] <= 1
+    assert result.budget == 0.3 * result.students["teacher"].parameters
+    assert 0.8 < result.students["searched"].parameters / result.budget <= 1
 
 
 def test_a_network_for_faces_is_searched_by_its_embeddings(

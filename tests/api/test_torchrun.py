@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -13,6 +15,7 @@ from safetensors.numpy import load_file
 
 from facekd.api.distill import distill
 from facekd.api.plan import plan
+from facekd.data.synthetic.dataset import write_faces
 from facekd.route.route import Route
 from facekd.run import Run
 
@@ -51,7 +54,7 @@ def test_two_processes_follow_a_teacher_whose_cache_they_share(
     for file in cache.iterdir():
         file.unlink()
     torchrun(2, "facekd", "distill", small_faces, tmp_path / "plan.json", tmp_path / "two", *values)
-    of_two_processes = {file.name: np.load(file) for file in cache.iterdir()}
+    of_two_processes = {file.name: np.load(file) for file in cache.glob("*.npy")}
     assert len(of_one_process) == 2
     for name, rows in of_one_process.items():
         np.testing.assert_allclose(of_two_processes.pop(name), rows, rtol=1e-4, atol=1e-5)
@@ -91,12 +94,48 @@ def test_a_batch_that_cannot_be_divided_is_refused(
     assert message in process.stderr
 
 
-@pytest.mark.parametrize("command", ["pack faces out", "eval verify --model m --pairs pairs.bin"])
-def test_a_command_for_one_process_is_refused(torchrun: Torchrun, command: str) -> None:
-    process = torchrun(2, "facekd", *command.split(), check=False)
-    name = command.partition(" --")[0].removesuffix(" faces out")
+def test_a_command_for_one_process_is_refused(torchrun: Torchrun) -> None:
+    process = torchrun(2, "facekd", "pack", "faces", "out", check=False)
     assert process.returncode != 0
-    assert f"'facekd {name}' runs in one process; start it without torchrun" in process.stderr
+    assert process.stderr.count("'facekd pack' runs in one process; start it without torchrun") == 1
+
+
+def test_one_process_verifies_while_the_other_waits(
+    fixtures: Path, run: Run, torchrun: Torchrun, run_cli: Callable[..., int], tmp_path: Path
+) -> None:
+    words = ("eval", "verify", "--model", run.path, "--pairs", fixtures / "pairs.bin", "--device", "cpu", "--json")
+    assert run_cli(*words, tmp_path / "one.json") == 0
+    process = torchrun(2, "facekd", *words, tmp_path / "two.json")
+    of_one, of_two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert {**of_two, "command_line": ""} == {**of_one, "command_line": ""}
+    assert process.stdout.count("AUC ") == 1
+    assert process.stderr.count("'facekd eval verify' works in the first process; the other 1 wait for it") == 1
+
+
+def test_all_sets_are_evaluated_by_one_process(run: Run, fixtures: Path, torchrun: Torchrun, tmp_path: Path) -> None:
+    """MegaFace alone would be shared; here no other process takes part in it."""
+    sets = tmp_path / "sets"
+    write_faces(sets / "probes", range(3), 2, size=32)
+    write_faces(sets / "distractors", range(50, 60), 1, size=32)
+    shutil.copy(fixtures / "pairs.bin", sets / "lfw.bin")
+    torchrun(2, "facekd", "eval", "all", "--model", run.path, "--sets", sets, "--device", "cpu")
+    rows = json.loads((run.results / "all-sets.json").read_text())["rows"]
+    assert {row["name"] for row in rows if row["status"] == "measured"} == {"lfw", "megaface"}
+
+
+@pytest.mark.parametrize("command", ["verify --model none --pairs p.bin", "megaface --probes none --distractors d.npy"])
+def test_a_mistake_is_shown_once_and_all_processes_end_with_2(
+    torchrun: Torchrun, tmp_path: Path, command: str
+) -> None:
+    process = torchrun(2, "facekd", "eval", *command.split(), check=False, options=[f"--log-dir={tmp_path}"])
+    assert process.returncode != 0
+    assert process.stderr.count("none does not exist") == 1
+    assert set(re.findall(r"exitcode +: (-?\d+)", process.stderr)) == {"2"}
+
+
+def test_a_wrong_option_is_shown_once(torchrun: Torchrun) -> None:
+    process = torchrun(2, "facekd", "eval", "megaface", "--nonsense", check=False)
+    assert process.stderr.count("error: not understood: --nonsense") == 1
 
 
 def test_two_processes_evaluate_megaface_to_the_result_of_one(
@@ -124,6 +163,8 @@ def test_two_processes_embed_and_evaluate_face_sets_to_the_result_of_one(
     assert run_cli(*words) == 0
     of_one = json.loads(result.read_text())
     result.unlink()
-    torchrun(2, "facekd", *words, "--features", tmp_path / "features")
-    of_two = json.loads(result.read_text())
-    assert {**of_two, "command_line": ""} == {**of_one, "command_line": ""}
+    for further_words in ((), ("--features", tmp_path / "features")):  # shared batches; one process embeds into files
+        torchrun(2, "facekd", *words, *further_words)
+        of_two = json.loads(result.read_text())
+        assert {**of_two, "command_line": ""} == {**of_one, "command_line": ""}
+        result.unlink()

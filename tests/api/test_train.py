@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from facekd.api.train import train
-from facekd.errors import DataError, FacekdError, ModelError, RecipeError, SetupError
+from facekd.errors import DataError, FacekdError, RecipeError, RouteError, SetupError
 from facekd.models.weights import load_model
 from facekd.route.route import Route
 from facekd.run import Run
@@ -210,7 +210,7 @@ def test_a_recipe_file_is_overridden_by_the_call(small_faces: Path, teacher_run:
 @pytest.mark.parametrize(("values", "error", "message"), [
     (["training.bach_size=4"], RecipeError, "did you mean 'batch_size'"),
     (["training.batch_size=49"], DataError, "fewer than one batch of 49"),
-    (["model.name=resnet"], ModelError, "unknown model 'resnet'"),
+    (["model.name=resnet"], RecipeError, "unknown model 'resnet'"),
     (["machine.device=cuda:99"], SetupError, "cuda:99"),
     (["head.name=sofmax"], FacekdError, "did you mean 'softmax'"),
     (["data.augmentation.kind=mirror"], RecipeError, "'flip', 'crop' or 'resized-crop', not 'mirror'"),
@@ -232,3 +232,53 @@ def test_a_diverged_run_stops_with_a_message(
         train(small_faces, tmp_path / "run", *values)
     assert not (tmp_path / "run" / "model.safetensors").exists()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"] == "running"
+
+
+@pytest.fixture
+def copied_run(teacher_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    copy = shutil.copytree(teacher_run, tmp_path / "run")
+    recipe = copy / "recipe.yaml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace(f"out: {teacher_run}\n", f"out: {copy}\n"))
+    return copy
+
+
+@pytest.mark.parametrize("content", [None, b"", b"damaged"])
+def test_a_damaged_model_of_a_finished_run_is_made_again(
+    teacher_run: Path, small_faces: Path, tiny_teacher_overrides: tuple[str, ...], copied_run: Path,
+    capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    model = copied_run / "model.safetensors"
+    model.unlink() if content is None else model.write_bytes(content)
+    train(small_faces, copied_run, *tiny_teacher_overrides)
+    assert same_outcome(teacher_run, copied_run)
+    assert "is damaged or missing; the last checkpoint makes that again" in capsys.readouterr().err
+
+
+def test_a_damaged_point_of_a_finished_run_is_named(
+    small_faces: Path, tiny_teacher_overrides: tuple[str, ...], copied_run: Path
+) -> None:
+    next((copied_run / "route").glob("*.safetensors")).write_bytes(b"")
+    with pytest.raises(RouteError, match="is not the file that was recorded"):
+        train(small_faces, copied_run, *tiny_teacher_overrides)
+
+
+def test_a_damaged_model_without_a_checkpoint_is_named(
+    small_faces: Path, tiny_teacher_overrides: tuple[str, ...], copied_run: Path
+) -> None:
+    (copied_run / "model.safetensors").unlink()
+    shutil.rmtree(copied_run / "checkpoints")
+    with pytest.raises(DataError, match="no checkpoint can make that again"):
+        train(small_faces, copied_run, *tiny_teacher_overrides)
+
+
+def test_altered_images_between_two_calls_are_said_in_words_for_data(
+    small_faces: Path, tiny_teacher_overrides: tuple[str, ...], tmp_path: Path, kill_at_step: Kill
+) -> None:
+    faces = shutil.copytree(small_faces, tmp_path / "faces")
+    with kill_at_step(17):
+        train(faces, tmp_path / "run", *tiny_teacher_overrides)
+    image = next(faces.rglob("*.png"), None) or next(faces.rglob("*.jpg"))
+    image.unlink()
+    with pytest.raises(SetupError, match=r"run holds a run of other training data; choose another"):
+        train(faces, tmp_path / "run", *tiny_teacher_overrides)

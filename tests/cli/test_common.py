@@ -11,6 +11,7 @@ from facekd.cli.common import (
     add_model_options,
     add_recipe_arguments,
     add_result_options,
+    input_options,
     split_overrides,
 )
 from facekd.errors import FacekdError
@@ -37,7 +38,17 @@ def test_the_shared_options_have_these_names() -> None:
     words = "eval verify --model m --no-flip --device cpu --json j --name n"
     args = vars(parser.parse_args(words.split()))
     assert {name: value for name, value in args.items() if name not in ("run", "command")} == {
-        "model": "m", "flip": False, "device": "cpu", "detector": None, "json": "j", "name": "n"}
+        "model": "m", "flip": False, "device": "cpu", "detector": None, "json": "j", "name": "n", "pixels": None,
+        "channels": None, "size": None, "output": None}
+
+
+def test_what_is_stated_about_an_onnx_is_passed_on_and_nothing_else() -> None:
+    parser, command = new_command()
+    add_model_options(command)
+    words = "eval verify --model m --pixels raw --channels bgr --size 128 --output y"
+    assert input_options(parser.parse_args(words.split())) == {
+        "pixels": "raw", "channels": "bgr", "size": 128, "output": "y"}
+    assert input_options(parser.parse_args(["eval", "verify", "--model", "m"])) == {}
 
 
 def test_a_required_model_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:

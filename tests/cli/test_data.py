@@ -48,3 +48,13 @@ def test_clean_passes_on_its_options(
     assert run_cli("clean", "faces", "m", "out", "--angle", 70, "--min-images", 3, "--device", "cpu") == 0
     assert calls == [(("faces", "m", "out"), {"angle": 70, "min_images": 3, "device": "cpu"})]
     assert capsys.readouterr().out == "done\n"
+
+
+def test_doctor_asks_for_its_output_before_the_work(
+    run_cli: RunCli, record_calls: Callable[..., list[RecordedCall]], tmp_path: Path
+) -> None:
+    calls = record_calls("facekd.api.data.doctor.doctor", RESULT)
+    (tmp_path / "file").touch()
+    assert run_cli("doctor", "a", "--json", tmp_path / "file" / "d.json") == 2
+    assert run_cli("doctor", "a", "--json", tmp_path) == 2
+    assert calls == []

@@ -15,7 +15,7 @@ RunCli = Callable[..., int]
 RecordCalls = Callable[..., list[RecordedCall]]
 EXPORT_DEFAULTS: dict[str, Any] = {
     "calibration": None, "pairs": None, "images": None, "name": None, "targets": ["onnx"], "precisions": [],
-    "max_drop": 0.3, "input_dtype": "float", "l2_normalized": False, "detector": None, "qat_epochs": None,
+    "max_drop": None, "input_dtype": "float", "l2_normalized": False, "detector": None, "qat_epochs": None,
     "licenses": {},
 }
 
@@ -74,7 +74,8 @@ def test_compare_prints_a_verdict_where_a_threshold_is_known(
 ) -> None:
     calls = record_calls("facekd.api.compare.compare", comparison)
     assert run_cli("compare", "a.jpg", "b.jpg", "--model", "m", "--aligned") == 0
-    assert calls == [(("a.jpg", "b.jpg", "m"), {"detector": None, "far": "1e-2", "threshold": None, "aligned": True})]
+    assert calls == [(("a.jpg", "b.jpg", "m"), {
+        "detector": None, "far": None, "threshold": None, "result": None, "aligned": True})]
     assert capsys.readouterr().out.splitlines() == lines
 
 

@@ -23,7 +23,8 @@ RunCli = Callable[..., int]
     ("ijb.ijb", "ijb --features f.npy --meta d --no-norm-score",
      ("f.npy", "d"), {"model": None, "use_norm_score": False, "use_detector_score": True, "json": None, "name": None}),
     ("identify.identify", "identify --probes p --gallery g --identity-from label",
-     ("p", "g"), {"model": None, "identity_from": "label", "json": None, "flip": True, "device": "auto", "name": None}),
+     ("p", "g"), {"model": None, "identity_from": "label", "across": False, "json": None, "flip": True,
+                  "device": "auto", "name": None}),
     ("classify.classify", "cifar --model m --data d --teacher t --classes 5",
      ("m", "d"), {"json": None, "teacher": "t", "split": "test", "classes": 5, "device": "auto", "name": None}),
     ("classify.classify", "imagenet --model m --data d --split train",
@@ -35,32 +36,8 @@ def test_an_evaluation_passes_on_its_options_and_prints_its_result(
 ) -> None:
     calls = record_calls(f"facekd.api.evaluate.{target}", RESULT)
     assert run_cli("eval", *arguments.split()) == 0
-    assert calls == [(positional, options)]
+    assert calls == [(positional, {**options})]
     assert capsys.readouterr().out == "the result\n"
-
-
-def test_megaface_passes_on_its_options(
-    run_cli: RunCli, record_calls: Callable[..., list[RecordedCall]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    calls = record_calls("facekd.api.evaluate.megaface.megaface", {"megaface": RESULT})
-    arguments = ("--probes p --distractors d --template-lists t --suffix _m.bin --sizes 10 60 --set 2 --noise-lists n "
-                 "--noise-mode strict --int8 --features f --out o")
-    assert run_cli("eval", "megaface", *arguments.split()) == 0
-    assert calls == [((None, "p", "d"), {
-        "template_lists": "t", "suffix": "_m.bin", "sizes": [10, 60], "set_index": 2, "noise_lists": "n",
-        "noise_mode": "strict", "int8": True, "features": "f", "out": "o", "json": None, "flip": True, "device": "auto",
-        "name": "megaface"})]
-    assert capsys.readouterr().out == "the result\n"
-
-
-def test_megaface_compares_two_results_and_measures_nothing_else(
-    run_cli: RunCli, record_calls: Callable[..., list[RecordedCall]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    calls = record_calls("facekd.api.evaluate.megaface.compare_models", [RESULT, RESULT])
-    assert run_cli("eval", "megaface", "--compare", "a.json", "b.json") == 0
-    assert (calls, capsys.readouterr().out) == ([(("a.json", "b.json"), {})], "the result\nthe result\n")
-    assert run_cli("eval", "megaface", "--compare", "a.json", "b.json", "--probes", "p") == 2
-    assert "--compare takes two result files and nothing else" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("failed", "status"), [(0, 0), (2, 1)])

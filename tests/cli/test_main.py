@@ -117,13 +117,6 @@ def test_an_error_is_one_message_as_it_is(
     assert capsys.readouterr().err == f"facekd: {message}\n"
 
 
-def test_a_programming_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facekd.api.data.doctor.doctor", lambda *paths, **options: 1 // 0)
-    monkeypatch.setattr("sys.argv", ["facekd", "doctor", "a"])
-    with pytest.raises(ZeroDivisionError):
-        cli.main()
-
-
 def test_control_c_ends_with_130(
     run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

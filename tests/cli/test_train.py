@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +20,12 @@ def train_calls(record_calls: Callable[..., list[RecordedCall]]) -> list[Recorde
 
 
 def write_route(folder: Path) -> Path:
-    """A route of 20 points without weights."""
-    points = [Point(i, i, 0.1, "epoch", f"{i}.safetensors", "0" * 64) for i in range(1, 21)]
+    """A route of 20 points whose weights are empty files."""
+    empty = hashlib.sha256(b"").hexdigest()
+    points = [Point(i, i, 0.1, "epoch", f"{i}.safetensors", empty) for i in range(1, 21)]
     Route(folder / "route", None, points).write()
+    for point in points:
+        (folder / "route" / point.file).touch()
     return folder / "route"
 
 
@@ -73,7 +77,7 @@ def test_plan_prints_that_a_greedy_plan_grows(
 def test_a_manual_plan_takes_points_or_the_stages_of_another_plan(
     run_cli: RunCli, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    plan_output(run_cli, capsys, tmp_path, "--anchors", 4)
+    plan_output(run_cli, capsys, tmp_path, "--strategy", "equal", "--anchors", 4)
     route, rco = tmp_path / "route", tmp_path / "plan.json"
     stages = [stage.points for stage in Plan.read(rco)[0].stages]
     words = ["plan", route, tmp_path / "late.json", "--strategy", "manual"]
@@ -100,7 +104,8 @@ def test_route_import_passes_on_its_options(
     calls = record_calls("facekd.api.import_route.import_route", route)
     words = "route import a.pt b.pt out --model iresnet50 --size 64 --normalization cifar10"
     assert run_cli(*words.split()) == 0
-    assert calls == [((["a.pt", "b.pt"], "out"), {"model": "iresnet50", "size": 64, "normalization": "cifar10"})]
+    assert calls == [((["a.pt", "b.pt"], "out"), {
+        "model": "iresnet50", "size": 64, "normalization": "cifar10", "outputs": None, "images": None})]
     assert capsys.readouterr().out.startswith(f"{route.folder}: 20 points; next: facekd plan")
 
 
@@ -127,3 +132,28 @@ def test_methods_are_listed_with_the_left_out_ones(run_cli: RunCli, capsys: pyte
     assert run_cli("methods") == 0
     text = capsys.readouterr().out
     assert "dkd" in text and "left out: refo (" in text
+
+
+def test_a_student_without_a_drawing_is_refused(run_cli: RunCli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("plan", "route", "plan.json", "--student", "runs/kd") == 2
+    assert "--student is compared by --show" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("head", "hint"), [
+    ("softmax", "facekd eval cifar --model"), ("arcface", "facekd eval verify"),
+])
+def test_the_next_command_fits_the_head_of_the_run(
+    run_cli: RunCli, record_calls: Callable[..., list[RecordedCall]], capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, head: str, hint: str,
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"dataset: d\nplan: p\nout: o\nhead: {{name: {head}}}\n")
+    record_calls("facekd.api.distill.distill", tmp_path)
+    assert run_cli("distill", "d", "p", "o") == 0
+    assert f"next: {hint}" in capsys.readouterr().out
+
+
+def test_a_training_without_a_route_is_followed_by_no_plan(
+    run_cli: RunCli, train_calls: list[RecordedCall], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run_cli("train", "faces", "out") == 0
+    assert "facekd plan" not in capsys.readouterr().out

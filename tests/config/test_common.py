@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from facekd.config import AugmentationRecipe, HeadRecipe, MachineRecipe, TrainingRecipe
+from facekd.config import (
+    AugmentationRecipe,
+    DataRecipe,
+    HeadRecipe,
+    MachineRecipe,
+    ModelRecipe,
+    Recipe,
+    TrainingRecipe,
+    TrainRecipe,
+)
 
 
 def test_only_softmax_is_a_closed_set() -> None:
@@ -42,3 +51,34 @@ def test_an_unknown_key_is_refused() -> None:
 def test_a_section_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         AugmentationRecipe().padding = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("section", "values", "message"), [
+    (TrainingRecipe, {"epochs": 1e18}, "less than or equal to 1000000"),
+    (TrainingRecipe, {"epochs": float("inf")}, "finite"),
+    (TrainingRecipe, {"learning_rate": float("nan")}, "finite"),
+    (TrainingRecipe, {"epochs": 0.2, "warmup_epochs": 99}, "a warm-up of 99 epochs leaves nothing of 0.2"),
+    (TrainingRecipe, {"milestones": [float("nan")]}, "finite"),
+    (TrainingRecipe, {"milestones": [2]}, "rising fractions of the cycle"),
+    (TrainingRecipe, {"milestones": [0.9, 0.1]}, "rising fractions of the cycle"),
+    (MachineRecipe, {"device": "meta"}, "match pattern"),
+    (MachineRecipe, {"decoded_cache_gib": float("inf")}, "finite"),
+    (MachineRecipe, {"threads": 100_000}, "less than or equal to 65536"),
+    (AugmentationRecipe, {"padding": 100_000}, "less than or equal to 128"),
+    (DataRecipe, {"samples_per_class": 1}, "at least 2 images per identity"),
+    (ModelRecipe, {"embedding": 10**11}, "less than or equal to 65536"),
+    (HeadRecipe, {"sub_centers": 10**9}, "less than or equal to 100"),
+])
+def test_a_value_without_sense_is_refused(section: type[Recipe], values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        section.model_validate(values)
+
+
+def test_the_default_warmup_suits_a_training_of_any_length() -> None:
+    assert TrainingRecipe(epochs=0.2).warmup_epochs == 0.5
+
+
+@pytest.mark.parametrize("seed", [-1, 2**53, 10**24])
+def test_a_seed_is_a_number_that_files_hold_exactly(seed: int) -> None:
+    with pytest.raises(ValidationError, match="seed"):
+        TrainRecipe(dataset="f", out="o", seed=seed)

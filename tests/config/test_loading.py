@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from facekd.config import DistillRecipe, TrainRecipe
-from facekd.config.loading import MAX_DIFFERENCES, dump_recipe, load_recipe, load_run_recipe, recipe_differences
+from facekd.config.loading import (
+    MAX_DIFFERENCES,
+    MAX_PROBLEMS,
+    dump_recipe,
+    load_recipe,
+    load_run_recipe,
+    recipe_differences,
+)
 from facekd.errors import RecipeError
 
 PATHS = ["dataset=f", "out=o"]
@@ -139,23 +149,89 @@ def test_missing_keys_are_named() -> None:
     assert caught.value.problems == ["'plan' is missing; give plan=...", "'out' is missing; give out=..."]
 
 
-@pytest.mark.parametrize(("text", "message"), [("[1, 2]", "holds a list"), ("a: [", "not readable as YAML")])
+@pytest.mark.parametrize(("text", "message"), [("[1, 2]", "holds a list"), ("a: [", "cannot be read as YAML (line 1")])
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(RecipeError, match=re.escape(message)):
         load_recipe(TrainRecipe, write(tmp_path, text), [])
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"none\.yaml:\n.*the file does not exist"):
+    with pytest.raises(RecipeError, match=r"none\.yaml:\n  - does not exist; check the path"):
         load_recipe(TrainRecipe, tmp_path / "none.yaml", [])
 
 
 def test_a_file_cannot_run_code(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     file = write(tmp_path, f"dataset: !!python/object/apply:os.mkdir ['{mark}']\n")
-    with pytest.raises(RecipeError, match="not readable as YAML"):
+    with pytest.raises(RecipeError, match="cannot be read as YAML"):
         load_recipe(TrainRecipe, file, [])
     assert not mark.exists()
+
+
+ALIASES = "x0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)) + "seed: *a8\n"
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (ALIASES, "aliases"), ("seed: 2001-99-99", "month"), ("seed: " + "9" * 5000, "more than 40 characters"),
+    ("seed: " + "[" * 5000, "nested too deeply"), ("? [a, b]\n: 1", "unhashable"), ("seed: 2001-01-01", "'seed'"),
+    ("1: 2", "'1'"), ("seed: " + "1:" * 20_000 + "1", "more than 40 characters"), ("a" * 1000 + ": 1", "unknown key"),
+    (f"seed: {'x' * 60_000}", "'seed'"), (f"seed: {['x'] * 5000}", "'seed'"),
+])
+def test_a_recipe_of_anybody_is_refused_in_short_lines_and_at_once(tmp_path: Path, text: str, message: str) -> None:
+    begin = time.monotonic()
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(TrainRecipe, write(tmp_path, text), PATHS)
+    assert max(map(len, str(caught.value).splitlines())) < 650 and time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("value", ["2001-99-99", "9" * 5000, "[" * 2000, "*a"])
+def test_an_override_of_anybody_is_refused_in_a_short_line(value: str) -> None:
+    (problem,) = problems_of([f"seed={value}"])
+    assert len(problem) < 300 and "is not readable" in problem
+
+
+def test_a_key_of_many_levels_is_refused() -> None:
+    assert "more than 8 levels" in problems_of([".".join("a" * 100) + "=1"])[0]
+
+
+def test_of_very_many_mistakes_the_first_are_listed_and_the_others_counted() -> None:
+    problems = problems_of([f"seed{number}=1" for number in range(100)])
+    assert len(problems) == MAX_PROBLEMS + 1 and problems[-1] == "and 80 more"
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"cannot be read .*directory"):
+        load_recipe(TrainRecipe, tmp_path, PATHS)
+
+
+def test_a_path_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(TrainRecipe, None, ["dataset=/x"], {"dataset": "faces", "out": "run"})
+    assert caught.value.problems == ["'dataset' is given twice, as 'faces' and by 'dataset=/x'; leave one of them out"]
+
+
+def test_a_path_in_front_takes_the_place_of_that_of_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, "dataset: f\nout: o\n")
+    assert load_recipe(TrainRecipe, file, [], {"out": "new"}).out == "new"
+
+
+@pytest.mark.parametrize("overrides", [["out="], ["out=''"]])
+def test_an_empty_path_is_refused(overrides: list[str]) -> None:
+    with pytest.raises(RecipeError, match="'out': "):
+        load_recipe(TrainRecipe, None, ["dataset=f", *overrides])
+
+
+def test_the_mistakes_of_a_check_come_with_the_others() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(TrainRecipe, None, [*PATHS, "sede=1"], check=lambda tree: [f"checked {tree['sede']}"])
+    assert caught.value.problems == ["unknown key 'sede'; did you mean 'seed'?", "checked 1"]
+
+
+def test_a_path_that_is_not_utf8_goes_through_a_written_recipe(tmp_path: Path) -> None:
+    name = os.fsdecode(b"faces-\xff")
+    recipe = load_recipe(TrainRecipe, None, [], {"dataset": name, "out": "o"})
+    assert load_recipe(TrainRecipe, write(tmp_path, dump_recipe(recipe)), []).dataset == name
 
 
 def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
@@ -212,11 +288,11 @@ def test_many_differences_are_counted(tmp_path: Path) -> None:
     assert differences(tmp_path, [], now).endswith("; and 2 more")
 
 
-@pytest.mark.parametrize(("text", "problem"), [(None, "the file does not exist"), ("sede: 1", "unknown key 'sede'")])
+@pytest.mark.parametrize(("text", "problem"), [(None, "does not exist"), ("sede: 1", "unknown key 'sede'")])
 def test_a_file_that_cannot_be_read_is_a_difference(tmp_path: Path, text: str | None, problem: str) -> None:
     file = tmp_path / "recipe.yaml" if text is None else write(tmp_path, f"dataset: f\nout: o\n{text}\n")
     difference = recipe_differences(file, load_recipe(TrainRecipe, None, PATHS))
-    assert difference.startswith(f"{file} cannot be read: {problem}")
+    assert difference.startswith(f"{file}: {problem}")
 
 
 def test_the_recipes_of_the_repository_are_valid() -> None:

@@ -28,9 +28,9 @@ def test_defaults_given_again_are_accepted() -> None:
 @pytest.mark.parametrize(("given", "text"), [
     ({"size": 3}, "net: unknown option 'size'; its options are: layers, norm, stage, width"),
     ({"width": True}, "net: option 'width' must be like 1.0, not True"),
-    ({"width": float("inf")}, "'width' must be a finite number of at least 0, not inf"),
-    ({"width": -0.5}, "'width' must be a finite number of at least 0, not -0.5"),
-    ({"stage": -2}, "'stage' must be a finite number of at least -1, not -2"),
+    ({"width": float("inf")}, "'width' must be a finite number from 0 to 1e\\+09, not inf"),
+    ({"width": -0.5}, "'width' must be a finite number from 0 to 1e\\+09, not -0.5"),
+    ({"stage": -2}, "'stage' must be a finite number from -1 to 1e\\+09, not -2"),
     ({"stage": 1.0}, "'stage' must be like -1, not 1.0"),
     ({"layers": [1, 2, 3]}, r"'layers' must be 2 values like \[2, 2\], not \[1, 2, 3\]"),
     ({"norm": 1}, "'norm' must be like False, not 1"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,7 @@ def test_a_part_of_megaface_is_not_enough_and_is_named(tmp_path: Path, subfolder
     make(tmp_path, *(f"{subfolder}/x" for subfolder in subfolders))
     evaluation_set = sets_by_title(tmp_path)["MegaFace"]
     assert not evaluation_set.inputs
-    existing = ", ".join(str(tmp_path / subfolder) for subfolder in subfolders)
-    assert evaluation_set.missing.endswith(f"; there is {existing}")
+    assert evaluation_set.missing.endswith(f"; there is {', '.join(subfolders)}")
 
 
 @pytest.mark.parametrize(("file", "title", "meta"), [
@@ -169,5 +169,29 @@ def test_real_faces(shared: Path) -> None:
     sets, notes = find_evaluation_sets(shared / "faces")
     assert [item.name for item in sets if not item.missing] == ["cfp_ff", "cfp_fp", "cfp_fp_fold1"]
     assert (shared / "faces" / "cfp") == sets[1].inputs["images"]
-    assert sets[6].missing.endswith(f"there is {shared / 'faces' / 'distractors'}")
+    assert sets[6].missing.endswith("there is distractors")
     assert notes == []
+
+
+def test_the_time_grows_with_the_subfolders(tmp_path: Path) -> None:
+    """Of 100,000 subfolders nothing came in three minutes."""
+    def seconds(count: int) -> float:
+        for number in range(count):
+            (tmp_path / f"{count}" / f"{number:05d}").mkdir(parents=True)
+        times = []
+        for _ in range(3):
+            begin = time.process_time()
+            find_evaluation_sets(tmp_path / f"{count}")
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    assert seconds(4000) < 24 * seconds(500)  # 8 times if linear, 64 if quadratic
+
+
+def test_a_subfolder_is_listed_once_and_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, *(f"person{number}/a.jpg" for number in range(50)))
+    asked = []
+    real = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: asked.append(path) or real(path))
+    find_evaluation_sets(tmp_path)
+    assert asked == []

@@ -50,5 +50,5 @@ def test_a_file_that_is_no_record_is_said(tmp_path: Path) -> None:
 
 
 def test_a_text_list_needs_the_folder_of_its_images(fixtures: Path) -> None:
-    with pytest.raises(DataError, match=r"pairs\.csv names its images by path; say which folder"):
+    with pytest.raises(DataError, match=r"pairs\.csv names its images by path; give the folder"):
         open_pairs(fixtures / "pairs.csv", None)

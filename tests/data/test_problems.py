@@ -16,6 +16,14 @@ def test_five_items_are_joined_and_the_rest_counted(count: int, text: str) -> No
     assert join_first([str(number) for number in range(count)]) == text
 
 
+def test_items_may_be_the_first_of_more() -> None:
+    assert join_first(["a", "b"], 9) == "a; b and 4 more"
+
+
+def test_a_long_item_is_cut() -> None:
+    assert len(join_first(["x" * 10_000])) == 79
+
+
 @pytest.mark.parametrize(("problems", "message"), [
     (["line 3: x"], "list.txt has 1 problem: line 3: x; correct the file"),
     (["line 3: x", "line 9: y"], "list.txt has 2 problems: line 3: x; line 9: y; correct the file"),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import struct
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from facekd.data import cv2, transforms
 from facekd.data.transforms import center_crop, decode, decode_crop, resize
 from facekd.errors import DataError
 
@@ -44,6 +50,90 @@ def test_gray_pictures_get_three_channels() -> None:
 def test_bytes_that_are_no_image_are_refused_by_place(data: bytes) -> None:
     with pytest.raises(DataError, match=r"^a/b\.jpg does not decode as an image; remove it or replace it"):
         decode(data, "a/b.jpg")
+
+
+def claim_size(data: bytes, marker: bytes, width: int, height: int) -> bytes:
+    """Return a JPEG whose header claims another size."""
+    start = data.index(marker) + 5
+    return data[:start] + struct.pack(">HH", height, width) + data[start + 4 :]
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """Return a small PNG whose header claims this size."""
+    data = encode(noise(2, 2))
+    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+@pytest.mark.parametrize("data", [
+    claim_size(encode(noise(8, 8), "JPEG"), b"\xff\xc0", 32_000, 32_000), png_of_size(70_000, 70_000),
+    encode(noise(8, 8), "BMP")[:18] + struct.pack("<ii", 2**31 - 1, -1) + encode(noise(8, 8), "BMP")[26:],
+])
+def test_a_file_that_claims_too_many_pixels_is_refused_by_its_header(data: bytes, monkeypatch: pytest.MonkeyPatch
+                                                                     ) -> None:
+    monkeypatch.setattr(cv2, "imdecode", None)  # nothing is decoded
+    with pytest.raises(DataError, match=r"^a\.jpg has [0-9,]+ x [0-9,]+ pixels, and images above 134 million"):
+        decode(data, "a.jpg")
+
+
+def test_a_png_that_claims_a_part_of_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(noise(4, 4))
+    start = data.index(b"IDAT") - 4
+    monkeypatch.setattr(cv2, "imdecode", None)  # it would take 4 GB
+    message = r"^a\.png does not decode as an image \(a part of it claims 4,294,901,760 bytes"
+    with pytest.raises(DataError, match=message):
+        decode(data[:start] + b"\xff\xff\0\0" + data[start + 4 :], "a.png")
+
+
+def test_opencv_refuses_too_many_pixels_of_other_formats() -> None:
+    with pytest.raises(DataError, match=r"^a\.ppm does not decode as an image"):
+        decode(b"P6 20000 20000 255\n" + bytes(1000), "a.ppm")
+
+
+def test_errors_of_opencv_name_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise cv2.error("broken")
+
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    with pytest.raises(DataError, match=r"^a\.jpg does not decode as an image"):
+        decode(encode(noise(8, 8)), "a.jpg")
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused_where_it_would_take_long() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(noise(64, 64)).save(stream, "JPEG", progressive=True)
+    data = stream.getvalue()
+    scans = data[data.rindex(b"\xff\xda") : -2] * 1000
+    many_scans = data[:-2] + scans + data[-2:]
+    assert decode(many_scans, "").shape == (64, 64, 3)
+    with pytest.raises(DataError, match=r"^a\.jpg is a JPEG of 1,010 scans, which takes too long"):
+        decode(claim_size(many_scans, b"\xff\xc2", 5000, 5000), "a.jpg")
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    active: list[int] = []
+    most = []
+    real = cv2.imdecode
+
+    def count(*arguments: Any) -> Any:
+        active.append(1)
+        most.append(len(active))
+        time.sleep(0.01)
+        image = real(*arguments)
+        active.pop()
+        return image
+
+    monkeypatch.setattr(transforms, "LARGE_PIXELS", 100)
+    monkeypatch.setattr(cv2, "imdecode", count)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: decode(encode(noise(20, 20)), number), range(8)))
+    assert max(most) == 1
+
+
+def test_transparency_is_ignored() -> None:
+    pixels = noise(4, 4)
+    alpha = np.zeros((4, 4, 1), np.uint8)
+    np.testing.assert_array_equal(decode(encode(np.concatenate([pixels, alpha], 2)), ""), pixels)
 
 
 def test_shrinking_averages_areas() -> None:

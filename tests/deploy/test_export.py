@@ -22,8 +22,8 @@ from facekd.deploy.targets.onnx import OnnxTarget
 from facekd.deploy.validation import ExportValidator
 from facekd.deploy.validation_gate import AccuracyGate
 from facekd.errors import ExportError
+from facekd.io.files import read_versioned
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.utils.files import read_versioned
 from tests.deploy.conftest import ONNX_FILES, UnavailableTarget
 
 
@@ -180,7 +180,7 @@ def test_an_existing_package_is_not_touched(source: ExportSource, tmp_path: Path
 @pytest.mark.parametrize("name", ["", "../t", "a/b", "."])
 def test_a_name_that_is_no_file_name_is_refused(source: ExportSource, tmp_path: Path, name: str) -> None:
     renamed = replace(source, name=name)
-    with pytest.raises(ExportError, match="plain file name"):
+    with pytest.raises(ExportError, match=r"the package's name .* is no plain name"):
         write_package(renamed, tmp_path / "p", ONNX_FILES, ExportValidator(source), results={}, provenance={})
     assert list(tmp_path.iterdir()) == []
 

@@ -81,7 +81,7 @@ def test_results_and_provenance_are_listed(metadata: dict[str, Any]) -> None:
     assert section(card, "Results of the network") == (
         "- lfw: accuracy 99.00 % [98.00, 99.50]; TAR at FAR 0.001 90.00 % [85.00, 95.00]; thresholds 0.250 at FAR 0.001"
     )
-    assert section(card, "Provenance") == "- run: abc\n- license_data: CC0\n- anchors: [1, 2]"
+    assert section(card, "Provenance") == "- run: abc\n- license_data: CC0\n- anchors: \\[1, 2\\]"
     assert section(card, "Exported with") == "- onnx fp32: onnx 1.19"
 
 
@@ -110,3 +110,18 @@ def test_the_program_scales_and_normalizes_what_the_file_does_not(
     program = render_model_card(metadata).split("```python")[1].split("```")[0]
     assert ("/ 127.5" in program) == (input_dtype == "float")
     assert ("linalg.norm" in program) == (not l2_normalized)
+
+
+def test_text_of_others_is_no_markup(metadata: dict[str, Any]) -> None:
+    evil = "<script>x</script>\n# heading [a](http:b) | cell `code`"
+    metadata["provenance"]["license_weights"] = evil
+    metadata["name"] = evil
+    entry = metadata["files"]["onnx fp32"]
+    entry["notes"], entry["validation"]["verification"]["pairs_file"], entry["files"] = [evil], evil, [evil]
+    metadata["results"][evil] = metadata["results"]["lfw"]
+    card = render_model_card(metadata)
+    text = card.split("```python")[0]
+    assert "<script>" not in text and "[a](" not in text and "`code`" not in text
+    assert [line for line in card.splitlines() if line.startswith("# h")] == []
+    program = card.split("```python")[1].split("```")[0]
+    compile(program, "card", "exec")

@@ -30,7 +30,8 @@ def test_every_loss_online_method_and_route_is_listed_once() -> None:
     names = [entry.name for entry in ENTRIES]
     assert len(set(names)) == len(names)
     assert set(names) == {*list_losses(), *ONLINE_METHODS, *(entry.name for entry in ROUTES)}
-    assert {"rco", "rco-greedy", "plateau", "takd"} <= {entry.name for entry in ROUTES}
+    plans = {entry.name for entry in ROUTES}
+    assert {"rco", "rco-progress", "rco-change", "rco-greedy", "rco-aligned", "progressive", "plateau", "takd"} <= plans
 
 
 def test_entries_are_ordered_by_family_and_name() -> None:

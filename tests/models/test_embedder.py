@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from facekd.data import cv2
 from facekd.errors import DataError
-from facekd.models.embedder import Embedder, preprocess_crops
+from facekd.models.embedder import Embedder
 
 
 class MeanEmbedder(Embedder):
@@ -27,13 +27,6 @@ class MeanEmbedder(Embedder):
 @pytest.fixture
 def crops() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-
-
-def test_crops_are_transposed_and_scaled(crops: NDArray[np.uint8]) -> None:
-    raw, scaled = (preprocess_crops(crops, raw_pixels=raw_pixels) for raw_pixels in (True, False))
-    assert raw.dtype == scaled.dtype == np.float32 and raw.flags.c_contiguous
-    assert raw[2, 1, 3, 4] == crops[2, 3, 4, 1]
-    np.testing.assert_allclose(scaled, (raw.astype(np.float64) - 127.5) / 127.5, atol=1e-7)
 
 
 def test_embeddings_have_unit_length_and_do_not_depend_on_mirroring(crops: NDArray[np.uint8]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from facekd.errors import ModelError
-from facekd.models.registry import Network, create
-from facekd.models.weights import VERSION, load_model, load_weights, save_model
+from facekd.models.registry import Network, create, list_models
+from facekd.models.weights import VERSION, check_shapes, load_model, load_weights, save_model
 
 
 def network(seed: int = 0, **options: float) -> Network:
@@ -72,7 +73,7 @@ def test_loading_draws_no_random_numbers(model_file: Path) -> None:
 @pytest.mark.parametrize("length", [0, 4, 100, -1])
 def test_a_truncated_file_is_refused(model_file: Path, length: int) -> None:
     model_file.write_bytes(model_file.read_bytes()[:length])
-    with pytest.raises(ModelError, match="no readable safetensors file"):
+    with pytest.raises(ModelError, match="cannot be read as safetensors"):
         load_model(model_file)
 
 
@@ -110,6 +111,45 @@ def test_a_damaged_description_is_refused(model_file: Path, spec: str) -> None:
     rewrite(model_file, spec=spec)
     with pytest.raises(ModelError, match="description"):
         load_model(model_file)
+
+
+@pytest.mark.parametrize("change", [
+    {"outputs": 10**9}, {"outputs": 6 * 10**18}, {"outputs": 10**17}, {"size": 16 * 10**6}, {"size": 1024},
+    {"options": {"width": 1000.0}}, {"options": {"layers": [10**9, 1, 1, 1]}}, {"options": {"layers": [100] * 4}},
+    {"options": {"width": "wide"}}, {"options": {"layers": 3}}, {"normalization": []}, {"name": []}, {"options": []},
+    {"options": {"width": 1e308}}, {"outputs": True}, {"name": "x" * 10**6}, {"normalization": "y" * 10**6},
+])
+def test_a_description_of_another_size_is_refused_before_memory_is_taken(
+    model_file: Path, change: dict[str, object]
+) -> None:
+    rewrite(model_file, spec=json.dumps(network().spec.to_dict() | change))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError) as raised:
+        load_model(model_file)
+    assert len(str(raised.value)) < 700 and str(model_file) in str(raised.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+
+
+@pytest.mark.parametrize("spec", ["[" * 100_000, '{"name": ' + "9" * 5000 + "}", "{}", "null", "NaN"])
+def test_a_description_that_is_no_object_of_ours_is_refused(model_file: Path, spec: str) -> None:
+    rewrite(model_file, spec=spec)
+    with pytest.raises(ModelError, match="description"):
+        load_model(model_file)
+
+
+def test_a_large_description_of_another_library_is_refused(tmp_path: Path) -> None:
+    spec = {"name": "torchvision/resnet18", "size": 64, "outputs": 10**7, "options": {}}
+    header = {"format": "facekd.model", "version": str(VERSION), "spec": json.dumps(spec)}
+    save_file({"net.fc.weight": torch.zeros(3, 512)}, tmp_path / "m.safetensors", header)
+    with pytest.raises(ModelError, match=r"10,000,000 outputs|needs torchvision"):
+        load_model(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_has_the_same_shapes_without_memory(name: str) -> None:
+    with torch.device("meta"):
+        described = create(name, size=64, outputs=8)
+    check_shapes(described, create(name, size=64, outputs=8).state_dict(), name)
 
 
 def test_missing_and_unknown_weights_are_named() -> None:

@@ -48,6 +48,14 @@ def test_a_mistake_is_found(
     assert re.match(message, finding), finding
 
 
+def test_one_class_is_a_mistake(find_mistakes: Callable[..., list[str]], small_faces: Path, tmp_path: Path) -> None:
+    person = next(small_faces.iterdir())
+    shutil.copytree(person, tmp_path / "set" / person.name)
+    training = "training={batch_size: 4, learning_rate: 0.001}"
+    (finding,) = find_mistakes(f"dataset={tmp_path / 'set'}", training)
+    assert re.match("error: .*set holds one class, from whose labels nothing can be learned", finding)
+
+
 def test_rates_in_proportion_to_the_images_of_a_step_are_accepted(find_mistakes: Callable[..., list[str]]) -> None:
     for batch_size, accumulation in ((4, 1), (8, 2), (4, 8)):
         rate = 0.1 * batch_size * accumulation / 512

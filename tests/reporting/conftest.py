@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
+from facekd.route.route import Point, Route
+
 MakeRun = Callable[..., Path]
 
 
@@ -101,7 +103,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         run.mkdir(parents=True)
         recipe = {"dataset": "faces/train", "out": str(run), "training": {"epochs": epochs}, "seed": seed}
         anchor = {"stage_reason": "equal distance", "share": 0.25, "step": 0, "learning_rate": 0.02}
-        anchors = [{**anchor, "point": p, "epoch": p + 1.0} for p in (4, 9, 14, 19)]
+        anchors = [{**anchor, "point": str(p), "epoch": p + 1.0} for p in (4, 9, 14, 19)]
         content: dict[str, Any] = {
             "format": "facekd.run", "version": 2, "command": command, "outcome": "finished",
             "started": "2026-01-02T03:04:05+0000", "finished": "2026-01-02T04:04:05+0000",
@@ -115,9 +117,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             content |= {"losses": "l2 40", "strategy": "equal", "anchors": anchors}
         else:
             content |= {"losses": "labels"}
-            points = [{"epoch": float(e), "step": 4 * e, "learning_rate": 0.1} for e in range(2, 21, 2)]
-            route = {"format": "facekd.route", "version": 1, "model": None, "points": points}
-            _write(run / "route" / "route.json", route)
+            points = [Point(4 * e, float(e), 0.1, "epoch", f"{e}.safetensors", "0" * 64) for e in range(2, 21, 2)]
+            Route(run / "route", None, points).write()
         _write(run / "run.json", content | (info or {}))
         (run / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
         (run / "log.jsonl").write_text(_log(4 if command == "distill" else 1, epochs), encoding="utf-8")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +186,19 @@ def test_a_run_given_twice_is_refused(make_run: MakeRun) -> None:
     run = make_run("a")
     with pytest.raises(DataError, match="more than once"):
         summarize([run, run.parent / "." / "a"])
+
+
+def test_the_time_for_many_runs_is_linear(make_run: MakeRun) -> None:
+    run = load_run_data(make_run("kd"))
+    runs = [replace(run, path=Path(f"/runs/kd{number}/x"), recipe={"seed": 0, "number": number % 1000})
+            for number in range(3000)]
+    begin = time.process_time()
+    summary = comparison.summarize(runs)
+    assert len(summary["groups"]) == 3000 and time.process_time() - begin < 5
+
+
+def test_students_in_folders_of_one_name_have_a_curve_each(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [load_run_data(make_run(f"{folder}/student")) for folder in ("a", "b")]
+    comparison.write_comparison(comparison.compare(runs), runs, tmp_path / "out" / "comparison.html")
+    picture = (tmp_path / "out" / "congruence.svg").read_text()
+    assert "a/student" in picture and "b/student" in picture

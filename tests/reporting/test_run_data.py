@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from facekd.errors import DataError
+from facekd.errors import DataError, FacekdError
 from facekd.models.complexity import count_macs
 from facekd.models.registry import create
-from facekd.reporting.run_data import RESULT_KEYS, load_run_data
+from facekd.reporting.result_records import RESULTS
+from facekd.reporting.run_data import load_run_data
 
 MakeRun = Callable[..., Path]
 
@@ -20,23 +21,24 @@ def test_every_file_of_a_run_is_read(make_run: MakeRun) -> None:
     assert (run.path, run.name, run.hardware, run.finished) == (folder, "student-seed3", "cpu2", True)
     assert run.recipe["seed"] == 3 and run.recipe_text == (folder / "recipe.yaml").read_text()
     assert len(run.log) == 80 and run.log[-1]["step"] == 800
-    assert [anchor["point"] for anchor in run.anchors] == [4, 9, 14, 19] and run.points == [] and run.package is None
+    assert [anchor["point"] for anchor in run.anchors] == ["4", "9", "14", "19"]
+    assert run.points == [] and run.package is None
 
 
 def test_the_route_of_a_teacher_is_read(make_run: MakeRun) -> None:
     run = load_run_data(make_run("teacher", command="train"))
-    assert [point["epoch"] for point in run.points] == [float(epoch) for epoch in range(2, 21, 2)] and run.anchors == []
+    assert run.points == [float(epoch) for epoch in range(2, 21, 2)] and run.anchors == []
 
 
 def test_results_are_sorted_by_kind_and_named_after_their_files(make_run: MakeRun) -> None:
     run = load_run_data(make_run("a", top1=0.7, identify=0.8, ijb=0.9))
     assert [(kind, result["name"]) for kind, result in run.all_results] == [
         ("verify", "cfp-ff"), ("megaface", "cfp"), ("ijb", "ijbc"), ("identify", "staff"), ("classify", "things")]
-    assert list(run.results) == list(RESULT_KEYS)
+    assert list(run.results) == list(RESULTS)
 
 
 def test_anchors_are_those_followed_once_they_are_known(make_run: MakeRun) -> None:
-    followed = [{"point": 7, "epoch": 8.0}]
+    followed = [{"point": "7", "epoch": 8.0, "learning_rate": 0.1, "share": 1.0, "stage_reason": "the end"}]
     assert load_run_data(make_run("a", info={"followed_anchors": followed})).anchors == followed
 
 
@@ -63,16 +65,27 @@ def test_multiply_adds_are_those_recorded_else_counted_else_unknown(make_run: Ma
     assert load_run_data(make_run("d", info={"model": None})).macs() is None
 
 
+LINE = '{"step": 3, "epoch": 1, "stage": 0, "learning_rate": 0.1, "loss": 0.5}\n'
+
+
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("recipe.yaml", "a: [", r"recipe\.yaml cannot be read"),
-    ("recipe.yaml", "only text", r"recipe\.yaml holds no 'key: value' lines"),
-    ("log.jsonl", "{broken\n{}\n", r"log\.jsonl is damaged"),
-    ("results/identify-x.json", "{}", r"identify-x\.json lacks rank, .*gallery_identities"),
+    ("recipe.yaml", "only text", r"recipe\.yaml is no recipe of a run"),
+    ("recipe.yaml", "head: 5", r"recipe\.yaml is no recipe of a run"),
+    ("recipe.yaml", "seed: {}", r"'seed' must be a whole number"),
+    ("recipe.yaml", "training: {epochs: many}", r"'training\.epochs' must be a number"),
+    ("log.jsonl", '{"step": 3}\n', r"log\.jsonl: the line of step 3 is none of a training"),
+    ("log.jsonl", LINE.replace("0.5", "[0.5]"), r"log\.jsonl: the line of step 3 is none of a training"),
+    ("log.jsonl", LINE.replace("0.5", "1" + "0" * 400), r"log\.jsonl: the line of step 3 is none of a training"),
+    ("results/identify-x.json", "{}", r"identify-x\.json is damaged: 'notes' is missing, .*delete it and evaluate"),
+    ("results/verify-x.json", "[" * 50_000, r"verify-x\.json cannot be read as JSON \(it is nested too deeply"),
+    ("route/route.json", "{}", r"route\.json is not a route file"),
 ])
 def test_a_damaged_file_is_named(make_run: MakeRun, name: str, content: str, message: str) -> None:
     folder = make_run("a")
+    (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text(content)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(FacekdError, match=message):
         load_run_data(folder)
 
 
@@ -92,3 +105,19 @@ def test_a_package_of_another_format_is_refused(make_run: MakeRun, kind: str, ve
     (folder / "package" / "metadata.json").write_text(json.dumps(metadata))
     with pytest.raises(DataError, match=message):
         load_run_data(folder)
+
+
+@pytest.mark.parametrize("model", [
+    {"name": "mlp", "size": 10**17, "outputs": 2}, {"name": "mlp", "size": 64, "outputs": 10**17},
+    {"name": "lenet", "size": 1024, "outputs": 2, "options": {"width": 1e300}}, {"name": "x" * 1000},
+])
+def test_an_impossible_network_has_no_cost(make_run: MakeRun, model: dict[str, object]) -> None:
+    assert load_run_data(make_run("a", info={"model": model})).macs() is None
+
+
+def test_the_name_of_a_result_is_that_of_its_file(make_run: MakeRun) -> None:
+    """A name in the file could lead to pictures outside of the run."""
+    folder = make_run("a")
+    file = folder / "results" / "verify-cfp-ff.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"name": "../../elsewhere"}))
+    assert load_run_data(folder).results["verify"][0]["name"] == "cfp-ff"

@@ -54,6 +54,13 @@ def test_everything_read_from_files_is_escaped(make_run: MakeRun) -> None:
     assert "script" not in parsed.tags and evil in "".join(parsed.text)
 
 
+def test_the_diagnosis_of_a_student_is_told(make_run: MakeRun) -> None:
+    run = make_run("student")
+    assert "Would a route help" not in page(run).text
+    (run / "diagnosis.json").write_text(json.dumps({"sentence": "the premise holds: the student is stuck"}))
+    assert "Would a route help this student? the premise holds: the student is stuck." in page(run).text
+
+
 def test_anchors_are_marked_where_their_stages_begin(make_run: MakeRun) -> None:
     curves = page(make_run("student")).pictures[-1]
     assert all(f"point {point} (epoch {point + 1})" in curves for point in (4, 9, 14, 19))
@@ -84,21 +91,31 @@ def test_a_run_that_has_just_begun_has_a_report(make_run: MakeRun) -> None:
 
 
 def write_package(run: Path, **content: Any) -> None:
+    names = [name for entry in content["files"].values() for name in entry.get("files", [])]
+    facts = {"name": "student", "model": {"name": "mlp"}, "parameters": 5, "macs": 7, "size": 64, "dimension": 128,
+             "io_format": {"input_dtype": "float", "l2_normalized": False}, "preprocessing": "RGB", "results": {},
+             "provenance": {}, "sha256": dict.fromkeys(names, "00")}
     (run / "package").mkdir()
-    (run / "package" / "metadata.json").write_text(json.dumps({"format": "facekd.package", **content}))
+    (run / "package" / "metadata.json").write_text(json.dumps({"format": "facekd.package", **facts, **content}))
 
 
 def test_the_package_is_described(make_run: MakeRun) -> None:
     run = make_run("student")
     latency = {"median_ms": 5.125, "quartiles_ms": [5.0, 5.5], "p95_ms": 6.0, "repeats": 100}
     near = {"mean": 0.99876, "minimum": 0.98765, "images": 14}
-    lost = {"pairs_file": "pairs.csv", "drop": {"accuracy": {"points": 0.25, "interval": [-0.1, 0.6]}}}
-    validation = {"status": "passed", "cosine": {"noise": {"1": near}}, "verification": lost}
-    absent = {"status": "not run", "cosine": "not run", "verification": "not run"}
+    figures = {"accuracy": 0.9, "thresholds": {}}
+    lost = {"pairs_file": "pairs.csv", "drop": {"accuracy": {"points": 0.25, "interval": [-0.1, 0.6]}},
+            "network": figures, "file": figures, "resampled": "pairs", "thresholds": {}, "impostor_pairs": 7}
+    gate = {"max_drop": None, "note": None}
+    validation = {**gate, "status": "passed", "cosine": {"noise": {"1": near}}, "verification": lost}
+    absent = {**gate, "status": "not run", "cosine": "not run", "verification": "not run"}
+    converted = {"target": "onnx", "precision": "int8", "versions": {}, "device_command": ""}
     write_package(run, version=3, files={
-        "onnx int8": {"files": ["student.int8.onnx"], "bytes": 3_456_789, "latency": latency, "validation": validation,
+        "onnx int8": {**converted, "files": ["student.int8.onnx"], "bytes": 3_456_789, "latency": latency,
+                      "validation": validation,
                       "notes": ["only for squares"]},
-        "coreml fp32": {"files": ["student.mlpackage"], "bytes": 5, "latency": "not run", "validation": absent,
+        "coreml fp32": {**converted, "files": ["student.mlpackage"], "bytes": 5, "latency": "not run",
+                        "validation": absent,
                         "notes": ["only on macOS"]},
     })
     timing = "5.12 ms (quartiles 5.00 to 5.50, 95 % within 6.00)"
@@ -144,12 +161,12 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_a_result_that_lacks_a_figure_is_named(make_run: MakeRun) -> None:
     run = make_run("student")
     (run / "results" / "megaface-cfp.json").write_text('{"rank1": 0.5}')
-    with pytest.raises(DataError, match=r"megaface-cfp\.json lacks .*cmc"):
+    with pytest.raises(DataError, match=r"megaface-cfp\.json is damaged: 'notes' is missing, .* and 7 more"):
         write_report(run)
 
 
 def test_a_damaged_log_is_named(make_run: MakeRun) -> None:
     run = make_run("student")
-    (run / "log.jsonl").write_text("{broken\n{}\n")
-    with pytest.raises(DataError, match=r"log\.jsonl is damaged"):
+    (run / "log.jsonl").write_text('{"step": 3}\n')
+    with pytest.raises(DataError, match=r"log\.jsonl: the line of step 3 is none of a training"):
         write_report(run)

@@ -70,7 +70,7 @@ def test_the_page_of_an_unmeasured_classifier_has_the_command_to_measure_it(make
 def test_a_classification_that_lacks_a_figure_is_named(make_run: MakeRun) -> None:
     run = make_run("student")
     (run / "results" / "classify-things.json").write_text('{"top1": 0.5}')
-    with pytest.raises(DataError, match=r"classify-things\.json lacks .*ece"):
+    with pytest.raises(DataError, match=r"classify-things\.json is damaged: 'notes' is missing"):
         write_report(run)
 
 

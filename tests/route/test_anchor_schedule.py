@@ -41,7 +41,7 @@ def all_stages(schedule: AnchorSchedule, agreement: StubAgreement) -> list[Stage
 def greedy_anchors(agreements: NDArray[np.float64], delta: float, max_stages: int) -> list[int]:
     """The greedy rule in its literal form; the last possible stage has the end of the route as its anchor."""
     end = agreements.shape[1] - 1
-    in_reach = [j for j in range(end + 1) if agreements[0, j] >= delta]
+    in_reach = [j for j in range(end + 1) if agreements[0, j] >= delta * agreements[0].max()]
     anchors = [max(in_reach) if in_reach else int(agreements[0].argmax())]
     while len(anchors) < max_stages and anchors[-1] != end:
         i, values = anchors[-1], agreements[len(anchors)]
@@ -87,9 +87,9 @@ def test_of_a_long_route_24_points_are_measured(
 
 @pytest.fixture
 def example(make_route: Make) -> tuple[Route, Plan, StubAgreement]:
-    """Six points and four stages: none reaches 0.8, so that 1 is first; then 3 is the last one, then the end."""
+    """Six points and four stages: only 1 is near the highest, itself; then 3 is the last one, then the end."""
     agreements = np.array([
-        [0.5, 0.7, 0.6, 0.5, 0.4, 0.3], [0.9, 0.5, 0.3, 0.4, 0.39, 0.2], [0.9, 0.9, 0.9, 0.5, 0.3, 0.1],
+        [0.5, 0.7, 0.5, 0.5, 0.4, 0.3], [0.9, 0.5, 0.3, 0.4, 0.39, 0.2], [0.9, 0.9, 0.9, 0.5, 0.3, 0.1],
     ])
     route = make_route(6)
     return route, make_plan(route, "greedy", 4, delta=0.8), StubAgreement(agreements)
@@ -101,7 +101,8 @@ def test_an_example_worked_by_hand(example: tuple[Route, Plan, StubAgreement], t
     assert all_stages(schedule, agreement) == [Stage(2.0, (1,)), Stage(4.0, (3,)), Stage(8.0, (5,))]
     assert agreement.calls == [[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [3, 4, 5]]
     assert [stage.reason for stage in schedule.plan.stages] == [
-        "the highest gradient agreement, none is at least 0.8 (point 1: 0.700, point 5: 0.300); epoch 2",
+        "the last point with a gradient agreement of at least 0.8 times the highest one (point 1: 0.700, "
+        "point 5: 0.300); epoch 2",
         "the last point with a gradient agreement of at least 0.8 times that of point 1 (point 3: 0.400, "
         "point 1: 0.500, point 5: 0.200); epoch 4",
         "the end of the route, no point has a gradient agreement of at least 0.8 times that of point 3 "
@@ -125,7 +126,14 @@ def test_a_student_that_can_learn_from_the_end_is_plainly_distilled(make_route: 
     assert all_stages(schedule, agreement) == [Stage(8.0, (5,))]
     assert [stage.share for stage in schedule.plan.stages] == [1.0]
     assert schedule.plan.stages[0].reason == (
-        "the last point with a gradient agreement of at least 0.8 (point 5: 0.900); epoch 6")
+        "the last point with a gradient agreement of at least 0.5 times the highest one (point 5: 0.900, "
+        "point 0: 0.900); epoch 6")
+
+
+def test_the_highest_agreement_is_in_reach_even_if_it_is_negative(make_route: Make, tmp_path: Path) -> None:
+    route, agreement = make_route(3), StubAgreement(np.array([[-0.5, -0.2, -0.3]]))
+    schedule = AnchorSchedule(make_plan(route, "greedy", 4), route, tmp_path / "plan.json", 8.0, agreement)
+    assert schedule(0).anchors == (1,)
 
 
 def test_the_file_grows_with_the_schedule_and_ends_as_an_ordinary_plan(

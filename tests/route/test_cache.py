@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from facekd.data.loading.augmentation import Crop, Flip
 from facekd.data.loading.loader import Batch, Loader
 from facekd.data.opening import open_faces
 from facekd.errors import RouteError, SetupError
-from facekd.route.cache import CachedTeacher, read_slot, slot_path, write_slot
+from facekd.route.cache import CachedTeacher, checksum_file, is_intact, read_slot, slot_path, write_slot
 from facekd.route.teacher import LiveTeacher
 from facekd.types import ModelOutput
 
@@ -107,7 +108,7 @@ def test_a_cut_file_is_refused(small_faces: Path, tmp_path: Path) -> None:
     file = tmp_path / "cache.npy"
     write_slot(StubTeacher(), loader(small_faces, Flip()), 0, file, "float32", CPU)
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(RouteError, match=r"cache\.npy is damaged .*delete it, it is made again"):
+    with pytest.raises(RouteError, match=r"cache\.npy cannot be read .*; delete it, it is made again"):
         read_slot(file)
 
 
@@ -116,3 +117,26 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path, content: bytes) -> N
     (tmp_path / "cache.npy").write_bytes(content)
     with pytest.raises(RouteError, match=r"cache\.npy.*delete it"):
         read_slot(tmp_path / "cache.npy")
+
+
+def test_a_slot_is_compared_with_its_checksum(small_faces: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cache.npy"
+    assert not is_intact(file)
+    write_slot(StubTeacher(), loader(small_faces, Flip()), 0, file, "float32", CPU)
+    assert checksum_file(file).read_text() == f"{hashlib.sha256(file.read_bytes()).hexdigest()}  cache.npy\n"
+    assert is_intact(file)
+
+
+@pytest.mark.parametrize("damage", ["shorter", "nan", "no checksum", "empty checksum"])
+def test_a_damaged_slot_is_noticed(small_faces: Path, tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "cache.npy"
+    write_slot(StubTeacher(), loader(small_faces, Flip()), 0, file, "float32", CPU)
+    if damage == "shorter":
+        np.save(file, np.load(file)[:-1])
+    elif damage == "nan":
+        np.save(file, np.where(np.load(file) > 100, np.nan, np.load(file)))
+    elif damage == "no checksum":
+        checksum_file(file).unlink()
+    else:
+        checksum_file(file).write_text("")
+    assert not is_intact(file)

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from facekd.errors import ModelError, RouteError
+from facekd.io.files import sha256
 from facekd.models.onnx_embedder import OnnxEmbedder
 from facekd.models.registry import Network, create
 from facekd.models.torch_embedder import TorchEmbedder
@@ -23,7 +24,6 @@ from facekd.models.weights import load_model
 from facekd.route.import_checkpoints import import_route
 from facekd.route.route import Route
 from facekd.route.teacher import load_live_teacher
-from facekd.utils.files import sha256
 
 SMALL: dict[str, Any] = {"name": "iresnet18", "size": 32, "options": {"width": 0.125}}
 State = dict[str, Tensor]
@@ -166,7 +166,7 @@ def test_a_wrong_crop_size_is_refused(tmp_path: Path) -> None:
 
 def test_a_length_that_cannot_be_read_must_be_given(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "model.pt")
-    with pytest.raises(ModelError, match="give it as outputs"):
+    with pytest.raises(ModelError, match="may not be a checkpoint of iresnet18; if it is, give --outputs NUMBER"):
         import_route([tmp_path / "model.pt"], tmp_path / "route", **SMALL)
 
 
@@ -247,7 +247,7 @@ def test_an_onnx_with_weights_in_other_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_onnx_is_refused_before_anything_is_copied(tmp_path: Path) -> None:
     (tmp_path / "face.onnx").write_bytes(b"<html>not found</html>")
-    with pytest.raises(ModelError, match=r"face\.onnx is not an ONNX file"):
+    with pytest.raises(ModelError, match=r"face\.onnx cannot be read as an ONNX file"):
         import_route([tmp_path / "face.onnx"], tmp_path / "route")
     assert not (tmp_path / "route").exists()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from facekd.api.plan import plan as make_plan_file
@@ -88,11 +89,19 @@ GROWTH = {"delta": 0.8, "share": 0.25}
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"stages": stages((3, 0.5), (10, 0.25), ([0, -1], 0.25))}, "names points -1, 10, the route .* has points 0 to 9"),
+    ({"stages": stages((3, 0.5), (10, 0.25), ([0, 12], 0.25))}, "names points 10, 12, the route .* has points 0 to 9"),
     ({"stages": stages((3, 0.5), (4, 0.4))}, r"must sum to 1; they sum to 0\.9"),
     ({"stages": stages((3, 1.5), (4, -0.5))}, "a positive share"),
     ({"stages": stages((3, 0), (4, 1))}, "a positive share"),
-    ({"stages": stages((3, float("nan")))}, "sum to 1; they sum to nan"),
+    ({"stages": stages((3, float("nan")))}, "NaN is no JSON number"),
+    ({"stages": stages(([0, -1], 1))}, "'stages.0.points.1': input should be greater than or equal to 0, not -1"),
+    ({"stages": stages(([{}], 1))}, "'stages.0.points.0'"),
+    ({"stages": stages((3, 1)), "strategy": 5}, "'strategy'"),
+    ({"route": True}, "'route': input should be a valid string, not True"),
+    ({"route": ""}, "'route': an empty path"),
+    ({"route": "r" * 300}, "holds no route"),
+    ({"route": "r" * 100_000}, "holds no route"),
+    ({"route": "\0"}, "holds no route"),
     ({"stages": []}, "sum to 1; they sum to 0"),
     ({"stages": stages(([], 1))}, "every stage needs points"),
     ({"stages": stages(("third", 1))}, "is damaged"),
@@ -101,7 +110,7 @@ GROWTH = {"delta": 0.8, "share": 0.25}
     ({"stages": None}, "is damaged"),
     ({"growth": GROWTH}, "sum to less than 1, because the plan grows; they sum to 1"),
     ({"stages": stages((3, 0)), "growth": GROWTH}, "a positive share"),
-    ({"stages": stages((3, float("nan"))), "growth": GROWTH}, "a positive share"),
+    ({"stages": stages((3, float("nan"))), "growth": GROWTH}, "NaN is no JSON number"),
     ({"stages": stages((3, 0.5)), "growth": {"delta": 0.8}}, "is damaged"),
     ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "speed": 1}}, "is damaged"),
     ({"stages": stages((3, 0.5)), "growth": {**GROWTH, "delta": 1.2}}, r"delta must be in \(0, 1\]"),
@@ -124,12 +133,33 @@ def test_shares_may_be_edited(route: Route, tmp_path: Path, shares: tuple[float,
     assert tuple(stage.share for stage in plan.stages) == shares
 
 
-def test_the_command_writes_what_it_returns(route: Route, tmp_path: Path) -> None:
-    plan = make_plan_file(route.folder.parent, tmp_path / "plan.json", strategy="manual", points=[3])
-    assert list(plan.stages) == [PlanStage((3,), "chosen by hand; epoch 4", 1.0)]
+def test_the_command_writes_what_it_returns(random_route: Route, tmp_path: Path) -> None:
+    plan = make_plan_file(random_route.folder, tmp_path / "plan.json", strategy="manual", points=[1])
+    assert list(plan.stages) == [PlanStage((1,), "chosen by hand; epoch 2", 1.0)]
     assert list(Plan.read(tmp_path / "plan.json")[0].stages) == list(plan.stages)
 
 
-def test_the_command_passes_delta_on(route: Route, tmp_path: Path) -> None:
-    plan = make_plan_file(route.folder, tmp_path / "plan.json", strategy="greedy", anchors=5, delta=0.6)
+def test_the_command_passes_delta_on(random_route: Route, tmp_path: Path) -> None:
+    plan = make_plan_file(random_route.folder, tmp_path / "plan.json", strategy="greedy", anchors=5, delta=0.6)
     assert plan.growth == Growth(0.6, 0.2)
+
+
+def test_the_rotations_of_an_aligned_plan_are_kept_beside_it(route: Route, tmp_path: Path) -> None:
+    rotations = {4: np.eye(3, dtype=np.float32)[[1, 0, 2]]}
+    Plan(route.folder, "equal", HALVES, rotations=rotations).write(tmp_path / "plan.json")
+    assert json.loads((tmp_path / "plan.json").read_text())["aligned"] is True
+    read, _ = Plan.read(tmp_path / "plan.json")
+    assert (list(read.rotations), read.describe_strategy()) == ([4], "equal, aligned")
+    np.testing.assert_array_equal(read.rotations[4], rotations[4])
+    read.write(tmp_path / "run" / "plan.json")
+    assert Plan.read(tmp_path / "run" / "plan.json")[0].rotations.keys() == {4}
+    (tmp_path / "plan.rotations.safetensors").unlink()
+    with pytest.raises(RouteError, match=r"plan\.rotations\.safetensors"):
+        Plan.read(tmp_path / "plan.json")
+
+
+def test_an_edited_plan_without_a_rotation_is_refused(route: Route, tmp_path: Path) -> None:
+    Plan(route.folder, "equal", [PlanStage((3,), "", 0.5), *HALVES[1:]], rotations={4: np.eye(3, dtype=np.float32)}
+         ).write(tmp_path / "plan.json")
+    with pytest.raises(RouteError, match="is aligned and has no rotation for points 3; make it again"):
+        Plan.read(tmp_path / "plan.json")

@@ -14,7 +14,7 @@ from facekd.data.loading.augmentation import NoAugmentation
 from facekd.models.weights import load_model
 from facekd.route import profile as profile_module
 from facekd.route.congruence import Congruence, create_congruence
-from facekd.route.profile import PointProfile, pair_auc, profile_route
+from facekd.route.profile import PointProfile, net_change, pair_auc, profile_route
 from facekd.route.route import Route
 from facekd.training.machine import Machine
 
@@ -60,12 +60,9 @@ def test_metric_change_and_congruence_follow_their_definitions(
         to_end = float((log_end.exp() * (log_end - log_point)).sum(1).mean())
         assert profile.congruence_to_end == pytest.approx(to_end, rel=1e-3, abs=1e-6)
         assert profile.congruence_to_student is None
-    assert profiles[0].change_from_previous is None
-    for number in (1, 2):
-        log_previous = logits(random_route, small_classes, number - 1).log_softmax(1)
-        log_point = logits(random_route, small_classes, number).log_softmax(1)
-        change = float((log_point.exp() * (log_point - log_previous)).sum(1).mean())
-        assert profiles[number].change_from_previous == pytest.approx(change, rel=1e-3)
+    first, middle, end = (logits(random_route, small_classes, n).softmax(1).flatten() for n in range(3))
+    share = float((middle - first) @ end / ((end - first) @ end))
+    assert [profile.net_change for profile in profiles] == pytest.approx([0.0, share, 1.0], rel=1e-3)
 
 
 def test_a_student_that_equals_a_point_has_no_distance_to_it(random_route: Route, congruence: Congruence) -> None:
@@ -86,8 +83,9 @@ def test_embeddings_have_the_area_of_their_pairs_and_changes_at_unit_length(
         outputs = logits(random_route, small_classes, number)
         assert profile.metric == pytest.approx(area_of_all_comparisons(outputs.numpy(), labels), abs=1e-6)
         assert profile.metric_name == "AUC"
-    first, second = (torch.nn.functional.normalize(logits(random_route, small_classes, n)) for n in (0, 1))
-    assert profiles[1].change_from_previous == pytest.approx(float((first - second).square().sum(1).mean()), rel=1e-3)
+    first, middle, end = (torch.nn.functional.normalize(logits(random_route, small_classes, n)) for n in range(3))
+    share = float(((middle - first) * end).sum() / ((end - first) * end).sum())
+    assert profiles[1].net_change == pytest.approx(share, rel=1e-3)
     no_pairs = profile_route(random_route, congruence, np.arange(len(labels)))
     assert [(profile.metric, profile.metric_name) for profile in no_pairs] == [(None, None)] * 3
 
@@ -139,3 +137,34 @@ def test_of_a_large_set_whole_identities_are_compared(monkeypatch: pytest.Monkey
         profile_module._measure(torch.ones(30, 2), labels, closed_set=False)
     assert np.bincount(compared[0])[np.unique(compared[0])].tolist() == [3, 3, 3, 3]
     np.testing.assert_array_equal(compared[0], compared[1])
+
+
+def noisy_route(points_per_step: int, seed: int) -> list[torch.Tensor]:
+    """Logits of a teacher whose outputs are noise until half of the training, and then change within a tenth of it.
+
+    A route with more points per step is the same training, recorded more densely; the noise of a point is its own.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    target = 4 * torch.randn(500, 2, generator=generator)
+    times = [number / (20 * points_per_step) for number in range(20 * points_per_step + 1)]
+    shares = [min(1.0, max(0.0, (time - 0.5) / 0.1)) for time in times]
+    return [share * target + 0.5 * torch.randn(500, 2, generator=generator) for share in shares]
+
+
+@pytest.mark.parametrize("closed_set", [True, False])
+@pytest.mark.parametrize("points_per_step", [1, 2, 4])
+def test_the_net_change_is_found_whatever_the_density_of_the_points(closed_set: bool, points_per_step: int) -> None:
+    route = noisy_route(points_per_step, seed=0)
+    shares = [net_change(outputs, route[0], route[-1], closed_set) or 0.0 for outputs in route]
+    for part in (0.25, 0.5, 0.75):
+        crossing = next(number for number, share in enumerate(shares) if share >= part)
+        assert 0.5 < crossing / (20 * points_per_step) <= 0.6
+    steps = itertools.pairwise(torch.stack(route).softmax(2) if closed_set else torch.nn.functional.normalize(
+        torch.stack(route), dim=2))
+    lengths = [float((b - a).square().sum().sqrt()) for a, b in steps]
+    assert sum(lengths[: 10 * points_per_step]) > 0.25 * sum(lengths), "the sum of the steps is noise"
+
+
+def test_a_route_that_ends_where_it_began_has_no_net_change() -> None:
+    outputs = torch.randn(5, 3)
+    assert net_change(torch.randn(5, 3), outputs, outputs, closed_set=True) is None

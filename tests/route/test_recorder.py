@@ -14,7 +14,7 @@ from facekd.preflight.job import open_job
 from facekd.route.recorder import RouteRecorder, route_interval
 from facekd.route.route import Route
 from facekd.run import Run
-from facekd.training.trainer import CheckpointEvent
+from facekd.training.method import CheckpointEvent
 from tests.training.toy import KillAtStep
 
 STEPS = 4

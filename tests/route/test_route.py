@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from facekd.errors import RouteError
+from facekd.io import files
+from facekd.io.documents import read_json
 from facekd.models.registry import Network, create
 from facekd.models.weights import load_model
 from facekd.route import route as module
 from facekd.route.route import Route
-from facekd.utils import files
-from facekd.utils.documents import read_json
 
 
 def network(seed: int) -> Network:
@@ -145,3 +145,29 @@ def test_a_moved_route_opens(route: Route, tmp_path: Path) -> None:
     shutil.move(route.folder, tmp_path / "elsewhere")
     moved = Route.open(tmp_path / "elsewhere")
     assert moved.point_file(1) == tmp_path / "elsewhere" / "point-00000020.safetensors"
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("model", 5), ("model", [1]), ("model", {"name": 3}), ("points", {}), ("points", [5]),
+])
+def test_a_route_of_another_structure_is_refused(route: Route, key: str, value: object) -> None:
+    files.write_json(route.folder / "route.json", {**read_json(route.folder / "route.json"), key: value})
+    with pytest.raises(RouteError, match=r"route\.json is damaged: .*; restore it, or train or import"):
+        Route.open(route.folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("file", 5), ("file", "../../other.safetensors"), ("file", "/etc/passwd"), ("file", "x" * 300), ("file", ""),
+    ("step", -1), ("step", "one"), ("epoch", None), ("metrics", {"loss": []}), ("sha256", 5), ("reason", []),
+])
+def test_a_point_of_another_structure_is_named_with_its_key(route: Route, key: str, value: object) -> None:
+    points = [{**dataclasses.asdict(route.points[0]), key: value}]
+    files.write_json(route.folder / "route.json", {**read_json(route.folder / "route.json"), "points": points})
+    with pytest.raises(RouteError, match=f"route.json is damaged: 'points.0.{key}"):
+        Route.open(route.folder)
+
+
+@pytest.mark.parametrize("path", ["r" * 300, "\0", "x" * 10_000])
+def test_a_path_that_cannot_exist_holds_no_route(path: str) -> None:
+    with pytest.raises(RouteError, match=r"holds no route\.json"):
+        Route.open(path)

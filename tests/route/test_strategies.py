@@ -19,12 +19,14 @@ def anchor_points(plan: Plan) -> list[int]:
     return [stage.points[0] for stage in plan.stages]
 
 
-def measured(route: Route, metric: Sequence[float | None] = (), changes: Sequence[float] = ()) -> list[PointProfile]:
-    """The profile of a route with the metric of every point, and the changes from the second point on."""
+def measured(
+    route: Route, metric: Sequence[float | None] = (), changes: Sequence[float | None] = ()
+) -> list[PointProfile]:
+    """The profile of a route with the metric and the net change of every point."""
     metric = metric or [None] * len(route.points)
-    changes = changes or [1.0] * (len(route.points) - 1)
+    changes = changes or [number / max(1, len(route.points) - 1) for number in range(len(route.points))]
     return [PointProfile(number, point, value, "accuracy", change, 0.0)
-            for number, (point, value, change) in enumerate(zip(route.points, metric, [None, *changes], strict=True))]
+            for number, (point, value, change) in enumerate(zip(route.points, metric, changes, strict=True))]
 
 
 @pytest.mark.parametrize(("count", "anchors", "points"), [
@@ -106,23 +108,24 @@ def test_a_route_without_progress_is_refused(make_route: Make, metric: list[floa
 
 
 @pytest.mark.parametrize(("changes", "anchors", "points"), [
-    ([1.0] * 8, 4, [2, 4, 6, 8]), ([0.1, 0.1, 5.0, 0.1, 0.1], 4, [3, 5]), ([4.0, 2.0, 1.0, 1.0], 2, [1, 4]),
-    ([4.0, 2.0, 1.0, 1.0], 4, [1, 2, 4]), ([0.1] * 10, 5, [2, 4, 6, 8, 10]), ([1.0, 0.0], 1, [2]),
+    ([0.0, 0.25, 0.5, 0.75, 1.0], 4, [1, 2, 3, 4]), ([0.0, 0.02, -0.01, 0.95, 0.97, 1.0], 4, [3, 5]),
+    ([0.0, 0.6, 0.4, 1.1, 1.0], 4, [1, 3, 4]), ([0.0, 0.9, 1.0], 1, [2]),
 ])
-def test_change_takes_points_at_equal_arc_length(
+def test_change_takes_the_first_points_with_equal_parts_of_the_net_change(
     make_route: Make, changes: list[float], anchors: int, points: list[int]
 ) -> None:
-    route = make_route(len(changes) + 1)
+    route = make_route(len(changes))
     plan = make_plan(route, "change", anchors, profile=measured(route, changes=changes))
     assert anchor_points(plan) == points
     assert {stage.share for stage in plan.stages} == {1 / len(points)}
     assert plan.stages[-1].reason == (
-        f"100% of the arc length, the sum of the changes between neighboring points; epoch {len(changes) + 1}")
+        f"100% of the net change of the teacher's outputs; epoch {len(changes)}")
 
 
-@pytest.mark.parametrize("changes", [[0.0, 0.0], []])
-def test_a_teacher_that_does_not_change_is_refused(make_route: Make, changes: list[float]) -> None:
-    route = make_route(len(changes) + 1)
+@pytest.mark.parametrize("points", [1, 3])
+def test_a_teacher_that_does_not_change_is_refused(make_route: Make, points: int) -> None:
+    route = make_route(points)
+    changes = [None] * points
     with pytest.raises(RouteError, match=r"do not change.*use --strategy final"):
         make_plan(route, "change", profile=measured(route, changes=changes))
 

@@ -12,7 +12,15 @@ from facekd.data.loading.loader import Batch
 from facekd.errors import ModelError
 from facekd.models.weights import load_model
 from facekd.route.route import Route
-from facekd.route.teacher import MeanTeacher, OnnxTeacher, Teacher, TorchTeacher, TrainingTeacher, load_live_teacher
+from facekd.route.teacher import (
+    MeanTeacher,
+    OnnxTeacher,
+    RotatedTeacher,
+    Teacher,
+    TorchTeacher,
+    TrainingTeacher,
+    load_live_teacher,
+)
 from facekd.types import ModelOutput
 
 CPU = torch.device("cpu")
@@ -135,3 +143,13 @@ def test_the_outputs_of_a_training_teacher_are_the_current_ones(random_route: Ro
             parameter.mul_(2.0)
     torch.testing.assert_close(teacher.forward(batch).outputs, 2 * first.outputs, rtol=1e-5, atol=1e-5)
     assert teacher.example_output().outputs.shape == (2, teacher.dimension)
+
+
+def test_a_rotated_teacher_rotates_embeddings_and_leaves_maps_alone(random_route: Route, batch: Batch) -> None:
+    teacher = load_live_teacher(random_route.point_file(1), CPU, with_features=True)
+    rotation = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))[0]
+    rotated, plain = RotatedTeacher(teacher, rotation).forward(batch), teacher.forward(batch)
+    torch.testing.assert_close(rotated.outputs, plain.outputs @ rotation)
+    torch.testing.assert_close(rotated.outputs @ rotated.outputs.T, plain.outputs @ plain.outputs.T)  # all cosines
+    assert len(rotated.feature_maps) == len(plain.feature_maps) > 0
+    torch.testing.assert_close(rotated.feature_maps[0], plain.feature_maps[0])

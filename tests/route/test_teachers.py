@@ -19,6 +19,7 @@ from facekd.methods.distillation import build_distillation
 from facekd.methods.objective import Objective
 from facekd.models.registry import create
 from facekd.models.weights import load_model
+from facekd.route import teachers
 from facekd.route.route import Route
 from facekd.route.teachers import AnchorTeachers
 from facekd.training.machine import Machine
@@ -36,16 +37,17 @@ def make(random_route: Route, small_classes: Path) -> Make:
     fingerprint = images.fingerprint()
 
     def anchors(cache_dtype: Any, augmentation: Augmentation = AUGMENTATIONS["flip"], seed: int = 0, size: int = 32,
-                with_features: bool = False) -> AnchorTeachers:
+                with_features: bool = False, rotations: Any = None) -> AnchorTeachers:
         loader = Loader(images, size, batch_size=7, seed=seed, augmentation=augmentation)
-        return AnchorTeachers(random_route, loader, fingerprint, cache_dtype, MACHINE, with_features=with_features)
+        return AnchorTeachers(random_route, loader, fingerprint, cache_dtype, MACHINE, with_features=with_features,
+                              rotations=rotations)
 
     return anchors
 
 
 def caches(anchors: AnchorTeachers) -> dict[str, int]:
     """The existing cache files with their modification times in ns."""
-    return {file.name: file.stat().st_mtime_ns for file in (anchors.route.folder / "cache").glob("*")}
+    return {file.name: file.stat().st_mtime_ns for file in (anchors.route.folder / "cache").glob("*.npy")}
 
 
 def batches_of(anchors: AnchorTeachers, epochs: int = 3) -> list[Batch]:
@@ -175,13 +177,23 @@ def test_a_live_anchor_of_another_size_is_refused(make: Make, cache_dtype: str) 
         make(cache_dtype, size=48, with_features=cache_dtype != "off").teacher([1])
 
 
-def test_a_damaged_cache_is_refused_by_name(make: Make) -> None:
+def test_a_damaged_cache_is_made_anew_with_a_note(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = np.array(make("float16").outputs(0))
+    (name,) = caches(make("float16"))
+    file = make("float16").route.folder / "cache" / name
+    file.write_bytes(file.read_bytes()[:-2] + b"\xff\xff")
+    np.testing.assert_array_equal(make("float16").outputs(0), expected)
+    assert f"{name} is damaged (its checksum differs); it is made anew" in capsys.readouterr().err
+
+
+def test_a_slot_is_read_once_for_its_checksum(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("float16").outputs(0)
+    looks: list[Path] = []
+    monkeypatch.setattr(teachers, "is_intact", lambda file: not looks.append(file))
     anchors = make("float16")
     anchors.outputs(0)
-    (name,) = caches(anchors)
-    (anchors.route.folder / "cache" / name).write_bytes(b"\x93NUMPY")
-    with pytest.raises(RouteError, match=rf"{name} is damaged .*delete it, it is made again"):
-        anchors.outputs(0)
+    anchors.outputs(0)
+    assert len(looks) == 1
 
 
 def test_a_changed_point_is_refused(make: Make) -> None:
@@ -189,3 +201,19 @@ def test_a_changed_point_is_refused(make: Make) -> None:
     shutil.copy(anchors.route.point_file(0), anchors.route.point_file(1))
     with pytest.raises(RouteError, match="not the file that was recorded"):
         anchors.outputs(1)
+
+
+@pytest.mark.parametrize("cache_dtype", ["float16", "float32", "off"])
+def test_rotated_points_share_the_cache_of_the_others(make: Make, cache_dtype: str) -> None:
+    rotation = np.eye(4, dtype=np.float32)[[2, 0, 3, 1]] * np.array([1, -1, 1, 1], np.float32)
+    plain, aligned = make(cache_dtype), make(cache_dtype, rotations={1: rotation})
+    batch = batches_of(plain)[0]
+    expected = plain.teacher([1]).forward(batch).outputs @ torch.from_numpy(rotation)
+    files = caches(plain)
+    torch.testing.assert_close(aligned.teacher([1]).forward(batch).outputs, expected, rtol=1e-5, atol=1e-5)
+    end = plain.teacher([2]).forward(batch).outputs
+    torch.testing.assert_close(aligned.teacher([2]).forward(batch).outputs, end)
+    mean = aligned.teacher([1, 2]).forward(batch).outputs
+    torch.testing.assert_close(mean, (expected + end) / 2, rtol=1e-5, atol=1e-5)
+    assert caches(aligned).items() >= files.items()
+    assert aligned.teacher([1]).dimension == 4 and aligned.teacher([1]).example_output().outputs.shape == (2, 4)

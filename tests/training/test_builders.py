@@ -49,6 +49,12 @@ def test_a_head_is_that_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(build_head(HeadRecipe(), 24, 10), PartialFCHead)
 
 
+@pytest.mark.parametrize("name", ["arcface", "softmax"])
+def test_a_head_over_one_class_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="holds one class, from whose labels nothing can be learned"):
+        build_head(HeadRecipe(name=name), 1, 1)
+
+
 def test_negatives_are_sampled_by_torchs_seed() -> None:
     torch.manual_seed(7)
     head = build_head(HeadRecipe(sample_rate=0.5), 24, 10)

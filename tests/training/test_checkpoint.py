@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from facekd.training import checkpoint
 from facekd.training.checkpoint import Position
 
 POSITION = Position(1, 5, 17)
+EMPTY: dict[str, dict[str, Any]] = {"optimizer": {}, "scaler": {}, "ema": {}}
 
 
 def trained(width: int = 3) -> tuple[nn.Linear, torch.optim.Optimizer]:
@@ -34,7 +36,7 @@ def trained(width: int = 3) -> tuple[nn.Linear, torch.optim.Optimizer]:
 def saved(tmp_path: Path) -> Path:
     network, optimizer = trained()
     return checkpoint.save(tmp_path, POSITION, network.state_dict(), optimizer=optimizer.state_dict(),
-                           scaler={"scale": 8.0})
+                           scaler={"scale": 8.0}, ema={})
 
 
 def test_everything_comes_back(saved: Path) -> None:
@@ -44,7 +46,7 @@ def test_everything_comes_back(saved: Path) -> None:
     restored = checkpoint.restore(saved.parent, other)
     assert restored
     position, states = restored
-    assert (position, set(states), states["scaler"]) == (POSITION, {"optimizer", "scaler"}, {"scale": 8.0})
+    assert (position, set(states), states["scaler"]) == (POSITION, {"optimizer", "scaler", "ema"}, {"scale": 8.0})
     assert torch.equal(other.weight, network.weight)
     assert torch.equal(torch.rand(3), next_random)
     fresh = torch.optim.SGD(other.parameters(), lr=1.0, momentum=0.9)
@@ -79,11 +81,23 @@ def test_a_single_bit_is_noticed(saved: Path) -> None:
         checkpoint.load(saved)
 
 
+def test_a_compressed_checkpoint_is_refused_before_it_unfolds(tmp_path: Path, saved: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
+    packed = tmp_path / f"step-00000099-{digest}.pt"
+    packed.write_bytes(buffer.getvalue())
+    with pytest.raises(ModelError, match=r"is no readable checkpoint \(ValueError\)"):
+        checkpoint.load(packed)
+
+
 def test_where_the_newest_is_damaged_the_one_before_is_continued_from_loudly(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     network, _ = trained()
-    truncate(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
+    truncate(checkpoint.save(saved.parent, Position(2, 0, 20), {}, **EMPTY), 0.5)
     restored = checkpoint.restore(saved.parent, network)
     assert restored and restored[0] == POSITION
     note = capsys.readouterr().err
@@ -91,7 +105,7 @@ def test_where_the_newest_is_damaged_the_one_before_is_continued_from_loudly(
 
 
 def test_where_all_are_damaged_nothing_is_trained_anew_in_silence(saved: Path) -> None:
-    truncate(checkpoint.save(saved.parent, Position(2, 0, 20), {}), 0.5)
+    truncate(checkpoint.save(saved.parent, Position(2, 0, 20), {}, **EMPTY), 0.5)
     truncate(saved, 0.5)
     with pytest.raises(ModelError, match=r"step-00000020.*step-00000017.*None is left; delete .* to train from"):
         checkpoint.load_newest(saved.parent)
@@ -100,7 +114,7 @@ def test_where_all_are_damaged_nothing_is_trained_anew_in_silence(saved: Path) -
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_newest_are_kept(tmp_path: Path, keep: int) -> None:
     for step in (1, 2, 10, 100):
-        checkpoint.save(tmp_path, Position(0, step, step), {}, keep)
+        checkpoint.save(tmp_path, Position(0, step, step), {}, keep, **EMPTY)
     steps = [int(file.name[5:13]) for file in checkpoint.list_checkpoints(tmp_path)]
     assert steps == [1, 2, 10, 100][-keep:]
 
@@ -134,6 +148,28 @@ def test_an_older_version_is_refused(saved: Path) -> None:
     older = {**checkpoint.load(saved), "version": checkpoint.VERSION - 1}
     with pytest.raises(ModelError, match=r"older facekd \(version 2\); train again"):
         checkpoint.load(write_named(saved.parent, saved_by_torch(older)))
+
+
+@pytest.mark.parametrize(("part", "value", "message"), [
+    ("version", None, "it has no version"), ("version", "3", "it has no version"),
+    ("position", [1, 2], "a part is missing"), ("position", [1, 2, "3"], "a part is missing"),
+    ("method", None, "a part is missing"), ("optimizer", [], "a part is missing"), ("rng", None, "a part is missing"),
+])
+def test_a_part_that_is_missing_or_of_another_kind_is_named(
+    saved: Path, part: str, value: object, message: str
+) -> None:
+    damaged = {**checkpoint.load(saved), part: value}
+    with pytest.raises(ModelError, match=rf"\.pt is damaged \({message}"):
+        checkpoint.load(write_named(saved.parent, saved_by_torch(damaged)))
+
+
+def test_a_state_of_the_random_numbers_that_is_none_is_named(saved: Path) -> None:
+    damaged = {**checkpoint.load(saved), "rng": torch.zeros(3), "position": [1, 1, 99]}
+    content = saved_by_torch(damaged)
+    write_named(saved.parent, content).rename(saved.with_name(write_named(saved.parent, content).name.replace(
+        "00000001", "00000099")))
+    with pytest.raises(ModelError, match=r"step-00000099-\w+\.pt cannot be read .*delete it; the one before is taken"):
+        checkpoint.restore(saved.parent, trained()[0])
 
 
 def test_other_files_in_the_folder_are_no_checkpoints(saved: Path) -> None:
@@ -170,7 +206,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(saved: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(SetupError, match="disk is full"):
-        checkpoint.save(saved.parent, Position(2, 0, 20), trained()[0].state_dict(), keep=1)
+        checkpoint.save(saved.parent, Position(2, 0, 20), trained()[0].state_dict(), keep=1, **EMPTY)
     assert saved.read_bytes() == before
     restored = checkpoint.restore(saved.parent, trained()[0])
     assert restored and restored[0] == POSITION

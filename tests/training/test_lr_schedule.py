@@ -10,7 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from facekd.config import TrainingRecipe
-from facekd.training.lr_schedule import StageSchedule, drop_steps, learning_rate
+from facekd.errors import RecipeError
+from facekd.training.lr_schedule import StageSchedule, check_schedule, drop_steps, learning_rate
 
 
 def rates(total_steps: int, steps_per_epoch: int = 10, **values: Any) -> list[float]:
@@ -145,3 +146,23 @@ def test_an_interval_ends_at_multiples_of_its_steps_unless_there_is_another_reas
         18: "before drop", 20: "epoch", 21: "interval", 24: "interval", 25: "last",
     }
     assert [step for step in range(16, 26) if stage.is_checkpoint_step(step)] == [18, 20, 21, 24, 25]
+
+
+@pytest.mark.parametrize(("values", "shortest_stage", "message"), [
+    ({"epochs": 1e-9}, 1.0, "1e-09 epochs are 1e-08 of a step, and an epoch has 10; set it to 0.1 or more"),
+    ({"epochs": 4, "warmup_epochs": 2}, 0.25, "a warm-up of 20 steps leaves nothing of the 10 steps"),
+    ({"epochs": 4, "warmup_steps": 40}, 1.0, "'training.warmup_steps': a warm-up of 40 steps leaves nothing of the 40"),
+])
+def test_a_training_without_a_step_or_with_warmup_alone_is_refused(
+    values: dict[str, Any], shortest_stage: float, message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        check_schedule(TrainingRecipe(**values), 10, shortest_stage)
+
+
+@pytest.mark.parametrize(("values", "shortest_stage"), [
+    ({"epochs": 0.06}, 1.0), ({"epochs": 0.3}, 0.1), ({"epochs": 4, "warmup_epochs": 2, "cycle": "run"}, 0.25),
+    ({"epochs": 4, "warmup_steps": 9}, 0.25),
+])
+def test_other_lengths_are_accepted(values: dict[str, Any], shortest_stage: float) -> None:
+    check_schedule(TrainingRecipe(**values), 10, shortest_stage)

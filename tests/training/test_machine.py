@@ -62,3 +62,15 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(SetupError, match=r"g\+\+"):
         Machine(MachineRecipe(device="cpu", compile=True))
+
+
+def test_a_device_without_values_is_refused() -> None:
+    with pytest.raises(SetupError, match=r"the device .meta. cannot be used here \(.*\); use machine.device=auto"):
+        Machine(MachineRecipe.model_construct(device="meta"))
+
+
+def test_more_threads_than_a_machine_has_are_refused() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(SetupError, match=r"machine\.threads=60000 is more than \d+, 4 for each core"):
+        Machine(MachineRecipe(device="cpu", threads=60_000))
+    assert torch.get_num_threads() == before

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from facekd.data.loading.loader import Loader
+from facekd.data.loading.loader import Batch, Loader
 from facekd.errors import FacekdError
 from facekd.run import Run
 from facekd.training import checkpoint, trainer
-from facekd.training.method import Stage
-from facekd.training.trainer import CheckpointEvent
+from facekd.training.method import CheckpointEvent, Stage
+from facekd.utils.signals import Terminated
 from tests.training.toy import (
     KillAtStep,
     Linear,
@@ -72,6 +74,30 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
     assert log_without_times(tmp_path / "whole") == log_without_times(tmp_path / "killed")
 
 
+@pytest.mark.parametrize(("number", "exception"), [
+    (signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated),
+])
+def test_a_signal_ends_the_step_and_leaves_a_checkpoint(
+    tmp_path: Path, loader: Loader, number: int, exception: type[BaseException]
+) -> None:
+    class Signalled(Linear):
+        def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+            terms = super().losses(batch, progress)
+            if self.calls == 7:
+                os.kill(os.getpid(), number)
+            return terms
+
+    whole, signalled, continued = Linear(), Signalled(), Linear()
+    build_trainer(tmp_path / "whole", whole, loader, [Stage(2)]).fit()
+    with pytest.raises(exception) as caught:
+        build_trainer(tmp_path / "ended", signalled, loader, [Stage(2)]).fit()
+    assert type(caught.value) is exception
+    assert newest_state(tmp_path / "ended")["position"] == [0, 7, 7]
+    build_trainer(tmp_path / "ended", continued, loader, [Stage(2)]).fit()
+    assert (signalled.calls, continued.calls) == (7, 17)
+    assert torch.equal(whole.student.weight, continued.student.weight)
+
+
 def test_a_kill_while_an_event_is_handled_is_made_up_for(tmp_path: Path, loader: Loader) -> None:
     steps: list[int] = []
 
@@ -110,7 +136,8 @@ def test_checkpoints_by_the_clock_change_nothing(
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, loader: Loader) -> None:
     other = nn.Linear(3, 9)
-    checkpoint.save(Run(tmp_path).checkpoints, checkpoint.Position(0, 1, 1), other.state_dict(), optimizer={})
+    checkpoint.save(Run(tmp_path).checkpoints, checkpoint.Position(0, 1, 1), other.state_dict(), optimizer={},
+                    scaler={}, ema={})
     with pytest.raises(FacekdError, match=r"another architecture.*student\.weight"):
         build_trainer(tmp_path, Linear(), loader, [Stage(1)]).fit()
 

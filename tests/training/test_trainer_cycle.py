@@ -16,8 +16,7 @@ from torch import nn
 from facekd.data.loading.loader import Loader
 from facekd.run import Run
 from facekd.training import trainer
-from facekd.training.method import Stage
-from facekd.training.trainer import CheckpointEvent
+from facekd.training.method import CheckpointEvent, Stage
 from tests.training.toy import KillAtStep, Linear, build_trainer, log_without_times, mean_colors, newest_state
 
 STAGES = [Stage(1.5, (0,)), Stage(2.75, (3,))]

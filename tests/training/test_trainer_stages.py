@@ -13,8 +13,7 @@ from facekd.data.loading.loader import Loader
 from facekd.errors import SetupError
 from facekd.run import Run
 from facekd.training import trainer
-from facekd.training.method import Stage
-from facekd.training.trainer import CheckpointEvent
+from facekd.training.method import CheckpointEvent, Stage
 from tests.training.toy import STEPS, Linear, build_trainer, train_by_formula
 
 

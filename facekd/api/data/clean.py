@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import Unpack
 
+from facekd.api.data.paths import require_path
 from facekd.config.loading import load_run_recipe
-from facekd.data.containers.recordio_writer import pack, refuse_existing_set
+from facekd.data.containers.recordio_writer import pack, refuse_existing_set, refuse_source
 from facekd.data.face_set import FaceSet, FaceSubset
 from facekd.data.feature_set import Features
 from facekd.data.opening import open_faces
@@ -26,11 +28,14 @@ from facekd.evaluation.dataset_quality.near_duplicates import (
 )
 from facekd.evaluation.embedding.extract import extract
 from facekd.evaluation.types import BoolArray, FloatArray
+from facekd.io.files import write_bytes
+from facekd.io.locks import lock_output
+from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.run import Run
+from facekd.text import csv_cell
 from facekd.training import checkpoint
 from facekd.training.machine import resolve_device
-from facekd.utils.files import write_bytes
 
 BATCH_SIZE = 256
 
@@ -78,7 +83,7 @@ class Cleaning:
 
 
 def clean(faces: Path | str, model: Path | str, out: Path | str, *, angle: float = NOISE_ANGLE, min_images: int = 2,
-          device: str = "auto") -> Cleaning:
+          device: str = "auto", **options: Unpack[InputOptions]) -> Cleaning:
     """Write a face set without outlier images, and lists of dropped images and of possible duplicate identities.
 
     The reference of an identity is its dominant sub-center, as in Sub-center ArcFace, if the model is a run that was
@@ -94,21 +99,29 @@ def clean(faces: Path | str, model: Path | str, out: Path | str, *, angle: float
         angle: the angle in degrees above which an image is dropped; the default is that of the paper.
         min_images: identities with fewer remaining images are dropped.
         device: device of torch models.
+        options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
 
     Raises:
         DataError: the set cannot be used, is not the one that the run's sub-centers were trained on, or would be empty;
             ``out`` contains a face set already.
         ModelError: the model cannot be loaded.
-        SetupError: the disk is full.
+        SetupError: the output cannot be written, or another process writes it.
     """
     if not 0 < angle < 180 or min_images < 1:
         raise DataError(f"angle {angle:g} and min_images {min_images} are not valid: give an angle between 0 and 180 "
                         "degrees and at least 1 image")
-    folder = Path(out)
-    face_set = open_faces(faces)
+    folder = require_path(out, "the output")
+    face_set = open_faces(require_path(faces, "the face set"))
+    refuse_source(face_set, folder)
     refuse_existing_set(folder)
+    with lock_output(folder):
+        return _clean(faces, face_set, model, folder, angle, min_images, device, options)
+
+
+def _clean(faces: Path | str, face_set: FaceSet, model: Path | str, folder: Path, angle: float, min_images: int,
+           device: str, options: InputOptions) -> Cleaning:
     torch_device = resolve_device(device)
-    embedder = load(model, torch_device)
+    embedder = load(model, torch_device, **options)
     sub_centers = _read_sub_centers(Path(model), faces)
     features = extract(embedder, face_set, folder / "embeddings.npy", flip=False, batch_size=BATCH_SIZE)
     centroids = identity_centroids(stored_source(features), face_set.labels, face_set.num_identities,
@@ -151,7 +164,7 @@ def _read_sub_centers(model: Path, faces: Path | str) -> Features | None:
     if newest is None:
         return None
     training_images = open_training_set(faces, recipe.data, closed_set=False).images
-    if asdict(training_images.fingerprint()) != run.info()["dataset"]:
+    if asdict(training_images.fingerprint()) != run.info().get("dataset"):
         raise DataError(f"{model} was trained on other images than those of {faces}, so its centers are of other "
                         f"identities; give its training set ({recipe.dataset}), or {run.model}, whose head is not used")
     weight = newest[1]["method"]["head.weight"].float().numpy()
@@ -181,5 +194,5 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([csv_cell(str(value)) for value in row] for row in rows)
     write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))  # folder names need not be valid UTF-8

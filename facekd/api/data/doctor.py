@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from typing_extensions import Unpack
+
 from facekd.data.diagnosis.diagnose import Diagnosis, diagnose
 from facekd.data.opening import open_faces
 from facekd.errors import DataError
+from facekd.models.input_format import NO_MODEL, InputOptions, refuse_options
 from facekd.preflight.preflight import preflight
 
 
 def doctor(*datasets: Path | str, recipe: Path | str | None = None, overrides: Sequence[str] = (), world_size: int = 1,
-           model: Path | str | None = None) -> Diagnosis:
+           model: Path | str | None = None, **options: Unpack[InputOptions]) -> Diagnosis:
     """Examine face sets, each of them and in pairs; with a recipe, examine the planned training run.
 
     Args:
@@ -22,6 +25,7 @@ def doctor(*datasets: Path | str, recipe: Path | str | None = None, overrides: S
         world_size: number of processes of the planned run.
         model: a model that searches the faces for wrong labels, identities under two names, and test identities in the
             training set.
+        options: how an ``.onnx`` model is fed, see `facekd.models.input_format.InputOptions`.
 
     Returns:
         the diagnosis; with a recipe a `facekd.preflight.preflight.Preflight`.
@@ -32,9 +36,11 @@ def doctor(*datasets: Path | str, recipe: Path | str | None = None, overrides: S
         RouteError: its plan or route is damaged.
         ModelError: its network or head, or the model, cannot be built.
     """
+    if not model:
+        refuse_options(options, NO_MODEL)
     if recipe:
         test_sets = [Path(path) for path in datasets]
-        return preflight(Path(recipe), overrides, test_sets, world_size, Path(model) if model else None)
+        return preflight(Path(recipe), overrides, test_sets, world_size, Path(model) if model else None, **options)
     if overrides or world_size != 1 or model or not datasets:
         raise DataError("give face sets to examine, or --recipe FILE for a planned training run; key=value, "
                         "--world-size and --model need a recipe")

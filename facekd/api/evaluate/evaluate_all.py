@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json as json_text
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Unpack
+
 from facekd.api.evaluate.ijb import ijb
 from facekd.api.evaluate.megaface import megaface
-from facekd.api.evaluate.results import save_result
+from facekd.api.evaluate.results import result_name, result_output, save_result
+from facekd.api.evaluate.stored_rows import cache_key, read_rows
 from facekd.api.evaluate.verify import verify
-from facekd.data.containers.path_list import abbreviate
+from facekd.data.containers.path_list import MAX_NAMED
 from facekd.data.discovery import find_evaluation_sets
 from facekd.data.evaluation_set import EvaluationSet
+from facekd.data.features.provenance import read_provenance
 from facekd.data.megaface.template_lists import list_distractor_sizes
-from facekd.distributed import get_world_size, init_distributed
+from facekd.distributed import launched_processes
 from facekd.errors import DataError, ModelError, SetupError
-from facekd.evaluation.embedding.extract import read_provenance
+from facekd.io.outputs import check_writable
 from facekd.models.embedder import Embedder
+from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.reporting.tables.evaluation import Row, Suite
 from facekd.run import Run
+from facekd.text import path_text
 from facekd.training.machine import resolve_device
 from facekd.utils.console import console
-from facekd.utils.documents import read_json
 from facekd.utils.environment import environment
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -35,7 +38,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def evaluate_all(model: Path | str, sets: Path | str, *, json: Path | str | None = None, flip: bool = True,
-                 device: str = "auto", features: Path | str | None = None) -> Suite:
+                 device: str = "auto", features: Path | str | None = None, **options: Unpack[InputOptions]) -> Suite:
     """Evaluate a model on every set of a folder; a missing or failing set becomes a row and does not stop the others.
 
     After every set the table is written to ``json`` and, for a run folder, to ``results/all-FOLDER.json``. A second
@@ -50,24 +53,35 @@ def evaluate_all(model: Path | str, sets: Path | str, *, json: Path | str | None
         flip: whether to add the embedding of the mirrored image.
         device: device of torch models.
         features: folder for the embeddings of MegaFace; by default they are in memory.
+        options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
 
     Raises:
         DataError: the folder does not exist.
         ModelError: the model cannot be loaded.
-        SetupError: the disk is full, the device does not exist, or torchrun started several processes.
+        SetupError: a result cannot be written, another process writes it, the device does not exist, or the processes
+            of torchrun all call this function.
     """
-    init_distributed()
-    if get_world_size() > 1:
-        raise SetupError("'facekd eval all' runs in one process; under torchrun use 'facekd eval megaface'")
+    if launched_processes() > 1:
+        raise SetupError("evaluate_all works in one process; 'torchrun -m facekd eval all' runs it on rank 0 while the "
+                         "others wait")
     folder = Path(sets)
-    embedder = load(model, resolve_device(device))
+    name = result_name(None, Path(os.path.abspath(folder)).name)
+    if features:
+        check_writable(features, folder=True)
+    with result_output("all", name, model=model, json=json, inputs=[sets]):
+        return _evaluate_sets(model, folder, name, json=json, flip=flip, device=device, features=features, **options)
+
+
+def _evaluate_sets(model: Path | str, folder: Path, name: str, *, json: Path | str | None, flip: bool, device: str,
+                   features: Path | str | None, **options: Unpack[InputOptions]) -> Suite:
+    """See `evaluate_all`; the caller holds the locks of the result ``name``."""
+    embedder = load(model, resolve_device(device), **options)
     evaluation_sets, notes = find_evaluation_sets(folder)
-    evaluation_sets = [_add_features(one_set, embedder, model, flip) for one_set in evaluation_sets]
+    evaluation_sets = [_add_features(one_set, embedder, model, flip, options) for one_set in evaluation_sets]
     facts = [embedder.fingerprint, flip, environment()["versions"]]
-    keys = [_cache_key(one_set, facts) for one_set in evaluation_sets]
-    result_name = Path(os.path.abspath(folder)).name
+    keys = [cache_key(one_set, facts) for one_set in evaluation_sets]
     result_files = [Path(json)] if json else []
-    earlier_rows = _read_rows([*result_files, Run(Path(model)).results / f"all-{result_name}.json"])
+    earlier_rows = read_rows([*result_files, Run(Path(model)).results / f"all-{name}.json"])
     rows = [_initial_rows(one_set, earlier_rows.get(key, []))
             for one_set, key in zip(evaluation_sets, keys, strict=True)]
 
@@ -75,7 +89,7 @@ def evaluate_all(model: Path | str, sets: Path | str, *, json: Path | str | None
         """Write the rows so far, and return them as a table."""
         table = Suite(folder, [row for set_rows in rows for row in set_rows], notes)
         content = {**table.to_dict(), "flip": flip}
-        save_result("all", result_name, content, model=model, embedder=embedder, json=json)
+        save_result("all", name, content, model=model, embedder=embedder, json=json)
         return table
 
     table = save_table()
@@ -100,14 +114,14 @@ def _evaluate(one_set: EvaluationSet, model: Path | str, embedder: Embedder, *, 
               features: Path | str | None) -> Results:
     """Run the protocol of a set; it also writes its own result file into the run."""
     inputs: dict[str, Any] = dict(one_set.inputs)
-    name = one_set.name
+    name = result_name(None, one_set.name)
     if one_set.protocol == "verify":
         return {"": verify(model, **inputs, flip=flip, device=device, name=name, embedder=embedder).to_dict()}
     if one_set.protocol == "ijb":
         return {"": ijb(**inputs, model=model, name=name, embedder=embedder).to_dict()}
     sizes = _list_sizes(one_set)
     if "template_lists" in inputs and not sizes:
-        raise DataError(f"{inputs['template_lists']} holds no list of distractors; restore "
+        raise DataError(f"{path_text(inputs['template_lists'])} holds no list of distractors; restore "
                         "megaface_features_list.json_SIZE_1")
     results = megaface(model, **inputs, sizes=sizes[-1:], features=features, flip=flip, device=device, name=name,
                        embedder=embedder)
@@ -126,44 +140,22 @@ def _initial_rows(one_set: EvaluationSet, earlier_rows: Sequence[Row]) -> list[R
     return [Row(one_set.title, one_set.name, one_set.protocol, paths, status, note)]
 
 
-def _add_features(one_set: EvaluationSet, embedder: Embedder, model: Path | str, flip: bool) -> EvaluationSet:
+def _add_features(one_set: EvaluationSet, embedder: Embedder, model: Path | str, flip: bool,
+                  input_options: Mapping[str, Any]) -> EvaluationSet:
     """Add the features of this model to an IJB set; without such features the set counts as missing."""
     if one_set.protocol != "ijb" or one_set.missing:
         return one_set
     meta = one_set.inputs["meta"]
     for file in sorted(meta.glob("*.npy")):
-        provenance = read_provenance(file)
-        if (provenance.get("model"), provenance.get("flip")) == (embedder.fingerprint, flip):
+        made_by = read_provenance(file)
+        if made_by and (made_by.model, made_by.flip) == (embedder.fingerprint, flip):
             return replace(one_set, inputs={**one_set.inputs, "features": file})
     option = "" if flip else " --no-flip"
-    command = f"facekd embed IMAGES {meta / embedder.name}.npy --model {model}{option}"
+    option += "".join(f" --{name} {value}" for name, value in input_options.items() if value is not None)
+    features = path_text(meta / f"{result_name(None, embedder.name)}.npy")
+    command = f"facekd embed IMAGES {features} --model {path_text(model)}{option}"
     return replace(one_set, missing="no features of its images by this model; embed the aligned faces with "
                                     f"'{command}' (--list FILE for the order) and call again")
-
-
-def _cache_key(one_set: EvaluationSet, facts: Sequence[Any]) -> str:
-    """Return a digest of all inputs of a result; empty if the files of the set cannot be listed."""
-    try:
-        inputs = [one_set.name, one_set.protocol, one_set.stat_digest(), *facts]
-    except (DataError, OSError):  # the evaluation of the set reports the problem
-        return ""
-    return hashlib.sha256(json_text.dumps(inputs).encode()).hexdigest()
-
-
-def _read_rows(result_files: Sequence[Path]) -> dict[str, list[Row]]:
-    """Return the measured rows of earlier calls by their key; unreadable files have none, and the first file wins."""
-    rows: dict[str, list[Row]] = {}
-    for file in result_files:
-        file_rows: dict[str, list[Row]] = {}
-        try:
-            for content in read_json(file)["rows"]:
-                row = Row(**{name: value for name, value in content.items() if name != "figure"})
-                if row.status == "measured" and row.key:
-                    file_rows.setdefault(row.key, []).append(row)
-        except (DataError, KeyError, TypeError, AttributeError):  # the file is absent, damaged or of another kind
-            continue
-        rows = {**file_rows, **rows}
-    return rows
 
 
 def _list_sizes(one_set: EvaluationSet) -> list[int]:
@@ -177,8 +169,9 @@ def _sizes_note(one_set: EvaluationSet) -> str:
 
 
 def _alternatives_note(one_set: EvaluationSet) -> str:
-    paths = [str(path) for path in one_set.alternatives]
-    return f"also there, not used: {abbreviate(paths)}" if paths else ""
+    paths = [path_text(path) for path in one_set.alternatives[:MAX_NAMED]]
+    more = ", ..." if len(one_set.alternatives) > MAX_NAMED else ""
+    return f"also there, not used: {', '.join(paths)}{more}" if paths else ""
 
 
 def _join(*notes: str) -> str:

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
-from facekd.api.evaluate.results import save_result
+from facekd.api.evaluate.results import result_name, result_output, save_result
 from facekd.data.opening import open_pairs
 from facekd.data.pairs.pair_set import PairSet
 from facekd.data.transforms import decode_crop
+from facekd.errors import DataError
+from facekd.evaluation.embedding.plausibility import check_pairs
 from facekd.evaluation.verification.result import VerificationResult
 from facekd.evaluation.verification.verify import evaluate_verification, extreme_pairs
+from facekd.io import files
 from facekd.models.embedder import Embedder
+from facekd.models.input_format import MODEL_LOADED, InputOptions, refuse_options
 from facekd.models.loading import load
 from facekd.reporting.plots.pair_grid import pair_grid
+from facekd.text import path_text
 from facekd.training.machine import resolve_device
-from facekd.utils import files
 
 PAIRS_SHOWN = 8
 """Number of pairs of each kind in the picture: the most clearly right and the most clearly wrong ones."""
@@ -27,7 +32,7 @@ CROP_SIZE = 112
 
 def verify(model: Path | str, pairs: Path | str, *, images: Path | str | None = None, json: Path | str | None = None,
            flip: bool = True, device: str = "auto", name: str | None = None,
-           embedder: Embedder | None = None) -> VerificationResult:
+           embedder: Embedder | None = None, **options: Unpack[InputOptions]) -> VerificationResult:
     """Evaluate verification on a pair list.
 
     Args:
@@ -39,19 +44,29 @@ def verify(model: Path | str, pairs: Path | str, *, images: Path | str | None = 
         device: device of torch models.
         name: name of the result, by default the file name of the pair list.
         embedder: the model of that path, if it is loaded already.
+        options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
 
     Raises:
-        DataError: pairs or images cannot be used.
+        DataError: pairs or images cannot be used, or the name is no plain file name.
         ModelError: the model cannot be loaded.
+        SetupError: the result cannot be written, or another process writes it.
     """
-    embedder = embedder or load(model, resolve_device(device))
-    pair_set = open_pairs(Path(pairs), Path(images) if images else None)
-    result, scores = evaluate_verification(embedder, pair_set, flip)
-    result_name = name or Path(pairs).stem
-    content = {**result.to_dict(), "roc": {"far": result.fpr.tolist(), "tar": result.tpr.tolist()}}
-    folder = save_result("verify", result_name, content, model=model, embedder=embedder, json=json)
-    if folder:
-        files.write_bytes(folder / f"verify-{result_name}.jpg", _draw_pairs(pair_set, scores, result.threshold))
+    if images and Path(pairs).suffix.lower() == ".bin":
+        raise DataError(f"--images has no effect: {path_text(pairs)} holds its images; leave --images out")
+    if embedder:
+        refuse_options(options, MODEL_LOADED)
+    name = result_name(name, Path(pairs).stem)
+    with result_output("verify", name, model=model, json=json, inputs=(pairs, images)):
+        embedder = embedder or load(model, resolve_device(device), **options)
+        pair_set = open_pairs(Path(pairs), Path(images) if images else None)
+        plausibility = check_pairs(embedder, pair_set)
+        result, scores = evaluate_verification(embedder, pair_set, flip)
+        content = {**result.to_dict(), "flip": flip,
+                   "plausibility": plausibility.to_dict() if plausibility else None,
+                   "roc": {"far": result.fpr.tolist(), "tar": result.tpr.tolist()}}
+        folder = save_result("verify", name, content, model=model, embedder=embedder, json=json)
+        if folder:
+            files.write_bytes(folder / f"verify-{name}.jpg", _draw_pairs(pair_set, scores, result.threshold))
     return result
 
 

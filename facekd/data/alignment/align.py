@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from facekd.data import cv2
+from facekd.data.alignment.align_list import AlignEntry, read_align_list, write_align_list
 from facekd.data.alignment.detector import Detector
 from facekd.data.alignment.landmarks import warp_face
-from facekd.data.containers.image_folder import EXTENSIONS
+from facekd.data.alignment.photographs import find_photographs, name_crops
+from facekd.data.containers.path_list import abbreviate
+from facekd.data.image_file import read_image_file
 from facekd.data.transforms import decode
-from facekd.errors import DataError
-from facekd.utils import files
+from facekd.errors import DataError, FacekdError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.outputs import check_writable
+from facekd.text import path_text, short_repr
 from facekd.utils.progress import progress_bar
 
-VERSION = 1
+MIN_SIZE = 16
+MAX_SIZE = 2048
+"""Sides of a crop in pixels."""
 SAVE_INTERVAL = 60.0
 """Seconds between two writes of ``align.json``; an interrupted run repeats at most this much work."""
 
@@ -58,7 +66,7 @@ class AlignSummary:
         )
         for description, names in groups:
             if names:
-                lines.append(f"{len(names)} {description}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
+                lines.append(f"{len(names)} {description}: {abbreviate(names)}")
         return "\n".join(lines)
 
 
@@ -74,100 +82,91 @@ def align_folder(photos: Path, out: Path, detector: Detector, size: int = 112, p
         photos: the folder of photographs.
         out: the folder for the crops; it is created if absent.
         detector: the detector of faces and landmarks.
-        size: the side of the crops in pixels.
+        size: the side of the crops in pixels, `MIN_SIZE` to `MAX_SIZE`.
         png: whether to write PNG (lossless) instead of JPEG of quality 95. ``.png`` or ``.jpg`` is appended to names
             that end differently.
 
     Raises:
-        DataError: there are no photographs; one folder contains the other; or ``out`` holds crops made with other
-            settings.
+        DataError: the size is out of range; there are no photographs; one folder contains the other; two photographs
+            have one crop, or its name is too long; or ``out`` holds crops made with other settings.
+        SetupError: the crops cannot be written, or another process writes them.
     """
-    photographs, ignored = _find_photographs(photos)
+    check_size(size)
+    photographs, ignored = find_photographs(photos)
     if out.resolve().is_relative_to(photos.resolve()) or photos.resolve().is_relative_to(out.resolve()):
-        raise DataError(f"{out} and {photos} contain one another; give a folder apart from the photographs")
+        raise DataError(f"{path_text(out)} and {path_text(photos)} contain one another; give a folder apart from the "
+                        "photographs")
+    crops = name_crops(photographs, out, ".png" if png else ".jpg")
+    check_writable(out, folder=True)
     settings = {"size": size, "png": png, "detector": detector.fingerprint}
-    entries = _read_entries(out / "align.json", settings)
-    crops = {photo: _crop_name(photo, ".png" if png else ".jpg") for photo in photographs}
-    duplicates = [name for name, count in Counter(crops.values()).items() if count > 1]
-    if duplicates:
-        raise DataError(f"two photographs would both become {out / duplicates[0]}; rename one of them")
-    reused = [photo for photo in photographs if "crop" in entries.get(photo, {}) and (out / crops[photo]).is_file()]
-    remaining = sorted(set(photographs) - set(reused))
-    with progress_bar("align", len(photographs), start=len(reused)) as advance:
-        last_save = time.monotonic()
-        for photo in remaining:
-            entries[photo] = _align_photograph(photos / photo, out, crops[photo], detector, size)
-            advance(1, "")
-            if time.monotonic() - last_save > SAVE_INTERVAL:
-                _save(out, settings, entries)
-                last_save = time.monotonic()
-    _save(out, settings, entries)
-    problems = {photo: entries[photo].get("problem") for photo in photographs}
+    with lock_output(out):
+        entries = read_align_list(out, settings)
+        reused = [photo for photo in photographs
+                  if photo in entries and entries[photo].problem is None and (out / crops[photo]).is_file()]
+        remaining = sorted(set(photographs) - set(reused))
+        progress = progress_bar("align", len(photographs), start=len(reused))
+        with _saving(out, settings, entries) as save, progress as advance:
+            for photo in remaining:
+                entries[photo] = _align_photograph(photos / photo, out, crops[photo], detector, size)
+                advance(1, "")
+                save()
+    found = {photo: entries[photo] for photo in photographs}
     return AlignSummary(
         photographs=len(photographs),
-        crops=sum(problem is None for problem in problems.values()),
+        crops=sum(entry.problem is None for entry in found.values()),
         reused=len(reused),
-        multiple_faces=[photo for photo in photographs if entries[photo].get("faces", 0) > 1],
-        no_face=[photo for photo in photographs if problems[photo] == "no face"],
-        unreadable=[photo for photo in photographs if problems[photo] == "unreadable"],
+        multiple_faces=[photo for photo, entry in found.items() if entry.faces > 1],
+        no_face=[photo for photo, entry in found.items() if entry.problem == "no face"],
+        unreadable=[photo for photo, entry in found.items() if entry.problem == "unreadable"],
         ignored=ignored,
     )
 
 
-def _align_photograph(photo: Path, out: Path, crop: str, detector: Detector, size: int) -> dict[str, Any]:
+def check_size(size: int) -> None:
+    """Refuse a side of crops that no network has.
+
+    Raises:
+        DataError: the size is below `MIN_SIZE` or above `MAX_SIZE`.
+    """
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise DataError(f"crops of {short_repr(size)} pixels cannot be made; give a size of {MIN_SIZE} to {MAX_SIZE}, "
+                        "for example 112")
+
+
+@contextmanager
+def _saving(out: Path, settings: dict[str, Any], entries: dict[str, AlignEntry]) -> Iterator[Callable[[], None]]:
+    """Write ``align.json`` every `SAVE_INTERVAL` seconds at a call of what is yielded, and however the block ends."""
+    last_save = time.monotonic()
+
+    def save() -> None:
+        nonlocal last_save
+        if time.monotonic() - last_save > SAVE_INTERVAL:
+            write_align_list(out, settings, entries)
+            last_save = time.monotonic()
+
+    try:
+        yield save
+    except BaseException:
+        with suppress(FacekdError):  # the first error is the one to report
+            write_align_list(out, settings, entries)
+        raise
+    write_align_list(out, settings, entries)
+
+
+def _align_photograph(photo: Path, out: Path, crop: str, detector: Detector, size: int) -> AlignEntry:
     """Write the crop of one photograph and return the photograph's entry for ``align.json``."""
     try:
-        image = decode(photo.read_bytes(), str(photo))
-    except (DataError, OSError):
-        return {"problem": "unreadable"}
+        image = decode(read_image_file(photo), photo)
+    except DataError:
+        return AlignEntry(problem="unreadable")
     faces = detector(image)
-    if not faces:
-        return {"problem": "no face"}
-    bgr = cv2.cvtColor(warp_face(image, faces[0].landmarks, size), cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(Path(crop).suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    try:
+        aligned = warp_face(image, faces[0].landmarks, size) if faces else None
+    except DataError:  # landmarks that coincide or are not finite
+        aligned = None
+    if aligned is None:
+        return AlignEntry(problem="no face")
+    _, data = cv2.imencode(Path(crop).suffix, cv2.cvtColor(aligned, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
     files.write_bytes(out / crop, data.tobytes())
     points = [[round(float(value), 3) for value in point] for point in faces[0].landmarks]
-    return {"crop": crop, "faces": len(faces), "score": round(faces[0].score, 4), "landmarks": points}
-
-
-def _crop_name(photo: str, extension: str) -> str:
-    """Return the name of a photograph, with the extension appended unless the name has an equivalent one."""
-    equivalent = {".jpg": (".jpg", ".jpeg"), ".png": (".png",)}[extension]
-    return photo if photo.lower().endswith(equivalent) else photo + extension
-
-
-def _find_photographs(photos: Path) -> tuple[list[str], int]:
-    """Return the sorted relative paths of the images below a folder, and the number of other files."""
-    if not photos.is_dir():
-        raise DataError(f"{photos} is not a folder; give the folder with the photographs, one subfolder per person")
-    photographs = []
-    ignored = 0
-    for folder, _, names in os.walk(photos, followlinks=True):
-        for name in names:
-            path = Path(folder, name).relative_to(photos)
-            hidden = any(component.startswith(".") for component in path.parts)
-            if not hidden and path.suffix.lower() in EXTENSIONS:
-                photographs.append(path.as_posix())
-            else:
-                ignored += 1
-    if not photographs:
-        extensions = ", ".join(sorted(EXTENSIONS))
-        raise DataError(f"{photos} holds no photographs ({ignored} other files); they end in {extensions}")
-    return sorted(photographs), ignored
-
-
-def _read_entries(path: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the entries of an earlier run, which must have used the same settings."""
-    if not path.exists():
-        return {}
-    earlier = files.read_versioned(path, "align", VERSION, DataError)
-    for key, value in settings.items():
-        if earlier.get(key) != value:
-            raise DataError(
-                f"{path.parent} holds crops made with {key} {earlier.get(key)}, now it is {value}; give another folder"
-            )
-    return dict(earlier["photographs"])
-
-
-def _save(out: Path, settings: dict[str, Any], entries: dict[str, dict[str, Any]]) -> None:
-    files.write_versioned(out / "align.json", "align", VERSION, {**settings, "photographs": entries})
+    return AlignEntry(crop=crop, faces=len(faces), score=round(float(faces[0].score), 4), landmarks=points)

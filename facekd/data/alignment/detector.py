@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from facekd.data import cv2
 from facekd.errors import DataError, ModelError, SetupError
-from facekd.utils import files
+from facekd.io import files
+from facekd.io.reading import reading
+from facekd.text import path_text, shorten
 
 Image = NDArray[np.uint8]
 
@@ -72,7 +74,11 @@ class Detector(ABC):
             interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             bgr = cv2.resize(bgr, (width, height), interpolation=interpolation)
         to_photograph = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
-        faces = self.detect(bgr.astype(np.uint8, copy=False))
+        try:
+            faces = self.detect(bgr.astype(np.uint8, copy=False))
+        except Exception as error:  # of OpenCV, ONNX Runtime, InsightFace and NumPy, without a common base
+            raise ModelError(f"the detector fails on an image of {width}x{height} ({shorten(error)}); download it "
+                             "again, or use another one") from error
         return sort_by_area(
             [
                 DetectedFace(face.box * np.tile(to_photograph, 2), face.landmarks * to_photograph, face.score)
@@ -100,12 +106,14 @@ class YuNet(Detector):
 
     def __init__(self, path: Path, threshold: float = 0.6) -> None:
         self.fingerprint = files.sha256(path)
+        _refuse_invalid_graph(path)
         level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(2)  # errors only: OpenCV 5 warns about the target that it selects itself
         try:
             self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold, 0.3, 5000)
         except cv2.error as error:
-            raise ModelError(f"OpenCV {cv2.__version__} cannot load {path} ({error}); download it again") from error
+            raise ModelError(f"OpenCV {cv2.__version__} cannot load {path_text(path)} ({shorten(error)}); download it "
+                             "again") from error
         finally:
             cv2.utils.logging.setLogLevel(level)
 
@@ -138,7 +146,8 @@ class Scrfd(Detector):
             from insightface.model_zoo import get_model
         except ImportError as error:
             raise SetupError(f"SCRFD needs the insightface package ({error}); pip install insightface") from error
-        with contextlib.redirect_stdout(io.StringIO()):  # loading prints to stdout
+        loading = reading(path, ModelError, kind="a detector", remedy="download it again")
+        with loading, contextlib.redirect_stdout(io.StringIO()):  # loading prints to stdout
             self._net = get_model(str(path), providers=["CPUExecutionProvider"])
             self._net.prepare(ctx_id=-1, det_thresh=threshold)
 
@@ -175,7 +184,8 @@ def open_detector(path: Path) -> Detector:
         ModelError: the file is not ONNX, or not a detector with five landmarks.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist; give the ONNX file of YuNet or of an InsightFace SCRFD detector")
+        raise DataError(f"{path_text(path)} does not exist; give the ONNX file of YuNet or of an InsightFace "
+                        "SCRFD detector")
     outputs = _outputs(path)
     if outputs.keys() == {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}:
         return YuNet(path)
@@ -185,21 +195,30 @@ def open_detector(path: Path) -> Detector:
     widths_fit = all(width in (0, wanted) for width, wanted in zip(outputs.values(), expected, strict=False))
     if levels in (3, 5) and rest == 0 and widths_fit:
         return Scrfd(path)
-    names = ", ".join(list(outputs)[:6])
+    names = shorten(", ".join(list(outputs)[:6]))
     raise ModelError(
-        f"{path} is no detector that gives five points: its {len(outputs)} outputs ({names}) are neither those of "
-        "a YuNet of 2022 or later nor those of an SCRFD with landmarks; give one of these"
+        f"{path_text(path)} is no detector that gives five points: its {len(outputs)} outputs ({names}) are neither "
+        "those of a YuNet of 2022 or later nor those of an SCRFD with landmarks; give one of these"
     )
+
+
+def _refuse_invalid_graph(path: Path) -> None:
+    """Let ONNX Runtime load a graph first: some damaged ones end the process in OpenCV's importer."""
+    import onnxruntime as ort  # slow to import, and needed for this detector only
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    with reading(path, ModelError, kind="a detector", remedy="download it again"):
+        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _outputs(path: Path) -> dict[str, int]:
     """Return the outputs of an ONNX graph in order: name and last dimension, 0 if the graph leaves it open."""
-    import onnx
-    from google.protobuf.message import DecodeError
+    from facekd.io.onnx_file import external_weights, read_model  # imports onnx
 
-    try:
-        graph = onnx.load(str(path), load_external_data=False).graph
-    except (DecodeError, OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as an ONNX file ({error}); download it again") from error
-    shapes = {output.name: output.type.tensor_type.shape.dim for output in graph.output}
-    return {name: shape[-1].dim_value if shape else 0 for name, shape in shapes.items()}
+    model = read_model(path)
+    external_weights(path, model)
+    with reading(path, ModelError, kind="a detector", remedy="download it again"):
+        shapes = {str(output.name): output.type.tensor_type.shape.dim for output in model.graph.output}
+        return {name: shape[-1].dim_value if shape else 0 for name, shape in shapes.items()}

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from facekd.data.containers.safe_pickle import loads
 from facekd.data.image_set import ImageSet, Pixels
 from facekd.errors import DataError
+from facekd.io.reading import read_bytes
+from facekd.text import path_text
 
 IMAGE_SIZE = 32
 IMAGE_BYTES = 3 * IMAGE_SIZE * IMAGE_SIZE
@@ -117,10 +119,9 @@ def _location(file: Path, row: int) -> str:
 
 
 def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error.strerror}); unpack the CIFAR archive again") from error
+    if not file.exists():
+        raise DataError(f"{path_text(file)} does not exist; unpack the CIFAR archive again")
+    return read_bytes(file, remedy="unpack the CIFAR archive again")
 
 
 def _read_names(file: Path, archive: CifarArchive) -> list[str]:

@@ -14,6 +14,8 @@ from facekd.data.containers.image_folder import EXTENSIONS, FolderFaces
 from facekd.data.containers.parquet import ParquetImages
 from facekd.data.image_set import ImageSet, Subset
 from facekd.errors import DataError, did_you_mean
+from facekd.io.reading import read_text
+from facekd.text import path_text
 
 SPLITS = {"train": ("train",), "test": ("test", "val", "validation")}
 """Names of the folders or files of each split; the first name that exists is used."""
@@ -41,11 +43,11 @@ def open_class_set(path: Path | str, split: str) -> ImageSet:
     path = Path(path)
     if split not in SPLITS:
         raise DataError(f"'{split}' is no split of a class set; {did_you_mean(split, list(SPLITS))}")
-    if path.suffix == ".parquet" and path.is_file():
+    if path.suffix == ".parquet" and os.path.isfile(path):
         return ParquetImages(path, [path])
-    if not path.is_dir():
-        state = "is no Parquet file" if path.exists() else "does not exist"
-        raise DataError(f"{path} {state}; {_supported_layouts()}")
+    if not os.path.isdir(path):
+        state = "is no Parquet file" if os.path.exists(path) else "does not exist"
+        raise DataError(f"{path_text(path)} {state}; {_supported_layouts()}")
     archive = _find_cifar(path)
     if archive is not None:
         return CifarImages(archive, split)
@@ -79,15 +81,10 @@ def first_classes(images: ImageSet, count: int) -> Subset:
 
 
 def _supported_layouts() -> str:
-    lines = [
-        f"an unpacked CIFAR archive, or the folder that holds it: {', '.join(archive.folder for archive in ARCHIVES)}",
-        "Parquet in the Hugging Face image layout: one .parquet file, or train*.parquet with test*.parquet "
-        "or val*.parquet",
-        "train/CLASS/ with val/CLASS/ or test/CLASS/, as in ImageNet; an optional synsets.tsv next to train/ names the "
-        "classes",
-        f"one subfolder per class; extensions: {', '.join(sorted(EXTENSIONS))}",
-    ]
-    return "\n  - ".join(["these layouts are supported (unpack archives first):", *lines])
+    archives = ", ".join(archive.folder for archive in ARCHIVES)
+    return (f"these layouts are supported (unpack archives first): a CIFAR archive ({archives}) or the folder that "
+            "holds it; Parquet in the Hugging Face image layout, one file or train*.parquet with test*.parquet or "
+            "val*.parquet; train/CLASS/ with val/CLASS/ or test/CLASS/ as in ImageNet; one subfolder per class")
 
 
 def _find_cifar(path: Path) -> Path | None:
@@ -167,10 +164,7 @@ def _synset_words(classes: list[str], file: Path) -> list[str]:
 
     Names that occur twice get their synset appended: two classes of ImageNet are named 'crane'.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read ({error}); correct or remove it") from error
+    lines = read_text(file, remedy="correct or remove it").splitlines()
     words: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -9,7 +9,9 @@ from typing import NoReturn
 import numpy as np
 
 from facekd.data.face_set import FaceSet
+from facekd.data.image_file import read_image_file
 from facekd.errors import DataError
+from facekd.text import path_text
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
@@ -37,10 +39,7 @@ class FolderFaces(FaceSet):
         self.path = path
         images, people, self.ignored = _find_images(path)
         if not images:
-            raise DataError(
-                f"{path} holds no subfolder with images ({len(people)} subfolders, {self.ignored} other files). The "
-                f"layout is {path}/PERSON/*.jpg, one subfolder per person; extensions: {', '.join(sorted(EXTENSIONS))}"
-            )
+            raise _no_images(path, len(people), self.ignored)
         self._paths = ["/".join(components) for components in images]
         self.class_names = sorted({components[0] for components in images})
         self.empty = sorted(set(people) - set(self.class_names))
@@ -53,10 +52,7 @@ class FolderFaces(FaceSet):
         Raises:
             DataError: the file cannot be read.
         """
-        try:
-            return (self.path / self._paths[index]).read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.location(index)} cannot be read ({error.strerror}); restore it") from error
+        return read_image_file(self.path / self._paths[index])
 
     def location(self, index: int) -> str:
         """Return the path of the image file."""
@@ -69,8 +65,8 @@ class FolderFaces(FaceSet):
 
 def _find_images(path: Path) -> tuple[list[tuple[str, ...]], list[str], int]:
     """Return the sorted images as path components below ``path``, the subfolders, and the number of ignored files."""
-    if not path.is_dir():
-        raise DataError(f"{path} is not a folder; give a folder with one subfolder per person")
+    if not os.path.isdir(path):
+        raise DataError(f"{path_text(path)} is not a folder; give a folder with one subfolder per person")
     _, people, other_files = next(os.walk(path, onerror=_refuse))
     images = []
     ignored = len(other_files)
@@ -87,5 +83,16 @@ def _find_images(path: Path) -> tuple[list[tuple[str, ...]], list[str], int]:
     return sorted(images), [person for person in people if not person.startswith(".")], ignored
 
 
+def _no_images(path: Path, subfolders: int, ignored: int) -> DataError:
+    extensions = ", ".join(sorted(EXTENSIONS))
+    flat = sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in os.listdir(path))
+    if flat:
+        return DataError(f"{path_text(path)} holds {flat:,} images directly and no subfolder with images; put those of "
+                         "each person into a subfolder, or images without names all into one, from which 'facekd "
+                         "distill' learns without labels")
+    return DataError(f"{path_text(path)} holds no subfolder with images ({subfolders} subfolders, {ignored} other "
+                     f"files). The layout is PERSON/*.jpg, one subfolder per person; extensions: {extensions}")
+
+
 def _refuse(error: OSError) -> NoReturn:
-    raise DataError(f"{error.filename} cannot be read ({error.strerror}); allow it or move it elsewhere")
+    raise DataError(f"{path_text(error.filename)} cannot be read ({error.strerror}); allow it or move it elsewhere")

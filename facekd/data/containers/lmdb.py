@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from facekd.data.containers.safe_pickle import loads
 from facekd.data.face_set import FaceSet, number_identities
 from facekd.errors import DataError, SetupError
+from facekd.text import path_text, shorten
 from facekd.utils.progress import progress_bar
 
 _KEY_LIST = b"__keys__"
@@ -33,7 +35,8 @@ class LmdbFaces(FaceSet):
     * Keys ``PERSON/IMAGE``, values the encoded images. The name of a person is the key up to the first ``/``. Order and
       names are those of the same files in a folder.
 
-    LMDB trusts the file that it maps into memory: a maliciously crafted file can crash the process.
+    LMDB trusts the file that it maps into memory: a damaged or maliciously crafted file can crash the process. A file
+    that is cut short at its end is detected.
 
     Args:
         path: the environment.
@@ -50,9 +53,9 @@ class LmdbFaces(FaceSet):
             raise SetupError(f"reading {path} needs lmdb: pip install 'facekd[lmdb]'") from error
         self.path = path
         self._error_type = lmdb.Error
-        self._environment: Any = self._call(
-            lambda: lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False)
-        )
+        options = {"readonly": True, "lock": False, "readahead": False, "create": False}
+        # lmdb encodes no path that is not UTF-8, so it is given as bytes.
+        self._environment: Any = self._call(lambda: lmdb.open(os.fsencode(path), subdir=path.is_dir(), **options))
         self._check_length(path / "data.mdb" if path.is_dir() else path)
         key_list = self._get(_KEY_LIST)
         self._pickled = key_list is not None
@@ -87,8 +90,8 @@ class LmdbFaces(FaceSet):
         if not keys or invalid is not None:
             content = f"the key {invalid[:40]!r}" if invalid is not None else "no key"
             raise DataError(
-                f"{self.path} has {content}: neither the layout of folder2lmdb (__keys__, pickled images and labels) "
-                "nor keys PERSON/IMAGE with encoded images; write it again in one of them"
+                f"{path_text(self.path)} has {content}: neither the layout of folder2lmdb (__keys__, pickled images "
+                "and labels) nor keys PERSON/IMAGE with encoded images; write it again in one of them"
             )
         self._keys = sorted(keys, key=lambda key: key.split(b"/"))  # the order of files in a folder, not of LMDB's keys
         people = [key.partition(b"/")[0] for key in self._keys]
@@ -150,5 +153,6 @@ class LmdbFaces(FaceSet):
             return function()
         except self._error_type as error:
             raise DataError(
-                f"{self.path} cannot be read as LMDB ({error}); it is damaged or another kind of file: copy it again"
+                f"{path_text(self.path)} cannot be read as LMDB ({shorten(error)}); it is damaged or another kind of "
+                "file: copy it again"
             ) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import mmap
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.face_set import MAX_IDENTITIES
 from facekd.data.image_set import ImageSet, Pixels
 from facekd.data.transforms import decode
 from facekd.errors import DataError, SetupError
+from facekd.io.documents import parse_json
+from facekd.io.reading import reading
+from facekd.text import path_text, shorten
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "fine_label")
 """Names of the columns, in the order in which they are looked for."""
+_BATCH_ROWS = 256
+_MAX_RATIO = 10
+_MIN_LIMIT = 1 << 28
+"""Images may take `_MIN_LIMIT` bytes of memory and, beyond, `_MAX_RATIO` times the size of their file."""
 
 
 class ParquetImages(ImageSet):
@@ -52,12 +61,20 @@ class ParquetImages(ImageSet):
         self._starts = np.cumsum([0, *map(len, labels)]).tolist()
         if not len(self.labels):
             raise DataError(f"{path} holds no image (in {len(files)} Parquet files); get it again")
-        self._columns = [shard.read_images() for shard in shards]
+        self._chunks: list[Any] = []
+        for shard, shard_labels in zip(shards, labels, strict=True):
+            chunks = shard.read_images()
+            count = sum(map(len, chunks))
+            if count != len(shard_labels):
+                raise DataError(f"{path_text(shard.path)} has {count} images and {len(shard_labels)} labels; it is "
+                                "damaged: get it again from where it came from")
+            self._chunks += chunks
+        self._chunk_starts = np.cumsum([0, *map(len, self._chunks)]).tolist()
 
     def stored_bytes(self, index: int) -> bytes:
         """Return the encoded bytes of image ``index``."""
-        shard = bisect_right(self._starts, index) - 1
-        data: bytes = self._columns[shard][index - self._starts[shard]].as_py()
+        chunk = bisect_right(self._chunk_starts, index) - 1
+        data: bytes = self._chunks[chunk][index - self._chunk_starts[chunk]].as_py()
         return data
 
     def pixels(self, index: int) -> Pixels:
@@ -94,34 +111,42 @@ class _Shard:
 
     def read_labels(self) -> NDArray[np.int64]:
         """Return the labels of all rows."""
-        column = _call(self.path, self.file.read, columns=[self.label]).column(0)
-        if column.null_count:
-            raise DataError(
-                f"{self.path}: {column.null_count} of {len(column)} rows have no '{self.label}'; remove these rows"
-            )
-        return np.asarray(column.to_numpy()).astype(np.int64)
+        with _reading(self.path):
+            column = self.file.read(columns=[self.label]).column(0)
+            null_count = column.null_count
+            labels = None if null_count else np.asarray(column.to_numpy()).astype(np.int64)
+        if labels is None:
+            raise DataError(f"{path_text(self.path)}: {null_count} of {len(column)} rows have no '{self.label}'; "
+                            "remove these rows")
+        return labels
 
-    def read_images(self) -> Any:
-        """Return the images' bytes as a chunked array with one chunk per row group.
+    def read_images(self) -> list[Any]:
+        """Return the images' bytes as arrays of up to `_BATCH_ROWS` rows.
 
-        A chunk of binary data cannot exceed 2 GiB, so the row groups are not joined.
+        A few bytes of a file can stand for many equal images, so the memory is bounded while they are read.
         """
-        import pyarrow as arrow
         import pyarrow.compute as compute
 
-        leaf = f"{self.image}.bytes"
-        chunks = []
-        for group in range(self.file.num_row_groups):
-            table = _call(self.path, self.file.read_row_group, group, columns=[leaf])
-            chunks += compute.struct_field(table.column(0), "bytes").chunks
-        column = arrow.chunked_array(chunks, self.file.schema_arrow.field(self.image).type.field("bytes").type)
-        if column.null_count:
-            first = compute.index(compute.is_null(column), True).as_py()
+        limit = _MIN_LIMIT + _MAX_RATIO * self.path.stat().st_size
+        chunks: list[Any] = []
+        with _reading(self.path):
+            for batch in self.file.iter_batches(_BATCH_ROWS, columns=[f"{self.image}.bytes"]):
+                chunks.append(compute.struct_field(batch.column(0), "bytes"))
+                limit -= chunks[-1].nbytes
+                if limit < 0:
+                    raise ValueError(f"its images take more than {_MAX_RATIO} times the memory of the file")
+            missing = np.concatenate([chunk.is_null().to_numpy(zero_copy_only=False) for chunk in chunks] or [[]])
+        if missing.any():
             raise DataError(
-                f"{_location(self.path, first)} has no bytes, as {column.null_count - 1} others; save the data set "
-                "again with its images embedded"
+                f"{_location(self.path, int(missing.argmax()))} has no bytes, as {int(missing.sum()) - 1} others; save "
+                "the data set again with its images embedded"
             )
-        return column
+        return chunks
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, kind="Parquet", remedy="it is damaged, cut short or another kind of file: get it again from "
+                   "where it came from")
 
 
 def _location(file: Path, row: int) -> str:
@@ -135,20 +160,28 @@ def _open(path: Path) -> _Shard:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise SetupError(f"reading {path} needs pyarrow: pip install 'facekd[parquet]'") from error
-    file = _call(path, parquet.ParquetFile, path, memory_map=True)
-    schema = file.schema_arrow
-    image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
-    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+    with _reading(path):
+        with path.open("rb") as handle:  # pyarrow itself opens no path that is not UTF-8
+            mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        file = parquet.ParquetFile(arrow.BufferReader(arrow.py_buffer(mapped)))
+        if file.metadata.num_rows > path.stat().st_size:
+            raise ValueError(f"{file.metadata.num_rows:,} rows do not fit into its bytes")
+        schema = file.schema_arrow
+        names = schema.names
+        metadata = schema.metadata or {}
+        columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
+    image = next((name for name in IMAGE_COLUMNS if names.count(name) == 1), None)
+    label = next((name for name in LABEL_COLUMNS if names.count(name) == 1), None)
     is_integer = label is not None and arrow.types.is_integer(schema.field(label).type)
     if image is None or label is None or not is_integer or not _embeds_images(schema.field(image).type):
-        columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
         image_names = " or ".join(IMAGE_COLUMNS)
         label_names = " or ".join(LABEL_COLUMNS)
         raise DataError(
-            f"{path} has the columns {columns}; an image column ({image_names}: a struct with binary 'bytes') and an "
-            f"integer label column ({label_names}) are needed; save it in the Hugging Face image layout"
+            f"{path_text(path)} has the columns {shorten(columns)}; an image column ({image_names}: a struct with "
+            f"binary 'bytes') and an integer label column ({label_names}) are needed; save it in the Hugging Face "
+            "image layout"
         )
-    return _Shard(path, file, image, label, _declared_names(schema.metadata or {}, label, path))
+    return _Shard(path, file, image, label, _declared_names(metadata, label, path))
 
 
 def _embeds_images(kind: Any) -> bool:
@@ -161,31 +194,19 @@ def _embeds_images(kind: Any) -> bool:
     return bool(arrow.types.is_binary(inner) or arrow.types.is_large_binary(inner))
 
 
-def _call(path: Path, read: Any, *arguments: Any, **options: Any) -> Any:
-    """Call a reader of pyarrow, and convert its error to a DataError that names the file."""
-    import pyarrow as arrow
-
-    try:
-        return read(*arguments, **options)
-    except (arrow.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0].rstrip(". ")
-        raise DataError(
-            f"{path} cannot be read as Parquet ({reason}); it is damaged, cut short or another kind of file: "
-            "get it again from where it came from"
-        ) from error
-
-
 def _declared_names(metadata: dict[bytes, bytes], label: str, path: Path) -> list[str] | None:
     """Return the names of the classes in the metadata of a schema; None if there are none."""
     try:
-        about = json.loads(metadata.get(b"huggingface", b"{}"))
+        about = parse_json(metadata.get(b"huggingface", b"{}"), path)
         names = about.get("info", {}).get("features", {}).get(label, {}).get("names")
         if names is None and b"classes" in metadata:
             names = [name.strip() for name in metadata[b"classes"].decode("utf-8").split(",")]
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path}: the schema's metadata are damaged ({error}); get the file again") from error
+    except (DataError, ValueError, AttributeError) as error:
+        raise DataError(f"{path_text(path)}: the schema's metadata are damaged ({shorten(error)}); get the file "
+                        "again") from error
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise DataError(f"{path}: the names of the classes in the metadata are no list of texts; get the file again")
+        raise DataError(f"{path_text(path)}: the names of the classes in the metadata are no list of texts; get "
+                        "the file again")
     return names
 
 
@@ -201,6 +222,9 @@ def _common_names(shards: Sequence[_Shard]) -> list[str]:
     if named:
         return list(named[0].names or [])
     highest = max((int(labels.max()) for shard in shards if len(labels := shard.read_labels())), default=-1)
+    if highest >= MAX_IDENTITIES:
+        raise DataError(f"{path_text(shards[0].path)} or another file of its set has the label {highest}, which is no "
+                        "number of a class; correct the labels to 0, 1, 2, ...")
     return [str(label) for label in range(highest + 1)]
 
 

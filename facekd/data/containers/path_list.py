@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data.face_set import FaceSet
+from facekd.data.image_file import read_image_file
 from facekd.errors import DataError
+from facekd.io.reading import read_text
+from facekd.text import path_text, shorten
 from facekd.utils.progress import progress_bar
 
 MAX_NAMED = 5
 """Number of paths that an error message names; further ones are only counted."""
 _STEP = 1000
+_MAX_CHARACTERS = 80
 
 
 def read_path_list(path: Path) -> list[str]:
@@ -27,13 +32,10 @@ def read_path_list(path: Path) -> list[str]:
     Raises:
         DataError: the list cannot be read or is empty.
     """
-    try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError as error:
-        raise DataError(f"the list {path} cannot be read ({error.strerror}); check the path") from error
+    text = read_text(path, errors="surrogateescape", remedy="check the path")
     paths = [stripped for line in text.split("\n") if (stripped := line.strip())]
     if not paths:
-        raise DataError(f"the list {path} is empty; it needs one path a line")
+        raise DataError(f"the list {path_text(path)} is empty; it needs one path a line")
     return paths
 
 
@@ -47,7 +49,7 @@ def check_relative_paths(paths: Sequence[str], description: str) -> None:
     Raises:
         DataError: there are such paths; the message counts all and names the first five.
     """
-    outside = [path for path in paths if not path or path[0] == "/" or (".." in path and ".." in path.split("/"))]
+    outside = list(filter(leads_outside, paths))
     if outside:
         raise DataError(
             f"{len(outside)} paths of {description} are empty, absolute or lead upwards: {abbreviate(outside)}; "
@@ -60,9 +62,15 @@ def check_relative_paths(paths: Sequence[str], description: str) -> None:
         )
 
 
+def leads_outside(path: str) -> bool:
+    """Return whether a path is empty, absolute or leads upwards, so that it is not below the folder it starts from."""
+    return not path or path[0] == "/" or (".." in path and ".." in path.split("/"))
+
+
 def abbreviate(paths: Sequence[str]) -> str:
     """Join the first five paths for an error message, followed by '...' if there are more."""
-    return ", ".join(paths[:MAX_NAMED]) + (", ..." if len(paths) > MAX_NAMED else "")
+    more = ", ..." if len(paths) > MAX_NAMED else ""
+    return ", ".join(shorten(path, _MAX_CHARACTERS) for path in paths[:MAX_NAMED]) + more
 
 
 class ListedImages(FaceSet):
@@ -84,8 +92,8 @@ class ListedImages(FaceSet):
         self.path = root
         self._paths = list(paths)
         if not self._paths:
-            raise DataError(f"the list of images below {root} is empty; it needs one path or more")
-        check_relative_paths(self._paths, f"the list of images below {root}")
+            raise DataError(f"the list of images below {path_text(root)} is empty; it needs one path or more")
+        check_relative_paths(self._paths, f"the list of images below {path_text(root)}")
         self._check_files()
         if labels is None:
             label_of: dict[str, int] = {}
@@ -103,11 +111,11 @@ class ListedImages(FaceSet):
         with progress_bar("look for images", len(self._paths), "file") as advance:
             for start in range(0, len(self._paths), _STEP):
                 block = self._paths[start : start + _STEP]
-                missing += [path for path in block if not (self.path / path).is_file()]
+                missing += [path for path in block if not os.path.isfile(self.path / path)]
                 advance(len(block), "")
         if missing:
             raise DataError(
-                f"{len(missing)} of the {len(self._paths)} images listed are not below {self.path}: "
+                f"{len(missing)} of the {len(self._paths)} images listed are not below {path_text(self.path)}: "
                 f"{abbreviate(missing)}; check the folder the paths start from, or take them from the list"
             )
 
@@ -117,10 +125,7 @@ class ListedImages(FaceSet):
         Raises:
             DataError: the file cannot be read.
         """
-        try:
-            return (self.path / self._paths[index]).read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.location(index)} cannot be read ({error.strerror}); restore it") from error
+        return read_image_file(self.path / self._paths[index])
 
     def location(self, index: int) -> str:
         """Return the path of the image file."""

@@ -29,6 +29,7 @@ from facekd.errors import DataError
 LABEL_CHUNK = 4096
 """Number of records whose labels are read at once."""
 _RECORD_START = struct.Struct("<4sII")  # magic number, word, length of the label vector
+_LABELED_HEADER = struct.Struct(f"{FIXED_HEADER.format}f")  # with the first number of a vector label
 _MAX_FAST_READ = 1 << 20  # bytes that RecordFile.image reads at once
 
 
@@ -72,14 +73,19 @@ class RecordFile:
         """Describe where a record is stored: the file, the key of the record, and the byte at which it begins."""
         return f"{self.path} record {self.keys[row]} (byte {self.offsets[row]})"
 
-    def payload(self, row: int) -> bytes:
+    def payload(self, row: int, limit: int | None = None) -> bytes:
         """Return the payload of a record, with its segments joined.
+
+        Args:
+            row: the record.
+            limit: the number of bytes that are needed; the rest is not read.
 
         Raises:
             DataError: the file ends inside the record, no record begins where the index says, or the disk fails.
         """
         position = int(self.offsets[row])
         segments: list[bytes] = []
+        total = 0
         while position + SEGMENT_PREFIX.size <= self._size:
             magic, word = SEGMENT_PREFIX.unpack(self._read(row, position, SEGMENT_PREFIX.size))
             kind = word >> 29
@@ -89,9 +95,12 @@ class RecordFile:
             position += SEGMENT_PREFIX.size
             if position + length > self._size:
                 break
-            segments.append(self._read(row, position, length))
-            if kind in (COMPLETE, LAST):
+            needed = length if limit is None else max(0, min(length, limit - total))
+            segments.append(self._read(row, position, needed))
+            total += needed
+            if kind in (COMPLETE, LAST) or (limit is not None and total >= limit):
                 return MAGIC.join(segments)
+            total += len(MAGIC)
             position += length  # only a last segment is padded, the others end at a multiple of 4
         raise self._cut_short(row)
 
@@ -149,10 +158,22 @@ class RecordFile:
         labels = np.where(count > 0, first, label).view(np.dtype("<f4"))
         valid = (magic == MAGIC_NUMBER) & (word >> 29 == COMPLETE) & (begin + 7 + (count > 0) <= last)
         valid &= (word & MAX_RECORD_BYTES) >= FIXED_HEADER.size + 4 * count.astype(np.int64)
-        for position in np.flatnonzero(~valid).tolist():  # several segments, or damaged: read with all checks
-            header, _ = self.record(int(rows[position]))
-            labels[position] = header.vector[0] if header.vector else header.label
+        for position in np.flatnonzero(~valid).tolist():  # several segments, or damaged
+            labels[position] = self._label(int(rows[position]))
         return labels
+
+    def _label(self, row: int) -> float:
+        """Return the label of one record with all checks.
+
+        Of several segments no more than the label is read: many lines of an index may point to one large record.
+        """
+        _, word = SEGMENT_PREFIX.unpack(self._read(row, int(self.offsets[row]), SEGMENT_PREFIX.size))
+        begin = self.payload(row, _LABELED_HEADER.size) if word >> 29 == FIRST else b""
+        if len(begin) < _LABELED_HEADER.size:
+            header, _ = self.record(row)
+            return header.vector[0] if header.vector else header.label
+        count, label, _, _, first = _LABELED_HEADER.unpack_from(begin)
+        return float(first if count else label)
 
     def _mapped(self) -> mmap.mmap:
         """Map the file. Callers drop the map after use: pages that were read count as memory of the process."""

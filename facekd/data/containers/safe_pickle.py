@@ -19,15 +19,19 @@ from facekd.data.containers.safe_pickle_names import (
     resolve_call,
 )
 from facekd.errors import DataError
+from facekd.text import shorten
 
 _LITERALS = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "UNICODE", "SHORT_BINUNICODE",
     "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8",
 }
+_MAX_MEMO_KEY = 1 << 32
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _KEYS = (str, bytes, int, float, type(None))
 """Types of dict keys. Tuples are excluded: hashing nested tuples that share members takes exponential time."""
+_MAX_KEY_BITS = 63
+"""Bits of a key that is a whole number: a file can hold thousands of larger ones whose hashes are equal."""
 _LEAVES = (*_KEYS, np.ndarray)
 
 
@@ -35,8 +39,9 @@ def loads(data: bytes, location: str) -> Any:
     """Read a pickle of plain values, such as InsightFace's verification sets and CIFAR's Python archives.
 
     Supports bytes, strings, numbers, booleans, None, tuples, lists, dicts, and numpy arrays and scalars of boolean,
-    integer, float or byte-string type, in protocols 0 to 4 (5 if there are no arrays). Byte strings of Python 2 become
-    bytes, numpy scalars become Python numbers, and arrays become read-only views. Memory is proportional to ``data``.
+    integer, float or byte-string type, in protocols 0 to 5. Byte strings of Python 2 and byte arrays become bytes,
+    numpy scalars become Python numbers, and arrays become read-only views. Time and memory are
+    proportional to ``data``.
 
     Args:
         data: the pickle.
@@ -51,10 +56,10 @@ def loads(data: bytes, location: str) -> Any:
             machine.step(opcode.name, argument)
         value = machine.pop(1)[0]
         _check_plain(value)
-    except (ValueError, LookupError, TypeError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
         raise DataError(
-            f"{location} cannot be read as a pickle of plain values ({error}); it is damaged, cut short or another "
-            "kind of file: get it again from where it came from"
+            f"{location} cannot be read as a pickle of plain values ({shorten(error)}); it is damaged, cut short or "
+            "another kind of file: get it again from where it came from"
         ) from error
     return value
 
@@ -82,6 +87,8 @@ class _PickleMachine:
                 pass
             case _ if name in _LITERALS:
                 push(argument)
+            case "BYTEARRAY8":
+                push(bytes(argument))
             case "STRING" | "BINSTRING" | "SHORT_BINSTRING":
                 push(argument.encode("latin-1"))
             case "NONE" | "NEWTRUE" | "NEWFALSE":
@@ -117,7 +124,7 @@ class _PickleMachine:
             case "STACK_GLOBAL":
                 push(self.find_global(" ".join(self.pop(2))))
             case "INST":
-                raise self.refusal(f"wants an object of {argument.replace(' ', '.')}")
+                raise self.refusal(f"wants an object of {shorten(argument.replace(' ', '.'), 80)}")
             case "REDUCE":
                 push(self.reduce(*self.pop(2)))
             case "BUILD":
@@ -135,7 +142,7 @@ class _PickleMachine:
     def find_global(self, name: str) -> KnownGlobal:
         """Return the stand-in for a global, given as 'module name'."""
         if name not in KNOWN_GLOBALS:
-            raise self.refusal(f"wants {name.replace(' ', '.')}")
+            raise self.refusal(f"wants {shorten(name.replace(' ', '.'), 80)}")
         return KNOWN_GLOBALS[name]
 
     def pop(self, count: int) -> list[Any]:
@@ -162,6 +169,8 @@ class _PickleMachine:
 
     def store(self, key: int) -> None:
         """Store the top of the stack in the memo."""
+        if not 0 <= key < _MAX_MEMO_KEY:  # the hashes of larger numbers can be equal
+            raise ValueError("a memo key out of range")
         value = self.stack[-1]
         self.memo[key] = value
         if isinstance(value, PendingObject):
@@ -185,6 +194,9 @@ class _PickleMachine:
         target = self.stack[-1]
         if not isinstance(target, PendingObject):
             raise self.refusal(f"sets the state of a {type(target).__name__}")
+        if target.complete:  # no writer does that, and every time would walk over all of its memo keys
+            raise ValueError("the state of an object is set twice")
+        target.complete = True
         value = apply_state(target, state)
         self.stack[-1] = value
         for key in target.memo:
@@ -193,9 +205,15 @@ class _PickleMachine:
 
 def _dict(items: list[Any]) -> dict[Any, Any]:
     keys = items[::2]
-    if len(items) % 2 or not all(isinstance(key, _KEYS) for key in keys):
+    if len(items) % 2 or not all(map(_is_key, keys)):
         raise ValueError("a dict without pairs of a plain key and a value")
     return dict(zip(keys, items[1::2], strict=True))
+
+
+def _is_key(value: Any) -> bool:
+    if isinstance(value, int):
+        return value.bit_length() <= _MAX_KEY_BITS
+    return isinstance(value, _KEYS)
 
 
 def _check_plain(value: Any) -> None:

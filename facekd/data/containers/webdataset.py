@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import tarfile
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data.containers.image_folder import EXTENSIONS
+from facekd.data.containers.tar_members import TarMember, read_members
 from facekd.data.face_set import FaceSet, number_identities
 from facekd.errors import DataError
+from facekd.io.reading import parse_whole_number, reading
+from facekd.text import path_text, short_repr, shorten
 from facekd.utils.progress import progress_bar
 
-_BLOCK = tarfile.BLOCKSIZE
 _MAX_LABEL_BYTES = 1 << 20
 
 
@@ -44,8 +45,8 @@ class ShardFaces(FaceSet):
         shards: the shards, in order.
 
     Raises:
-        DataError: a shard is not a tar file, is damaged or cut short; or a sample has no image or label, or several
-            images.
+        DataError: a shard is not a tar file, is damaged, cut short or holds sparse members; or a sample has no image or
+            label, or several images.
     """
 
     def __init__(self, path: Path, shards: Sequence[Path]) -> None:
@@ -81,11 +82,12 @@ class ShardFaces(FaceSet):
 
     def location(self, index: int) -> str:
         """Return the shard, and the name of the member in it."""
-        with self._shard(index).open("rb") as file:
-            file.seek(int(self._header_offsets[index]))
-            with tarfile.TarFile(fileobj=file) as tar:
-                member = tar.next()
-        return f"{self._shard(index)} member {member.name if member else self._header_offsets[index]}"
+        shard = self._shard(index)
+        offset = int(self._header_offsets[index])
+        with suppress(DataError, OSError), shard.open("rb") as file:
+            for member in read_members(file, shard, offset):
+                return f"{shard} member {member.name}"
+        return f"{shard} member at byte {offset}"
 
     def _shard(self, index: int) -> Path:
         return self._shards[bisect_right(self._starts, index) - 1]
@@ -93,71 +95,51 @@ class ShardFaces(FaceSet):
 
 def _index(shard: Path) -> NDArray[np.int64]:
     """Return the header offset, data offset, size and label of each image of a shard: int64 [images, 4]."""
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            rows = array("q")
-            for key, members in groupby(_members(tar), _sample_key):
-                rows.extend(_index_sample(tar, shard, key, list(members)))
-            _check_end(tar, shard)
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(
-            f"{shard} cannot be read as a tar file ({error}); it is damaged, cut short or compressed: get it again, "
-            "or unpack it with gunzip"
-        ) from error
+    rows = array("q")
+    with reading(shard), shard.open("rb") as headers, shard.open("rb") as contents:
+        members = filter(lambda member: member.is_file, read_members(headers, shard))
+        for key, samples in groupby(members, _sample_key):
+            rows.extend(_index_sample(contents, shard, key, list(samples)))
     return np.frombuffer(rows, np.int64).reshape(-1, 4)
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while (member := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined]  # TarFile would otherwise keep all members in memory
-        if member.isfile():
-            yield member
-
-
-def _sample_key(member: tarfile.TarInfo) -> str:
+def _sample_key(member: TarMember) -> str:
     folder, slash, file = member.name.rpartition("/")
     return f"{folder}{slash}{file.partition('.')[0]}"
 
 
-def _index_sample(
-    tar: tarfile.TarFile, shard: Path, key: str, members: list[tarfile.TarInfo]
-) -> tuple[int, int, int, int]:
+def _index_sample(contents: BinaryIO, shard: Path, key: str, members: list[TarMember]) -> tuple[int, int, int, int]:
     """Return the header offset, data offset, size and label of one image."""
     by_extension = {member.name[len(key) :].lower(): member for member in members}
     images = [member for extension, member in by_extension.items() if extension in EXTENSIONS]
     if len(images) != 1 or len(by_extension) < len(members):
-        names = ", ".join(member.name for member in members[:5])
+        names = ", ".join(shorten(member.name, 40) for member in members[:3])
         raise DataError(
-            f"{shard} holds {len(images)} images under the key {key!r} (members: {names}); one is needed, with the "
-            f"extension {', '.join(sorted(EXTENSIONS))}: write the shard again, its keys each once"
+            f"{path_text(shard)} holds {len(images)} images under the key {short_repr(key)} (members: {names}); one is "
+            f"needed, with the extension {', '.join(sorted(EXTENSIONS))}: write the shard again, its keys each once"
         )
-    return images[0].offset, images[0].offset_data, images[0].size, _read_label(tar, shard, key, by_extension)
+    image = images[0]
+    return image.offset, image.data_offset, image.size, _read_label(contents, shard, key, by_extension)
 
 
-def _read_label(tar: tarfile.TarFile, shard: Path, key: str, members: dict[str, tarfile.TarInfo]) -> int:
+def _read_label(contents: BinaryIO, shard: Path, key: str, members: dict[str, TarMember]) -> int:
     member = members.get(".cls") or members.get(".json")
     if member is None:
-        raise DataError(f"{shard}: {key!r} has no label ({key}.cls or {key}.json); write the shard again with labels")
-    file = tar.extractfile(member)
-    text = file.read(_MAX_LABEL_BYTES) if file else b""
+        short_key = shorten(key, 60)
+        raise DataError(f"{path_text(shard)}: {short_key!r} has no label ({short_key}.cls or {short_key}.json); write "
+                        "the shard again with labels")
+    contents.seek(member.data_offset)
+    text = contents.read(min(member.size, _MAX_LABEL_BYTES))
     value: Any = None
-    with suppress(ValueError, LookupError, TypeError, RecursionError):
-        value = int(text) if member.name.endswith(".cls") else json.loads(text)["label"]
+    if ".cls" in members:
+        value = parse_whole_number(text.decode("latin-1").strip())
+    else:
+        with suppress(ValueError, LookupError, TypeError, RecursionError):
+            value = json.loads(text)["label"]  # the other values are of no interest, so NaN or many digits do no harm
     if type(value) is not int or not 0 <= value < 2**62:
-        needed = "a number" if member.name.endswith(".cls") else 'an object {"label": number}'
+        needed = "a number" if ".cls" in members else 'an object {"label": number}'
         raise DataError(
-            f"{shard}: {member.name} holds {text[:40]!r}, {needed} is needed (0, 1, 2, ...); write it again"
+            f"{path_text(shard)}: {shorten(member.name)} holds {short_repr(text[:40])}, {needed} is needed (0, 1, 2, "
+            "...); write it again"
         )
     return value
-
-
-def _check_end(tar: tarfile.TarFile, shard: Path) -> None:
-    """Check that the archive is complete: it ends with a block of zeros, but tarfile also stops at a damaged header."""
-    if tar.fileobj is None:
-        return
-    end = tar.offset
-    tar.fileobj.seek(end)
-    if tar.fileobj.read(_BLOCK) != bytes(_BLOCK):
-        raise DataError(
-            f"{shard} is damaged or cut short at byte {end}: there is neither a member nor an end mark; get it again"
-        )

@@ -24,6 +24,8 @@ def check_unreadable(scan: ImageScan) -> Findings:
     if count := scan.unreadable:
         message = f"{count} of {len(scan.face_set)} images in {scan.face_set.path} cannot be read"
         advice = "restore these images or remove them, then pack again"
+        if count > MAX_EXAMPLES:
+            advice += "; --json FILE names all of them"
         yield Finding("error", message, format_examples(scan.reasons, count), advice, count)
 
 
@@ -41,6 +43,15 @@ def check_labels(scan: ImageScan) -> Findings:
         message = f"{len(faces.empty)} subfolders of {faces.path} hold no image; they get no label"
         advice = "remove them, or restore their images"
         yield Finding("warning", message, format_examples(faces.empty), advice, len(faces.empty))
+
+
+def check_single_identity(scan: ImageScan) -> Findings:
+    """Report a set of one identity."""
+    faces = scan.face_set
+    if faces.num_identities == 1:
+        message = f"all images of {faces.path} are of one identity, from whose labels nothing can be learned"
+        advice = "give each person a subfolder; images without names serve 'facekd distill' by a method without labels"
+        yield Finding("warning", message, "", advice, 1)
 
 
 def check_near_empty(scan: ImageScan, min_images: int) -> Findings:
@@ -169,7 +180,7 @@ def compare_sets(first: ImageScan, second: ImageScan) -> Findings:
 
 
 SINGLE_SET_CHECKS: tuple[Callable[[ImageScan], Findings], ...] = (
-    check_unreadable, check_labels, check_duplicates, check_color_order, check_container,
+    check_unreadable, check_labels, check_single_identity, check_duplicates, check_color_order, check_container,
 )
 """The checks of one set that have no options."""
 

@@ -13,6 +13,7 @@ from facekd.data.diagnosis import checks
 from facekd.data.diagnosis.finding import Finding
 from facekd.data.diagnosis.scan import ImageScan, scan_images
 from facekd.data.face_set import FaceSet
+from facekd.text import path_text, printable
 
 _SEVERITY = {"error": 0, "warning": 1, "note": 2}
 
@@ -30,6 +31,7 @@ class SetSummary:
         most: the largest number of images of an identity.
         sizes: the number of images of each size, by ``"<width>x<height>"``, most frequent first.
         unreadable: the number of images that do not decode.
+        unreadable_images: the place of each of them and why it does not decode; at most 10,000.
         redness: mean red minus mean blue in the center of the images, in gray levels; None if no image can be read.
     """
 
@@ -41,6 +43,7 @@ class SetSummary:
     most: int
     sizes: dict[str, int]
     unreadable: int
+    unreadable_images: list[str]
     redness: float | None
 
 
@@ -64,13 +67,13 @@ class Diagnosis:
     def describe(self) -> str:
         """Return the diagnosis as text: numbers first, then the findings with advice."""
         lines = [
-            f"{summary.path}: {summary.images:,} images of {summary.identities:,} people, "
+            f"{path_text(summary.path)}: {summary.images:,} images of {summary.identities:,} people, "
             f"{summary.fewest} to {summary.most} each (median {summary.median:g}), {', '.join(summary.sizes)}"
             for summary in self.sets
         ]
         for finding in self.findings:
-            examples = f"\n    examples: {finding.examples}" if finding.examples else ""
-            lines.append(f"{finding.level}: {finding.message}{examples}\n    {finding.advice}")
+            examples = f"\n    examples: {printable(finding.examples)}" if finding.examples else ""
+            lines.append(f"{finding.level}: {printable(finding.message)}{examples}\n    {printable(finding.advice)}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,5 +125,6 @@ def _summarize(scan: ImageScan) -> SetSummary:
         most=int(per_identity.max()),
         sizes={f"{sizes[i][1]}x{sizes[i][0]}": int(counts[i]) for i in by_frequency},
         unreadable=scan.unreadable,
+        unreadable_images=scan.reasons,
         redness=None if tones is None else float(tones[0] - tones[2]),
     )

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from facekd.text import shorten
+
 Level = Literal["error", "warning", "note"]
 MAX_EXAMPLES = 3
 """Number of examples in a finding; further ones are only counted."""
+MAX_CHARACTERS = 300
+"""Characters of an example; the middle of a longer one is cut."""
 
 
 @dataclass(frozen=True)
@@ -40,4 +44,4 @@ def format_examples(examples: Sequence[str], count: int | None = None) -> str:
     """
     count = len(examples) if count is None else count
     more = f" and {count - MAX_EXAMPLES} more" if count > MAX_EXAMPLES else ""
-    return "; ".join(examples[:MAX_EXAMPLES]) + more
+    return "; ".join(shorten(example, MAX_CHARACTERS) for example in examples[:MAX_EXAMPLES]) + more

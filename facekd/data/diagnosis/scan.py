@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.data.diagnosis.digests import Digests, digest_bytes, empty_digests
-from facekd.data.diagnosis.finding import MAX_EXAMPLES
 from facekd.data.face_set import FaceSet
 from facekd.data.transforms import decode
 from facekd.errors import DataError
 from facekd.utils.progress import progress_bar
 
+MAX_REASONS = 10_000
+"""Number of unreadable images that are named; further ones are only counted."""
 BLOCK = 512
 """Number of images per task of a thread; a queued task takes about 1.5 kB."""
 
@@ -30,7 +31,7 @@ class ImageScan:
         sizes: int32 [images, 2], height and width in pixels, 0 for unreadable images.
         tones: float32 [images, 3], mean red, green and blue (0 to 255) of the central quarter, which is mostly skin;
             NaN for unreadable images.
-        reasons: the error messages of the first few unreadable images.
+        reasons: the error messages of the unreadable images, of the first `MAX_REASONS` in the order of the set.
     """
 
     face_set: FaceSet
@@ -66,7 +67,7 @@ def scan_images(faces: FaceSet) -> ImageScan:
             unreadable = 0
             for scanned, reasons in threads.map(scan_block, range(0, count, BLOCK)):
                 unreadable += len(reasons)
-                scan.reasons.extend(reasons[: MAX_EXAMPLES - len(scan.reasons)])
+                scan.reasons.extend(reasons[: MAX_REASONS - len(scan.reasons)])
                 advance(scanned, f"{unreadable} unreadable" if unreadable else "")
     finally:
         threads.shutdown(cancel_futures=True)

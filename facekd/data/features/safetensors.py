@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from facekd.data.containers.path_list import abbreviate
 from facekd.data.feature_set import Features, FeatureSet
 from facekd.errors import DataError
+from facekd.io.reading import reading
+from facekd.text import path_text, shorten
 
 
 class TensorFeatures(FeatureSet):
@@ -46,24 +48,22 @@ def open_safetensors(path: Path) -> TensorFeatures:
     Raises:
         DataError: the file is damaged, the features cannot be identified, or the labels have another length.
     """
-    try:
-        with safe_open(path, "pt") as handle:
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} is no readable safetensors file ({error}); write it again") from error
+    with reading(path, kind="safetensors", remedy="write it again"), safe_open(path, "pt") as handle:
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
     candidates = [name for name, tensor in tensors.items() if _can_be_features(tensor)]
     if "features" in candidates:
         candidates = ["features"]
     if len(candidates) != 1:
         raise DataError(
-            f"{path} needs one float or int8 tensor 'features' [rows, dimension]; it holds {_describe(tensors)}"
+            f"{path_text(path)} needs one float or int8 tensor 'features' [rows, dimension]; it holds "
+            f"{_describe(tensors)}"
         )
     features = TensorFeatures(tensors[candidates[0]], path)
     if "labels" in tensors:
         labels = tensors["labels"]
         if labels.is_floating_point():  # to be refused below; NumPy has no bfloat16
             labels = labels.float()
-        features.labels = integer_labels(labels.numpy(), f"{path}, tensor 'labels',", features)
+        features.labels = integer_labels(labels.numpy(), f"{path_text(path)}, tensor 'labels',", features)
     return features
 
 
@@ -74,7 +74,7 @@ def _can_be_features(tensor: Tensor) -> bool:
 
 def _describe(tensors: dict[str, Tensor]) -> str:
     """Return the name, type and shape of the first few tensors."""
-    descriptions = [f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+    descriptions = [f"{shorten(name, 30)} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
                     for name, tensor in tensors.items()]
     return abbreviate(descriptions) or "none"
 
@@ -92,7 +92,7 @@ def integer_labels(labels: NDArray[Any], description: str, features: FeatureSet)
     """
     if labels.shape != (len(features),) or labels.dtype.kind not in "iu":
         raise DataError(
-            f"{description} holds {labels.dtype} {labels.shape}; {features.path.name} needs whole numbers "
-            f"({len(features)},)"
+            f"{description} holds {shorten(labels.dtype, 40)} {labels.shape}; {path_text(features.path.name)} needs "
+            f"whole numbers ({len(features)},)"
         )
     return np.array(labels, np.int64)

@@ -12,8 +12,8 @@ from facekd.data.ijb.parsing import (
     AS_PUBLISHED,
     ONE_RELEASE,
     assign_subjects,
-    is_int32,
     open_text,
+    parse_int32,
     read_integers,
     read_template_csv,
     template_indices,
@@ -21,6 +21,7 @@ from facekd.data.ijb.parsing import (
 from facekd.data.ijb.protocol import UNKNOWN_SUBJECT, Int64Array, TemplatePairs, TemplateProtocol
 from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
+from facekd.text import path_text, shorten
 
 SPLITS = {"ijbb": ("S1", "S2"), "ijbc": ("G1", "G2")}
 """The prefix of the file names, and the names of the two galleries."""
@@ -67,7 +68,7 @@ def read_insightface(folder: Path, prefix: str) -> TemplateProtocol:
     elif len(absent) == len(files) and pairs:
         notes.append(f"1:N is not given: {', '.join(absent)} are absent")
     else:
-        raise DataError(f"{folder} lacks {', '.join(absent)}; they are needed for 1:N, restore them")
+        raise DataError(f"{path_text(folder)} lacks {', '.join(absent)}; they are needed for 1:N, restore them")
     return TemplateProtocol(folder, names, template_index, media, scores, ids, subjects, pairs, galleries, probes,
                             tuple(notes))
 
@@ -81,15 +82,16 @@ def _read_images(path: Path) -> tuple[list[str], Int64Array, Int64Array]:
     with open_text(path) as handle:
         for number, line in enumerate(handle, 1):
             words = line.split()
-            if len(words) >= 3 and is_int32(words[1]) and is_int32(words[2]):
+            template, medium = map(parse_int32, words[1:3]) if len(words) >= 3 else (None, None)
+            if template is not None and medium is not None:
                 names.append(words[0])
-                templates.append(int(words[1]))
-                media.append(int(words[2]))
+                templates.append(template)
+                media.append(medium)
             elif words:
                 problems.append(f"line {number}: 'name template media' is expected")
     raise_if_any(path, problems, AS_PUBLISHED)
     if not names:
-        raise DataError(f"{path} holds no images; {AS_PUBLISHED}")
+        raise DataError(f"{path_text(path)} holds no images; {AS_PUBLISHED}")
     return names, np.array(templates, np.int64), np.array(media, np.int64)
 
 
@@ -108,11 +110,11 @@ def _read_scores(path: Path, names: list[str], images_file: Path) -> NDArray[np.
             if score is None:
                 problems.append(f"line {number}: 'name x1 y1 ... x5 y5 score' is expected, the score 0 or more")
             elif words[0] != expected_name:
-                expected = expected_name or "no further line"
-                problems.append(f"line {number}: {words[0]}, where {images_file.name} has {expected}")
-    raise_if_any(path, problems, AS_PUBLISHED)
+                expected = shorten(expected_name or "no further line", 30)
+                problems.append(f"line {number}: {shorten(words[0], 30)} instead of {expected}")
+    raise_if_any(path, problems, f"{AS_PUBLISHED}, with that of {images_file.name}")
     if len(scores) < len(names):
-        raise DataError(f"{path} lists {len(scores)} images, {images_file.name} {len(names)}; {ONE_RELEASE}")
+        raise DataError(f"{path_text(path)} lists {len(scores)} images, {images_file.name} {len(names)}; {ONE_RELEASE}")
     return np.array(scores, np.float32)
 
 
@@ -129,8 +131,8 @@ def _read_pairs(path: Path, images_file: Path, ids: Int64Array) -> TemplatePairs
     numbers = read_integers(path, 3, None)
     wrong = np.flatnonzero((numbers[:, 2] != 0) & (numbers[:, 2] != 1))
     if len(wrong):
-        raise DataError(f"{path}: pair {wrong[0] + 1} and {len(wrong) - 1} more have a label other than 0 and 1; "
-                        f"{AS_PUBLISHED}")
+        raise DataError(f"{path_text(path)}: pair {wrong[0] + 1} and {len(wrong) - 1} more have a label other than 0 "
+                        f"and 1; {AS_PUBLISHED}")
     first, second = (template_indices(ids, numbers[:, column], path, images_file) for column in (0, 1))
     return TemplatePairs(path, first, second, numbers[:, 2] == 1)
 

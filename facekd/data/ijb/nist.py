@@ -19,6 +19,7 @@ from facekd.data.ijb.parsing import (
 )
 from facekd.data.ijb.protocol import UNKNOWN_SUBJECT, Int64Array, TemplatePairs, TemplateProtocol
 from facekd.errors import DataError
+from facekd.text import path_text
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _find_files(folder: Path, layout: Layout) -> list[str]:
         required.append(layout.matches)
     absent = [name for name in required if not (folder / name).exists()]
     if absent:
-        raise DataError(f"{folder} lacks {', '.join(absent)}; restore the release as it was published")
+        raise DataError(f"{path_text(folder)} lacks {', '.join(absent)}; restore the release as it was published")
     return files
 
 
@@ -106,7 +107,8 @@ def _merge_ids(folder: Path, files: list[str], templates_of_files: list[Int64Arr
     ids, num_files = np.unique(np.concatenate(templates_of_files), return_counts=True)
     shared = [str(template) for template in ids[num_files > 1].tolist()]
     if shared:
-        raise DataError(f"{folder}: template {abbreviate(shared)} is in several of {', '.join(files)}; {ONE_RELEASE}")
+        raise DataError(f"{path_text(folder)}: template {abbreviate(shared)} is in several of {', '.join(files)}; "
+                        f"{ONE_RELEASE}")
     return ids
 
 

@@ -8,6 +8,7 @@ from facekd.data.ijb.insightface import SPLITS, read_insightface
 from facekd.data.ijb.nist import LAYOUTS, read_nist
 from facekd.data.ijb.protocol import TemplateProtocol
 from facekd.errors import DataError
+from facekd.text import path_text
 
 SUBFOLDERS = ("", "meta", "protocol", "protocols")
 
@@ -26,10 +27,12 @@ def open_ijb(folder: Path) -> TemplateProtocol:
         prefixes = [prefix for prefix in SPLITS if (candidate / f"{prefix}_face_tid_mid.txt").is_file()]
         layouts = [layout for layout in LAYOUTS if (candidate / layout.probes).is_file()]
         if len(prefixes) > 1 or (not prefixes and len(layouts) > 1):
-            raise DataError(f"{candidate} holds files of several protocols; put those of each into a folder of its own")
+            raise DataError(f"{path_text(candidate)} holds files of several protocols; put those of each into a folder "
+                            "of its own")
         if prefixes:
             return read_insightface(candidate, prefixes[0])
         if layouts:
             return read_nist(candidate, layouts[0])
     expected = [f"{prefix}_face_tid_mid.txt" for prefix in SPLITS] + [layout.probes for layout in LAYOUTS]
-    raise DataError(f"{folder} holds no files of IJB-B or IJB-C; one of these is needed: {', '.join(expected)}")
+    raise DataError(f"{path_text(folder)} holds no files of IJB-B or IJB-C; one of these is needed: "
+                    f"{', '.join(expected)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -17,6 +17,8 @@ from facekd.data.containers.path_list import abbreviate
 from facekd.data.ijb.protocol import UNKNOWN_SUBJECT, Int32Array, Int64Array
 from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
+from facekd.io.reading import parse_whole_number, reading
+from facekd.text import path_text, shorten
 
 AS_PUBLISHED = "use the file as it was published"
 ONE_RELEASE = "use files of one release together"
@@ -48,21 +50,20 @@ class TemplateRows:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a text file; bytes that are not UTF-8 become U+FFFD, which no number contains.
+    """Open a text file; names that are not UTF-8 become what Python makes of such file names.
 
     Raises:
         DataError: the file cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-            yield handle
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    with ExitStack() as stack:
+        stack.enter_context(reading(path, remedy=AS_PUBLISHED))
+        yield stack.enter_context(path.open(encoding="utf-8-sig", errors="surrogateescape", newline=""))
 
 
-def is_int32(word: str) -> bool:
-    """Return whether a word is a non-negative whole number that fits into int32."""
-    return word.strip().isdecimal() and int(word) < 2**31
+def parse_int32(word: str) -> int | None:
+    """Return the value of a non-negative whole number that fits into int32; None for any other word."""
+    number = parse_whole_number(word.strip())
+    return number if number is not None and number < 2**31 else None
 
 
 def read_template_csv(path: Path, needed: Sequence[str]) -> TemplateRows:
@@ -83,17 +84,14 @@ def read_template_csv(path: Path, needed: Sequence[str]) -> TemplateRows:
         column_of = {key: header.index(word) for key, words in ALIASES.items() for word in words if word in header}
         missing = [ALIASES[key][0] for key in needed if key not in column_of]
         if missing:
-            raise DataError(f"{path}, line 1: the header lacks {', '.join(missing)}; {AS_PUBLISHED}")
-        try:
-            for words in filter(None, reader):
-                if not _append_row(rows, words, column_of):
-                    problems.append(f"line {reader.line_num}: {max(column_of.values()) + 1} columns or more are "
-                                    "needed, and whole numbers for template and subject")
-        except csv.Error as error:
-            raise DataError(f"{path}, after line {reader.line_num}: {error}; {AS_PUBLISHED}") from error
+            raise DataError(f"{path_text(path)}, line 1: the header lacks {', '.join(missing)}; {AS_PUBLISHED}")
+        for words in filter(None, reader):
+            if not _append_row(rows, words, column_of):
+                problems.append(f"line {reader.line_num}: {max(column_of.values()) + 1} columns or more are needed, "
+                                "and whole numbers for template and subject")
     raise_if_any(path, problems, AS_PUBLISHED)
     if not rows.subjects:
-        raise DataError(f"{path} holds no rows; {AS_PUBLISHED}")
+        raise DataError(f"{path_text(path)} holds no rows; {AS_PUBLISHED}")
     return rows
 
 
@@ -101,12 +99,12 @@ def _append_row(rows: TemplateRows, words: Sequence[str], column_of: dict[str, i
     """Append a row of a CSV file; return False if it is malformed."""
     if len(words) <= max(column_of.values()):
         return False
-    template = words[column_of["template"]]
-    subject = words[column_of["subject"]]
-    if not (is_int32(template) and is_int32(subject)):
+    template = parse_int32(words[column_of["template"]])
+    subject = parse_int32(words[column_of["subject"]])
+    if template is None or subject is None:
         return False
-    rows.templates.append(int(template))
-    rows.subjects.append(int(subject))
+    rows.templates.append(template)
+    rows.subjects.append(subject)
     for key, column in (("name", rows.names), ("sighting", rows.sightings)):
         if key in column_of:
             column.append(words[column_of[key]].strip())
@@ -130,17 +128,17 @@ def read_integers(path: Path, columns: int, delimiter: str | None) -> Int32Array
         DataError: lines are malformed (the message names the first of them), or there are none.
     """
     with open_text(path) as handle:
-        header_lines = 0 if any(is_int32(word) for word in handle.readline().split(delimiter)) else 1
+        header_lines = 0 if any(parse_int32(word) is not None for word in handle.readline().split(delimiter)) else 1
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # NumPy warns about an empty file, which is refused below
             numbers: Int32Array = np.loadtxt(path, np.int32, comments=None, delimiter=delimiter, skiprows=header_lines,
                                              usecols=range(columns), ndmin=2, encoding="utf-8-sig")
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise_if_any(path, _malformed_lines(path, columns, delimiter, header_lines), AS_PUBLISHED)
-        raise DataError(f"{path} cannot be read ({error}); {AS_PUBLISHED}") from error
+        raise DataError(f"{path_text(path)} cannot be read ({shorten(error)}); {AS_PUBLISHED}") from error
     if not len(numbers):
-        raise DataError(f"{path} holds no lines of {columns} numbers; {AS_PUBLISHED}")
+        raise DataError(f"{path_text(path)} holds no lines of {columns} numbers; {AS_PUBLISHED}")
     return numbers
 
 
@@ -150,7 +148,7 @@ def _malformed_lines(path: Path, columns: int, delimiter: str | None, header_lin
     with open_text(path) as handle:
         for number, line in enumerate(handle, 1):
             words = line.split(delimiter)[:columns]
-            is_valid = len(words) == columns and all(is_int32(word) for word in words)
+            is_valid = len(words) == columns and all(parse_int32(word) is not None for word in words)
             if number > header_lines and line.strip() and not is_valid:
                 problems.append(f"line {number}: {columns} whole numbers below 2^31 are needed")
     return problems
@@ -175,8 +173,8 @@ def template_indices(ids: Int64Array, wanted: NDArray[np.signedinteger], path: P
     missing = ids[np.minimum(indices, len(ids) - 1)] != wanted
     if missing.any():
         names = [str(name) for name in np.unique(wanted[missing]).tolist()]
-        raise DataError(f"{path} names {len(names)} templates that {source} does not hold: {abbreviate(names)}; "
-                        f"{ONE_RELEASE}")
+        raise DataError(f"{path_text(path)} names {len(names)} templates that {path_text(source)} does not hold: "
+                        f"{abbreviate(names)}; {ONE_RELEASE}")
     return indices
 
 
@@ -201,4 +199,5 @@ def assign_subjects(ids: Int64Array, subjects: Int64Array, templates: NDArray[np
     conflicts = ((previous != UNKNOWN_SUBJECT) & (previous != assigned)) | (subjects[templates] != assigned)
     if conflicts.any():
         names = [str(name) for name in np.unique(ids[templates[conflicts]]).tolist()]
-        raise DataError(f"{path} gives {len(names)} templates to several subjects: {abbreviate(names)}; {ONE_RELEASE}")
+        raise DataError(f"{path_text(path)} gives {len(names)} templates to several subjects: {abbreviate(names)}; "
+                        f"{ONE_RELEASE}")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
+from facekd.text import path_text, printable
 
 
 class UnreadableImages:
@@ -35,8 +36,8 @@ class UnreadableImages:
         Raises:
             DataError: the log contains more images than the limit.
         """
-        reason = " ".join(str(error).removeprefix(location).lstrip(" :").split())
-        line = f"{location}: {reason}"
+        reason = str(error).removeprefix(printable(location)).lstrip(" :")
+        line = f"{location}: {reason}".replace("\n", "\\n")
         if line in self._lines:
             return
         self._lines = set(self._read_lines())  # other processes may have added images
@@ -47,14 +48,14 @@ class UnreadableImages:
         if len(self._lines) > self.limit:
             raise DataError(
                 f"{len(self._lines)} images of the training set cannot be used and "
-                f"data.max_unreadable_images={self.limit}; {self.file} lists them: repair or remove them "
+                f"data.max_unreadable_images={self.limit}; {path_text(self.file)} lists them: repair or remove them "
                 "('facekd doctor' finds all of them), or set data.max_unreadable_images higher"
             ) from error
 
     def _read_lines(self) -> list[str]:
         if not self.file.exists():
             return []
-        return self.file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        return list(filter(None, self.file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")))
 
 
 def replacement_rows(is_unreadable: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -25,11 +25,12 @@ from facekd.data.megaface.feature_bin import (
     read_bin_feature,
     write_bin_feature,
 )
+from facekd.data.megaface.feature_names import DEFAULT_SUFFIX, check_suffix
 from facekd.errors import DataError
+from facekd.io.locks import lock_output
+from facekd.text import path_text
 from facekd.utils.progress import progress_bar
 
-DEFAULT_SUFFIX = "_facekd.bin"
-"""The text that follows the path of an image in the name of its feature file."""
 THREADS = 8
 """Number of threads that open files. They hide the latency of a disk; cached files are read as fast by one thread."""
 T = TypeVar("T")
@@ -58,14 +59,15 @@ def write_feature_tree(features: FeatureSet, root: Path, suffix: str = DEFAULT_S
         suffix: the text that follows the path of an image.
 
     Raises:
-        DataError: the features have no names, a name leads out of the folder or occurs twice, or a row is zero or not
-            finite.
-        SetupError: a file cannot be written.
+        DataError: the features have no names, a name leads out of the folder or occurs twice, a row is zero or not
+            finite, or the suffix is no end of a file name.
+        SetupError: a file cannot be written, or another process writes the tree.
     """
+    check_suffix(suffix)
     names = features.image_names
     if names is None:
-        raise DataError(f"{features.path} has no image names; a tree needs the images' paths")
-    check_relative_paths(names, str(features.path))
+        raise DataError(f"{path_text(features.path)} has no image names; a tree needs the images' paths")
+    check_relative_paths(names, path_text(features.path))
 
     def write(block: Features, block_start: int, first: int, last: int) -> int:
         """Write rows ``first`` to ``last`` of the features, which are in ``block``; return how many were new."""
@@ -73,28 +75,13 @@ def write_feature_tree(features: FeatureSet, root: Path, suffix: str = DEFAULT_S
                    for row in range(first, last))
 
     written = 0
-    with progress_bar("write features", len(features), "file") as advance:
+    with lock_output(root), progress_bar("write features", len(features), "file") as advance:
         for start in range(0, len(features), BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, len(features))
             block = features.l2_normalized_rows(start, stop)
             written += sum(_in_threads(partial(write, block, start), start, stop))
             advance(stop - start, f"{stop - written} unchanged" if written < stop else "")
     return WriteCounts(written, len(features) - written)
-
-
-def list_image_names(root: Path, suffix: str = DEFAULT_SUFFIX) -> list[str]:
-    """Return the relative paths of the images that have a feature file in a tree, sorted.
-
-    Raises:
-        DataError: no file has the suffix, or a folder cannot be read.
-    """
-    names = [
-        Path(folder, file).relative_to(root).as_posix().removesuffix(suffix)
-        for folder, _, files in os.walk(root, onerror=_raise_unreadable) for file in files if file.endswith(suffix)
-    ]
-    if not names:
-        raise DataError(f"no file below {root} ends in {suffix!r}; check the folder and the ending")
-    return sorted(names)
 
 
 class TreeFeatures(FeatureSet):
@@ -116,15 +103,17 @@ class TreeFeatures(FeatureSet):
         self.path = root
         self.image_names = names
         self._suffix = suffix
+        check_suffix(suffix)
         if not names:
-            raise DataError(f"the list of features below {root} is empty; give a list with one path or more")
-        check_relative_paths(names, f"the list of features below {root}")
+            raise DataError(f"the list of features below {path_text(root)} is empty; give one with one path or more")
+        check_relative_paths(names, f"the list of features below {path_text(root)}")
         sizes = self._file_sizes()
-        missing = [self._file(row) for row in np.flatnonzero(sizes < 0).tolist()]
+        missing = [f"{names[row]}{suffix}" for row in np.flatnonzero(sizes < 0).tolist()]
         if missing:
             raise DataError(
-                f"{len(missing)} of {len(names)} feature files do not exist: {abbreviate(missing)}; "
-                f"compute them, or check the folder and the ending (now {suffix!r})"
+                f"{len(missing)} of {len(names)} feature files do not exist below {path_text(root)}: "
+                f"{abbreviate(missing)}; "
+                f"compute them, or check the folder and the suffix (now {suffix!r})"
             )
         self.dimension = len(read_bin_feature(Path(self._file(0))))
         differing = np.flatnonzero(sizes != feature_file_size(self.dimension))
@@ -154,7 +143,8 @@ class TreeFeatures(FeatureSet):
                     finally:
                         os.close(descriptor)
                 except OSError as error:
-                    raise DataError(f"{self._file(row)} cannot be read ({error.strerror}); restore it") from error
+                    raise DataError(f"{path_text(self._file(row))} cannot be read ({error.strerror}); restore "
+                                    "it") from error
                 if size != expected_size or header != expected_header:
                     self._raise_for_file(row)
 
@@ -191,8 +181,8 @@ class TreeFeatures(FeatureSet):
         """Raise the error for a file that differs from the first; ``count`` is added to the message."""
         dimension = len(read_bin_feature(Path(self._file(row))))  # raises if the file is not a feature file at all
         raise DataError(
-            f"{self._file(row)} holds {dimension} numbers, {self._file(0)} {self.dimension}{count}; "
-            "they come from different models: compute them by one"
+            f"{path_text(self._file(row))} holds {dimension} numbers, {path_text(self._file(0))} {self.dimension}"
+            f"{count}; they come from different models: compute them by one"
         )
 
 
@@ -203,7 +193,3 @@ def _in_threads(work: Callable[[int, int], T], start: int, stop: int) -> list[T]
     bounds = np.linspace(start, stop, THREADS + 1).astype(int).tolist()
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(work, bounds[:-1], bounds[1:]))
-
-
-def _raise_unreadable(error: OSError) -> NoReturn:
-    raise DataError(f"{error.filename} cannot be read ({error.strerror}); allow it or move it elsewhere")

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facekd.errors import DataError
+from facekd.io.reading import read_text
+from facekd.text import path_text, short_repr
 
 PROBES = "facescrub_noises.txt"
 DISTRACTORS = "megaface_noises.txt"
@@ -74,29 +76,28 @@ def read_noise_list(path: Path, num_components: int) -> NoiseList:
     """Read a noise list: one name per line, or the second column of a line with tabs; '#' begins a comment line.
 
     Args:
-        path: UTF-8 text.
+        path: UTF-8 text; names that are not UTF-8 are read as Python reads file names.
         num_components: the number of components, separated by '/', of every name.
 
     Raises:
         DataError: the file cannot be read, contains no name, or a name has another number of components; the message
             names the first such line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; give the folder that holds {PROBES} and {DISTRACTORS}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text ({error}); restore it") from error
+    if not path.exists():
+        raise DataError(f"{path_text(path)} does not exist; give the folder that holds {PROBES} and {DISTRACTORS}")
+    text = read_text(path, errors="surrogateescape", remedy="restore it")
+    if "\0" in text:
+        raise DataError(f"{path_text(path)} is no text, it holds zero bytes; restore it")
     names = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines(), 1):
         columns = line.strip().split("\t")
         name = columns[min(1, len(columns) - 1)]
         if not name or line.startswith("#"):
             continue
         if name.count("/") != num_components - 1:
             form = "a file name" if num_components == 1 else f"a path of {num_components} components"
-            raise DataError(f"{path}, line {number}: {name!r} is not {form}; correct the line")
+            raise DataError(f"{path_text(path)}, line {number}: {short_repr(name)} is not {form}; correct the line")
         names.append(name)
     if not names:
-        raise DataError(f"{path} names no image; restore it")
+        raise DataError(f"{path_text(path)} names no image; restore it")
     return NoiseList(path, tuple(names), num_components)

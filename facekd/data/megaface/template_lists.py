@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.evaluation_set import list_folder
 from facekd.data.problems import raise_if_any
 from facekd.errors import DataError
-from facekd.utils.documents import read_json
+from facekd.io.documents import read_json
+from facekd.text import path_text, short_repr, shorten
 
-DISTRACTOR_LIST = re.compile(r"megaface_features_list\.json_(\d+)_(\d+)")
+DISTRACTOR_LIST = re.compile(r"megaface_features_list\.json_([0-9]{1,9})_([0-9]{1,4})")
 """The file name of a distractor list; the groups are the size and the set."""
 UNSAFE_PATH = re.compile(r"[/\\]|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)|.*\0|$", re.DOTALL)
 """Matches a path that is empty, absolute, contains a NUL byte or leads out of the folder it is relative to."""
@@ -54,8 +56,8 @@ def read_probe_list(path: Path) -> TemplateList:
     paths = _read_paths(path, content)
     ids = _read_list(path, content, "id")
     if len(ids) != len(paths):
-        raise DataError(f"{path}: 'path' has {len(paths)} entries and 'id' {len(ids)}; restore the file")
-    problems = [f"id[{row}] is {name!r}" for row, name in enumerate(ids)
+        raise DataError(f"{path_text(path)}: 'path' has {len(paths)} entries and 'id' {len(ids)}; restore the file")
+    problems = [f"id[{row}] is {short_repr(name)}" for row, name in enumerate(ids)
                 if not isinstance(name, (str, int)) or isinstance(name, bool)]
     raise_if_any(path, problems, "an id is a name or a whole number, correct the file")
     label_of = {name: label for label, name in enumerate(dict.fromkeys(map(str, ids)))}
@@ -74,7 +76,7 @@ def read_distractor_list(path: Path) -> TemplateList:
     paths = _read_paths(path, read_json(path))
     named = DISTRACTOR_LIST.fullmatch(path.name)
     if named and int(named[1]) != len(paths):
-        raise DataError(f"{path} holds {len(paths)} paths, its name says {named[1]}; restore the file")
+        raise DataError(f"{path_text(path)} holds {len(paths)} paths, its name says {named[1]}; restore the file")
     return TemplateList(path, paths)
 
 
@@ -89,8 +91,8 @@ def list_distractor_sizes(folder: Path, set_index: int = 1) -> list[int]:
         DataError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give the kit's folder of template lists")
-    matches = [DISTRACTOR_LIST.fullmatch(file.name) for file in folder.iterdir()]
+        raise DataError(f"{path_text(folder)} is not a folder; give the kit's folder of template lists")
+    matches = [DISTRACTOR_LIST.fullmatch(file.name) for file in list_folder(folder)]
     return sorted(int(match[1]) for match in matches if match and int(match[2]) == set_index)
 
 
@@ -107,9 +109,10 @@ def distractor_list_path(folder: Path, size: int, set_index: int = 1) -> Path:
     """
     sizes = list_distractor_sizes(folder, set_index)
     if size not in sizes:
-        available = f"the sizes {', '.join(map(str, sizes))}" if sizes else "no distractor list"
-        raise DataError(f"{folder} has no distractor list of size {size}, set {set_index}; of set {set_index} it has "
-                        f"{available}. Give one of these, or add megaface_features_list.json_{size}_{set_index}")
+        available = f"the sizes {shorten(', '.join(map(str, sizes)))}" if sizes else "no distractor list"
+        raise DataError(f"{path_text(folder)} has no distractor list of size {size}, set {set_index}; of set "
+                        f"{set_index} it has {available}. Give one of these, or add "
+                        f"megaface_features_list.json_{size}_{set_index}")
     return folder / f"megaface_features_list.json_{size}_{set_index}"
 
 
@@ -124,16 +127,17 @@ def _read_list(path: Path, content: dict[str, Any], key: str) -> list[Any]:
         fault = "is empty"
     else:
         fault = "is not a list"
-    raise DataError(f"{path}: '{key}' {fault}; a template list names its images in the lists 'path' and 'id'")
+    raise DataError(f"{path_text(path)}: '{key}' {fault}; a template list names its images in the lists 'path' and "
+                    "'id'")
 
 
 def _read_paths(path: Path, content: dict[str, Any]) -> list[str]:
     """Return the list ``path``, after a check of its entries."""
     paths = _read_list(path, content, "path")
-    problems = [f"path[{row}] is {name!r}" for row, name in enumerate(paths)
+    problems = [f"path[{row}] is {short_repr(name)}" for row, name in enumerate(paths)
                 if not isinstance(name, str) or UNSAFE_PATH.match(name)]
     raise_if_any(path, problems, "a path is text, relative and without '..', correct the file")
     if len(set(paths)) != len(paths):
-        duplicates = [f"{name} ({count} times)" for name, count in Counter(paths).items() if count > 1]
+        duplicates = [f"{shorten(name, 60)} ({count} times)" for name, count in Counter(paths).items() if count > 1]
         raise_if_any(path, duplicates, "an image occurs once in a list, correct the file")
     return paths

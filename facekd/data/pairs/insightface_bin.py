@@ -11,7 +11,7 @@ import numpy as np
 from facekd.data.containers.safe_pickle import loads
 from facekd.data.pairs.pair_set import PairSet, build_pair_set, read_pair_file
 from facekd.errors import DataError
-from facekd.utils.files import atomic_write
+from facekd.io.files import atomic_write
 
 NUM_FOLDS = 10
 
@@ -26,13 +26,13 @@ def read_bin(path: Path) -> PairSet:
         DataError: the pickle contains more than plain values (nothing of it is executed), or other values.
     """
     content = loads(read_pair_file(path), str(path))
-    if not isinstance(content, (tuple, list)) or len(content) != 2 or not isinstance(content[0], list):
+    if not isinstance(content, (tuple, list)) or len(content) != 2 or not isinstance(content[0], (list, tuple)):
         raise DataError(f"{path} holds no (list of images, list of booleans), so it is no InsightFace verification set")
     images, same = content
     if isinstance(same, np.ndarray):
         same = same.tolist()
-    if not isinstance(same, list) or not same or len(images) != 2 * len(same):
-        count = len(same) if isinstance(same, list) else "no list of"
+    if not isinstance(same, (list, tuple)) or not same or len(images) != 2 * len(same):
+        count = len(same) if isinstance(same, (list, tuple)) else "no list of"
         raise DataError(f"{path} holds {len(images)} images for {count} pairs, two a pair are needed; get it again")
     encoded = [_encoded_image(image, f"{path}, image {number}") for number, image in enumerate(images, 1)]
     for number, value in enumerate(same, 1):

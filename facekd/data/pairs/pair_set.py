@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.errors import DataError
+from facekd.data.image_file import read_image_file
+from facekd.io.reading import read_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +47,7 @@ class PairSet:
         image = self.images[index]
         if isinstance(image, bytes):
             return image
-        try:
-            return image.read_bytes()
-        except OSError as error:
-            raise DataError(f"{image} cannot be read ({error.strerror}); restore it or remove its pairs") from error
+        return read_image_file(image, "restore it or remove its pairs")
 
     def location(self, index: int) -> str:
         """Describe for a person the distinct image ``index``: its path, or the file and the first pair that has it."""
@@ -91,10 +89,7 @@ def read_pair_file(path: Path) -> bytes:
     Raises:
         DataError: the file cannot be read.
     """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"the pair list {path} cannot be read ({error.strerror}); check the path") from error
+    return read_bytes(path, remedy="check the path of the pair list")
 
 
 def identities_from_folders(pairs: PairSet) -> list[str] | None:

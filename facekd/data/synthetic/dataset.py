@@ -16,7 +16,7 @@ from facekd.data import cv2
 from facekd.data.alignment.landmarks import reference_landmarks, similarity_transform
 from facekd.data.synthetic.face import Image, Points, SyntheticFace
 from facekd.errors import DataError
-from facekd.utils import files
+from facekd.io import files
 
 
 def render_crop(identity_seed: int, view_seed: int, size: int = 112) -> Image:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from facekd.data.containers.cifar import ARCHIVES, IMAGE_SIZE
 from facekd.errors import DataError, FacekdError
-from facekd.utils import files
+from facekd.io import files
 from facekd.utils.console import console
 
 GRIDS = (8, 16, 32)

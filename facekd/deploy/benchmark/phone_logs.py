@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from facekd.errors import ExportError
+from facekd.io.reading import parse_whole_number
+from facekd.text import shorten
 
+MAX_MS = 1e7
+"""A longer time for one image, of hours, is none that a tool measured."""
 _NUMBER = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 _NCNN = re.compile(rf"^\s*(\S.*?)\s+min\s*=\s*{_NUMBER}\s+max\s*=\s*{_NUMBER}\s+avg\s*=\s*{_NUMBER}\s*$")
 _GRAPH = re.compile(r"Graph: \[(.*)\]")
@@ -58,7 +62,7 @@ def parse_phone_log(text: str, label: str = "the output") -> tuple[DeviceLatency
     measurement = None
     for line in text.splitlines():
         if match := _THREADS.search(line):
-            threads = int(match[1])
+            threads = parse_whole_number(match[1])
         elif match := _GRAPH.search(line):
             file = PurePosixPath(match[1]).name
         elif match := _LITERT.search(line):
@@ -78,9 +82,10 @@ def parse_phone_log(text: str, label: str = "the output") -> tuple[DeviceLatency
             "print, stderr too"
         )
     for latency in latencies:
-        if latency.max_ms == 0 or not latency.min_ms <= latency.mean_ms <= latency.max_ms:
+        if not (0 <= latency.min_ms <= latency.mean_ms <= latency.max_ms and 0 < latency.max_ms <= MAX_MS):
             raise ExportError(
-                f"{label} times {latency.file} at {latency.min_ms} to {latency.max_ms} ms, mean {latency.mean_ms}: "
-                "nothing ran; check that the file is on the device and was written by a version its tool reads"
+                f"{label} times {shorten(latency.file)} at {latency.min_ms} to {latency.max_ms} ms, mean "
+                f"{latency.mean_ms}: nothing ran; check that the file is on the device and was written by a version "
+                "its tool reads"
             )
     return tuple(latencies)

@@ -17,7 +17,9 @@ from facekd.deploy.package import Package
 from facekd.deploy.targets import get_target
 from facekd.evaluation.statistics.bootstrap import bootstrap
 from facekd.models.embedder import Embedder
+from facekd.models.input_format import InputOptions
 from facekd.models.onnx_embedder import OnnxEmbedder
+from facekd.utils.console import notify
 from facekd.utils.progress import progress_bar
 
 
@@ -81,21 +83,27 @@ def package_candidates(package: Package, prefix: str = "") -> list[Candidate]:
     return candidates
 
 
-def onnx_candidate(path: Path) -> Candidate:
+def onnx_candidate(path: Path, options: InputOptions | None = None) -> Candidate:
     """Return any ONNX file of a face model as a candidate.
+
+    Args:
+        path: the file.
+        options: how it is fed.
 
     Raises:
         ModelError: the file does not exist, or is not a face model.
     """
-    OnnxEmbedder(path)  # raises with a better message than the count of a file that is not a face model
+    options = options or {}
+    for note in OnnxEmbedder(path, **options).notes:  # also refuses files that are not face models
+        notify(note)
     target = get_target("onnx")
     cost = count_onnx_cost(path)
-    return Candidate(path.name, path.name, partial(_open_onnx, path), target.runtime, cost.bytes, cost.parameters,
-                     cost.macs, target.versions)
+    return Candidate(path.name, path.name, partial(_open_onnx, path, options), target.runtime, cost.bytes,
+                     cost.parameters, cost.macs, target.versions)
 
 
-def _open_onnx(path: Path, threads: int) -> Embedder:
-    return OnnxEmbedder(path, threads=threads)
+def _open_onnx(path: Path, options: InputOptions, threads: int) -> Embedder:
+    return OnnxEmbedder(path, threads=threads, **options)
 
 
 def benchmark_rounds(

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
-from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
+from onnx.external_data_helper import load_external_data_for_model
 
 from facekd.deploy.onnx.graph import WEIGHTED_OPERATORS
 from facekd.errors import ModelError
+from facekd.io.onnx_file import FETCH_AGAIN, external_weights, read_model
+from facekd.io.reading import reading
 
 INDEX_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
 """Types of shapes, axes and the like; tensors of all other types count as weights."""
@@ -40,19 +41,22 @@ def count_onnx_cost(path: Path) -> OnnxCost:
     Raises:
         ModelError: the path is not an ONNX file, or its external weights are missing.
     """
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-        weights = model.graph.initializer
-        external = {ExternalDataInfo(tensor).location for tensor in weights if uses_external_data(tensor)}
-        size = sum(file.stat().st_size for file in (path, *(path.parent / name for name in external)))
+    model = read_model(path)
+    external = external_weights(path, model)
+    with reading(path, ModelError, kind="an ONNX graph", remedy=FETCH_AGAIN):
+        return _count(path, model, external)
+
+
+def _count(path: Path, model: onnx.ModelProto, external: list[Path]) -> OnnxCost:
+    size = sum(file.stat().st_size for file in (path, *external))
+    weights = model.graph.initializer
+    if external:
         load_external_data_for_model(model, str(path.parent))  # a shape that a Reshape reads can be among them
-        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")  # stored shapes, here and in value_info, can have another batch
-        del model.graph.value_info[:]
-        graph = onnx.shape_inference.infer_shapes(model).graph
-    except (DecodeError, OSError, IndexError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"{path} cannot be read as an ONNX graph ({error}); fetch or export it again") from error
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")  # stored shapes, here and in value_info, can have another batch
+    del model.graph.value_info[:]
+    graph = onnx.shape_inference.infer_shapes(model).graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in weights} | {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.input, *graph.output)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from facekd.deploy.onnx.graph import WEIGHTED_OPERATORS
 from facekd.deploy.source import ExportFormat
 from facekd.errors import ExportError
-from facekd.models.onnx_embedder import ONNX_RUNTIME_ERRORS, read_graph, takes_raw_pixels
+from facekd.io.onnx_file import read_model
+from facekd.models.onnx_embedder import ONNX_RUNTIME_ERRORS
+from facekd.models.onnx_input import takes_raw_by_names
 
 BATCH_SIZE = 8
 
@@ -43,11 +45,11 @@ def layer_snr(float_path: Path, int8_path: Path, crops: NDArray[np.uint8]) -> li
     """
     if len(crops) == 0:
         raise ExportError(f"the layers of {int8_path} are compared on at least one crop; give faces")
-    reference = read_graph(float_path)
-    layers = _quantized_layers(reference, read_graph(int8_path))
+    reference = read_model(float_path).graph
+    layers = _quantized_layers(reference, read_model(int8_path).graph)
     float_outputs = [layer.float_output for layer in layers]
     int8_outputs = [layer.int8_output for layer in layers]
-    input_format = ExportFormat("uint8" if takes_raw_pixels(reference) else "float")
+    input_format = ExportFormat("uint8" if takes_raw_by_names(reference) else "float")
     signal = np.zeros(len(layers))
     noise = np.zeros(len(layers))
     try:

@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from facekd.deploy.onnx.graph import SCALING_NODES, WEIGHTED_OPERATORS
 from facekd.deploy.suppress_output import suppress_output
-from facekd.models.onnx_embedder import read_graph
+from facekd.io.onnx_file import read_model
 
 PERCENTILE = 99.99
 MAX_STRIDE = 12
@@ -39,7 +39,7 @@ def quantize_static_int8(
         preprocess: converts crops to the input of the float32 file.
         float_layers: the layers with weights that stay in float32: ``none``, or ``ends``, the first and the last.
     """
-    graph = read_graph(float_path)
+    graph = read_model(float_path).graph
     layers = [node.name for node in graph.node if node.op_type in WEIGHTED_OPERATORS]
     # A stride must divide the number of crops. Despite the option's name, every calibration method uses it.
     stride = math.gcd(len(crops), MAX_STRIDE)

@@ -18,8 +18,8 @@ from facekd.deploy.source import ExportSource, IOSpec
 from facekd.deploy.suppress_output import suppress_output
 from facekd.deploy.targets.base import ConvertedFiles, Precision, Target, register
 from facekd.errors import ExportError
+from facekd.io import files as disk
 from facekd.models.embedder import Embedder
-from facekd.utils import files as disk
 
 MAGIC = "7767517"
 FLOAT16_TAG = (0x01306B47).to_bytes(4, "little")

@@ -17,8 +17,11 @@ from facekd.deploy.source import ExportSource, IOSpec
 from facekd.deploy.suppress_output import suppress_output
 from facekd.deploy.targets.base import ConvertedFiles, Precision, Target, register
 from facekd.errors import ExportError, FacekdError, ModelError
+from facekd.io.files import atomic_write
+from facekd.io.onnx_file import read_model
+from facekd.models.input_format import InputFormat
 from facekd.models.onnx_embedder import OnnxEmbedder
-from facekd.utils.files import atomic_write
+from facekd.models.onnx_input import takes_raw_by_names
 
 
 @register
@@ -120,9 +123,13 @@ def _open(file: Path, io_spec: IOSpec, threads: int = 1) -> OnnxEmbedder:
         )
     if embedder.dimension != io_spec.dimension:
         raise ExportError(f"{file} gives {embedder.dimension} numbers, not {io_spec.dimension}; check the path")
-    if embedder.raw_pixels != (io_spec.format.input_dtype == "uint8"):
-        scaling = "0 to 255" if embedder.raw_pixels else "(x - 127.5) / 127.5"
-        raise ExportError(f"{file} is fed {scaling} by InsightFace, which goes by the first nodes' names; rename them")
+    pixels = "raw" if io_spec.format.input_dtype == "uint8" else "unit"
+    if embedder.input_format != InputFormat(pixels):
+        raise ExportError(f"{file} takes {embedder.input_format.describe()} by its graph, not "
+                          f"{InputFormat(pixels).describe()}; export it again")
+    if takes_raw_by_names(read_model(file).graph) != (pixels == "raw"):
+        other = InputFormat("unit" if pixels == "raw" else "raw").describe()
+        raise ExportError(f"{file} is fed {other} by InsightFace, which goes by the first nodes' names; rename them")
     return embedder
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from facekd.deploy.source import ExportSource, IOSpec
 from facekd.deploy.targets.base import ConvertedFiles, Precision, Target, converter_errors
 from facekd.errors import ExportError
+from facekd.io import files
 from facekd.models.embedder import Embedder
-from facekd.utils import files
 
 
 class SingleFileTarget(Target):

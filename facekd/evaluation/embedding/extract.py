@@ -11,24 +11,18 @@ import numpy as np
 
 from facekd.data.face_set import FaceSet
 from facekd.data.feature_set import Features, FeatureSet
-from facekd.data.features.opening import (
-    check_feature_path,
-    check_image_names,
-    open_features,
-    sidecar_path,
-    write_sidecars,
-)
+from facekd.data.features.opening import check_feature_path, check_image_names, open_features, write_sidecars
+from facekd.data.features.provenance import read_identity, write_provenance
 from facekd.errors import DataError
 from facekd.evaluation.embedding.embed import embed_batches
 from facekd.evaluation.embedding.growing_array import GrowingArray
+from facekd.io.locks import lock_output
 from facekd.models.embedder import Embedder
-from facekd.utils import files
+from facekd.text import path_text
 from facekd.utils.console import console
-from facekd.utils.documents import read_json
 from facekd.utils.environment import environment
 from facekd.utils.progress import progress_bar
 
-VERSION = 1
 HASHED_IMAGES = 64
 """Images whose content is hashed to recognize a set."""
 FLOAT16_NORM_RANGE = 1e-2, 6e4
@@ -61,9 +55,8 @@ def extract(
     Raises:
         DataError: an image does not decode or is not a square crop, or an embedding is zero, not finite, or, with
             ``half``, of a length outside the range of float16.
-        SetupError: the disk is full; the rows written so far are kept.
+        SetupError: the file cannot be written, and the rows written so far are kept; or another process writes it.
     """
-    check_feature_path(out)
     names = [images.image_name(index) for index in range(len(images))]
     check_image_names(names)
     identity = {
@@ -71,10 +64,18 @@ def extract(
         "unit_length": False, "images": _fingerprint(images, names), "rows": len(images),
         "dimension": embedder.dimension,
     }
-    finished = _open_if_finished(out, identity)
-    if finished is not None:
-        console(stderr=True).print(f"{out} holds these embeddings already")
-        return finished
+    if _is_finished(out, identity):  # without a lock, so that features in a read-only folder are reused
+        console(stderr=True).print(f"{path_text(out)} holds these embeddings already")
+        return open_features(out)
+    check_feature_path(out)
+    with lock_output(out):
+        _embed_into(out, identity, embedder, images, names, flip, half, batch_size)
+        return open_features(out)
+
+
+def _embed_into(out: Path, identity: dict[str, Any], embedder: Embedder, images: FaceSet, names: Sequence[str],
+                flip: bool, half: bool, batch_size: int) -> None:
+    """Embed what is missing in the partial file; then write the files that accompany it, and the array at last."""
     with GrowingArray(out, identity) as array, progress_bar("embed", len(images), start=array.rows_written) as advance:
         for rows in embed_batches(embedder, images, flip, batch_size, start=array.rows_written):
             if half:
@@ -82,19 +83,8 @@ def extract(
             array.append(rows)
             advance(len(rows), "")
     write_sidecars(out, images.labels, names)
-    content = {"identity": identity, "name": embedder.name, "environment": environment()}
-    files.write_versioned(sidecar_path(out, ".json"), "features", VERSION, content)
+    write_provenance(out, identity, embedder.name, environment())
     array.finalize()
-    return open_features(out)
-
-
-def read_provenance(features: Path) -> dict[str, Any]:
-    """Return the model (its fingerprint) and the settings that made a feature file; empty if `extract` did not."""
-    try:
-        identity = read_json(sidecar_path(features, ".json")).get("identity")
-    except DataError:  # features of another program, or without their JSON file
-        return {}
-    return identity if isinstance(identity, dict) else {}
 
 
 def _check_float16_range(rows: Features, images: FaceSet, first: int) -> None:
@@ -104,8 +94,8 @@ def _check_float16_range(rows: Features, images: FaceSet, first: int) -> None:
     outside = np.flatnonzero((norms < shortest) | (norms > longest))
     if len(outside):
         row = int(outside[0])
-        raise DataError(f"the embedding of {images.location(first + row)} has length {norms[row]:.3g}, float16 "
-                        f"holds {shortest:g} to {longest:g}; embed without --float16")
+        raise DataError(f"the embedding of {path_text(images.location(first + row))} has length {norms[row]:.3g}, "
+                        f"float16 holds {shortest:g} to {longest:g}; embed without --float16")
 
 
 def _fingerprint(images: FaceSet, names: Sequence[str]) -> str:
@@ -118,12 +108,12 @@ def _fingerprint(images: FaceSet, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _open_if_finished(out: Path, identity: dict[str, Any]) -> FeatureSet | None:
-    """Open the features in ``out`` if they have this identity; they get their file name after all other files."""
+def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
+    """Return whether ``out`` has this identity; features get their file name after all the files beside them."""
+    if read_identity(out) != identity:
+        return False
     try:
-        content = files.read_versioned(sidecar_path(out, ".json"), "features", VERSION, DataError)
         features = open_features(out)
     except DataError:  # absent or damaged, so they are computed (again)
-        return None
-    same_shape = [len(features), features.dimension] == [identity["rows"], identity["dimension"]]
-    return features if content.get("identity") == identity and same_shape else None
+        return False
+    return (len(features), features.dimension) == (identity["rows"], identity["dimension"])

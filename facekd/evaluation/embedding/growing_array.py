@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +14,10 @@ import numpy as np
 
 from facekd.data.feature_set import Features
 from facekd.errors import DataError, SetupError
-from facekd.utils import files
+from facekd.io import files
+from facekd.io.reading import reading
+from facekd.io.writing import writing
+from facekd.text import path_text
 from facekd.utils.console import console
 
 VERSION = 2
@@ -26,7 +28,8 @@ SAVE_SECONDS = 5.0
 class GrowingArray:
     """Grows as ``OUT.npy.partial``; ``OUT.npy.partial.json`` holds how many of its rows are safely on the disk.
 
-    As a context manager it keeps the rows that were written, whatever ends the work.
+    As a context manager it keeps the rows that were written, whatever ends the work. The caller holds the lock of
+    ``OUT.npy``, see `facekd.io.locks`.
 
     Args:
         out: the file name of the finished array.
@@ -48,7 +51,7 @@ class GrowingArray:
         self._dtype = np.dtype(identity["dtype"])
         self._row_bytes = self._dtype.itemsize * identity["dimension"]
         header = self._npy_header()
-        with self._explain_write_errors():
+        with writing(self._path):
             out.parent.mkdir(parents=True, exist_ok=True)
             self.rows_written = self._count_reusable_rows(header)
             mode = "r+b" if self.rows_written else "wb"
@@ -73,16 +76,16 @@ class GrowingArray:
         finally:
             self._file.close()
             if not self.rows_written:
-                self._path.unlink()
+                self._path.unlink(missing_ok=True)
                 self._note.unlink(missing_ok=True)
 
     def append(self, rows: Features) -> None:
         """Write the next rows, float32 [any, dimension].
 
         Raises:
-            SetupError: the disk is full.
+            SetupError: the file cannot be written.
         """
-        with self._explain_write_errors():
+        with writing(self._path):
             self._write(rows.astype(self._dtype).tobytes())
         self.rows_written += len(rows)
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
@@ -90,16 +93,21 @@ class GrowingArray:
 
     def save(self) -> None:
         """Flush all rows to the disk, then note how many there are."""
-        with self._explain_write_errors():
+        with writing(self._path):
             os.fsync(self._file.fileno())
         content = {"identity": self._identity, "rows_written": self.rows_written}
         files.write_versioned(self._note, "growing", VERSION, content)
         self._saved_at = time.monotonic()
 
     def finalize(self) -> None:
-        """Rename the complete array to its file name."""
-        os.replace(self._path, self._out)
-        self._note.unlink()
+        """Rename the complete array to its file name.
+
+        Raises:
+            SetupError: the file cannot be written.
+        """
+        with writing(self._out):
+            os.replace(self._path, self._out)
+            self._note.unlink(missing_ok=True)
 
     def _npy_header(self) -> bytes:
         header = io.BytesIO()
@@ -121,7 +129,7 @@ class GrowingArray:
         try:
             return self._read_note(header)
         except DataError as problem:
-            console(stderr=True).print(f"{self._path} is begun anew: {problem}")
+            console(stderr=True).print(f"{path_text(self._path)} is begun anew: {problem}")
             return 0
 
     def _read_note(self, header: bytes) -> int:
@@ -134,19 +142,9 @@ class GrowingArray:
         rows = note.get("rows_written")
         if note.get("identity") != self._identity or not isinstance(rows, int):
             raise DataError("another model, other settings or other images were used")
-        with self._path.open("rb") as file:
+        with reading(self._path), self._path.open("rb") as file:
             same_header = file.read(len(header)) == header
-        size = self._path.stat().st_size
+            size = file.seek(0, os.SEEK_END)
         if not same_header or not 0 <= rows <= self._identity["rows"] or size < len(header) + rows * self._row_bytes:
             raise DataError("it is damaged")
         return rows
-
-    @contextmanager
-    def _explain_write_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as problem:
-            raise SetupError(
-                f"{self._path} cannot be written ({problem.strerror}); free some space or choose another folder, "
-                "and run the same command again, it continues"
-            ) from problem

@@ -189,11 +189,10 @@ class _Block:
 
     def _update_non_mate_score(self, probes: Features, scores: Features, non_mate_score: FloatArray,
                                error: float) -> FloatArray:
-        # Of identities closer to each other than the error only the one with the highest float32 score is made exact.
-        best_identity = scores.argmax(axis=1)
-        best = scores[np.arange(len(probes)), best_identity]
-        candidates = np.flatnonzero((best > non_mate_score - error) & np.isfinite(best))
+        best = scores.max(axis=1)
+        # An identity can have the best exact score only if its float32 score is this close to the best one.
+        lowest = np.maximum(best - 2 * error, non_mate_score - error).astype(np.float32)
+        probe, identity = np.nonzero((scores >= lowest[:, None]) & np.isfinite(scores))
         updated = non_mate_score.copy()
-        exact = self.best_scores(probes, candidates, best_identity[candidates] + self.first)
-        updated[candidates] = np.maximum(updated[candidates], exact)
+        np.maximum.at(updated, probe, self.best_scores(probes, probe, identity + self.first))
         return updated

@@ -65,7 +65,7 @@ class OpenSetResult:
         ranks = ", ".join(f"rank-{rank} {format_percent(rate, self.rank_interval[rank])}"
                           for rank, rate in self.rank.items())
         galleries = "the gallery" if self.galleries == 1 else f"{self.galleries} galleries"
-        tpirs = [f"TPIR {format_percent(rate, self.tpir_interval[fpir])} at FPIR {fpir}"
+        tpirs = [f"TPIR {format_percent(rate, self.tpir_interval[fpir])} at FPIR {fpir}{self._threshold(fpir)}"
                  for fpir, rate in self.tpir.items() if rate is not None]
         return "\n".join([
             ranks,
@@ -73,3 +73,7 @@ class OpenSetResult:
             f"{galleries}",
             *tpirs, *self.notes,
         ])
+
+    def _threshold(self, fpir: str) -> str:
+        threshold = self.thresholds.get(fpir)
+        return "" if threshold is None else f", threshold {threshold:.3f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,10 @@ from numpy.typing import NDArray
 from facekd.errors import DataError
 from facekd.evaluation.identification.rank_counter import BlockCounts, RankCounter
 from facekd.evaluation.identification.top_scores import TopScores
-from facekd.utils.files import atomic_write
+from facekd.io.arrays import read_npz
+from facekd.io.files import atomic_write
+from facekd.io.reading import reading
+from facekd.utils.console import notify
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -74,16 +76,37 @@ def save_checkpoint(path: Path, counts: PartialCounts, key: str) -> None:
         np.savez(file, comparison=np.array(key), **counts.arrays())  # type: ignore[arg-type]
 
 
-def load_checkpoint(path: Path, key: str) -> Arrays | None:
-    """Read the arrays of partial counts; None if the file is of another comparison, or not a checkpoint.
+def load_checkpoint(path: Path, key: str, empty: PartialCounts) -> Arrays | None:
+    """Read the arrays of partial counts; None if the file is of another comparison, or is damaged, which a note says.
 
-    Raises:
-        DataError: the file cannot be read.
+    Args:
+        path: the file.
+        key: identifies the comparison.
+        empty: the counts that the arrays are merged into; only their shapes and types are read.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return dict(content) if str(content["comparison"]) == key else None
-    except OSError as problem:
-        raise DataError(f"{path} cannot be read ({problem}); remove it, the comparison begins anew") from problem
-    except (EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        arrays = read_npz(path, remedy="it is begun anew")
+        with reading(path, remedy="it is begun anew"):
+            if str(arrays.pop("comparison")) != key:
+                return None
+            _check(arrays, empty)
+    except DataError as problem:
+        notify(str(problem))
         return None
+    return arrays
+
+
+def _check(arrays: Arrays, empty: PartialCounts) -> None:
+    """Check that arrays can be merged.
+
+    Raises:
+        ValueError: an array is missing, or has another type or shape than in the counts that they are merged into.
+    """
+    for name, expected in empty.arrays().items():
+        if name not in arrays:
+            raise ValueError(f"it has no array '{name}'")
+        same_shape = arrays[name].ndim == 1 if name.startswith("impostor") else arrays[name].shape == expected.shape
+        if not same_shape or arrays[name].dtype != expected.dtype:
+            raise ValueError(f"'{name}' has another type or shape")
+    if len({len(arrays[name]) for name in arrays if name.startswith("impostor")}) != 1:
+        raise ValueError("its impostors are not complete")

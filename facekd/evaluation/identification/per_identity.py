@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.errors import DataError
 from facekd.evaluation.identification.mates import Mates
 from facekd.evaluation.identification.top_scores import TopScores
 from facekd.evaluation.statistics.bootstrap import Weights
 from facekd.evaluation.statistics.far import allowed_false_accepts
 from facekd.evaluation.types import FloatArray, IntArray
-from facekd.utils.files import atomic_write
+from facekd.io.arrays import read_npz
+from facekd.io.files import atomic_write
+from facekd.io.reading import reading
 
 RANKS = 100
 NUM_EDGES = 2000
@@ -86,14 +87,44 @@ def read_identity_counts(path: Path) -> PerIdentityCounts:
     Raises:
         DataError: the file is absent, damaged, of another kind, or written by an older facekd.
     """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            values = {field.name: content[field.name] for field in fields(PerIdentityCounts)}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
-        raise DataError(
-            f"{path} cannot be read ({problem}); 'facekd eval megaface' writes it next to its result, run it again"
-        ) from problem
-    return PerIdentityCounts(**{**values, "distractors": int(values["distractors"])})
+    remedy = "'facekd eval megaface' writes it next to its result, run it again"
+    content = read_npz(path, remedy=remedy)
+    with reading(path, remedy=remedy):
+        values = {field.name: _counts(content, field.name) for field in fields(PerIdentityCounts)}
+        _check(values)
+    return PerIdentityCounts(**{**values, "distractors": int(values["distractors"])})  # type: ignore[arg-type]
+
+
+def _counts(content: Mapping[str, NDArray[Any]], name: str) -> IntArray:
+    """Return one array of a file as int64.
+
+    Raises:
+        ValueError: it is missing or holds no whole numbers.
+    """
+    if name not in content:
+        raise ValueError(f"it has no array '{name}'")
+    if content[name].dtype.kind not in "iu":
+        raise ValueError(f"'{name}' holds no whole numbers")
+    return content[name].astype(np.int64)
+
+
+def _check(values: Mapping[str, IntArray]) -> None:
+    """Check that the arrays of a file are counts of the same identities.
+
+    Raises:
+        ValueError: they are not.
+    """
+    identities, edges = len(np.atleast_1d(values["sizes"])), values["false_accepts"].shape[-1:]
+    shapes = {"labels": (identities,), "sizes": (identities,), "hits": (identities, RANKS), "distractors": (),
+              "genuine_accepts": (identities, *edges), "false_accepts": (identities, *edges)}
+    for name, shape in shapes.items():
+        array = values[name]
+        if array.shape != shape or (name != "labels" and array.size and not 0 <= array.min() <= array.max() < 1 << 40):
+            raise ValueError(f"'{name}' {array.shape} does not fit the others, or is out of range")
+    if edges == (0,) or not identities or values["sizes"].max() < 2 or values["false_accepts"][:, -1].any():
+        raise ValueError("its counts cannot be of identities with two probes or more")
+    if int(values["sizes"].sum()) * int(values["distractors"]) >= 1 << 62:
+        raise ValueError("it counts more impostor pairs than there can be")
 
 
 def count_per_identity(mates: Mates, ahead: IntArray, impostors: TopScores, distractors: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import threading
 import time
 from collections import deque
@@ -45,7 +46,7 @@ def count_distractors_ahead(
 
     Raises:
         DataError: a distractor cannot be used.
-        SetupError: the disk is full.
+        SetupError: a file cannot be written.
     """
     rank = distributed.get_rank()
     world_size = distributed.get_world_size()
@@ -95,8 +96,8 @@ def distractors_per_block(device: torch.device) -> int:
 
 def _load_earlier(checkpoint: Path | None, key: str, counts: PartialCounts) -> tuple[PartialCounts, list[Path]]:
     """Merge the checkpoints of an interrupted pass into empty counts; return the counts and the files."""
-    files = sorted(checkpoint.parent.glob(f"{checkpoint.name}.*")) if checkpoint else []
-    loaded = [arrays for arrays in (load_checkpoint(file, key) for file in files) if arrays]
+    files = sorted(checkpoint.parent.glob(f"{glob.escape(checkpoint.name)}.*")) if checkpoint else []
+    loaded = [arrays for arrays in (load_checkpoint(file, key, counts) for file in files) if arrays]
     # A pass that was stopped while it merged checkpoints leaves the sum and some of its parts. The sum has the most
     # blocks and comes first here; the parts overlap it and are skipped.
     for arrays in sorted(loaded, key=lambda arrays: -int(arrays["counted_blocks"].sum())):

@@ -64,7 +64,7 @@ class TemplatePairsResult:
         return "\n".join([
             f"{self.genuine:,} genuine and {self.impostors:,} impostor pairs of {self.templates:,} templates of "
             f"{self.identities:,} people",
-            *format_tars(self.tar, self.tar_interval), *self.notes,
+            *format_tars(self.tar, self.tar_interval, self.thresholds), *self.notes,
         ])
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from facekd import distributed
 from facekd.data.containers.path_list import ListedImages
 from facekd.data.face_set import FaceSet
 from facekd.data.feature_set import ArrayFeatures, FeatureSet, Int8Features
 from facekd.data.features.opening import open_features
-from facekd.data.megaface.feature_tree import DEFAULT_SUFFIX
+from facekd.data.megaface.feature_names import DEFAULT_SUFFIX
 from facekd.data.megaface.noise_lists import NoiseLists
 from facekd.data.megaface.template_lists import (
     TemplateList,
@@ -21,12 +24,17 @@ from facekd.data.megaface.template_lists import (
     read_probe_list,
 )
 from facekd.data.opening import open_faces
+from facekd.errors import DataError
 from facekd.evaluation.embedding.embed import embed_images
 from facekd.evaluation.embedding.extract import extract
+from facekd.evaluation.embedding.mixed_models import ModelMatch, check_different_sets, match_models
 from facekd.evaluation.megaface.noise_handling import NOISE_MODES, FilteredSets, apply_noise_list
 from facekd.models.embedder import Embedder
+from facekd.text import path_text
 
 PROBES = "facescrub_features_list.json"
+EMBEDDING_TIMEOUT = timedelta(days=30)
+"""How long the other processes wait while the first one embeds images into a file."""
 PRECISIONS = {"float": (False, False), "int8-probes": (True, False), "int8": (True, True)}
 """Which of probes and distractors are quantized to int8."""
 
@@ -45,6 +53,7 @@ class MegaFaceInputs:
         suffix: end of the names of the feature files in the kit's trees.
         sizes: numbers of distractors of the lists to use; empty means all.
         set_index: number of the kit's set of distractors.
+        across: whether features are meant to be of different models.
     """
 
     probes: Path
@@ -56,21 +65,43 @@ class MegaFaceInputs:
     suffix: str | None = None
     sizes: Sequence[int] = ()
     set_index: int = 1
+    across: bool = False
 
     def open(self) -> Iterator[tuple[int | None, FeatureSet, FeatureSet]]:
         """Yield the size (None without lists), the probes and the distractors of each list.
 
         Raises:
-            DataError: lists, images or features cannot be used.
-            SetupError: the disk is full.
+            DataError: lists, images or features cannot be used, or there is no list.
+            SetupError: features cannot be written.
         """
         if self.template_lists is None:
             yield None, self._features(self.probes, "probes"), self._features(self.distractors, "distractors")
             return
+        sizes = self.sizes or list_distractor_sizes(self.template_lists, self.set_index)
+        if not sizes:
+            raise DataError(f"{path_text(self.template_lists)} has no distractor list of set {self.set_index}; choose "
+                            "a set that it has, or add megaface_features_list.json_SIZE_SET")
+        lists = [distractor_list_path(self.template_lists, size, self.set_index) for size in sizes]
         probes = self._features(self.probes, "probes", read_probe_list(self.template_lists / PROBES))
-        for size in self.sizes or list_distractor_sizes(self.template_lists, self.set_index):
-            template_list = read_distractor_list(distractor_list_path(self.template_lists, size, self.set_index))
+        for size, file in zip(sizes, lists, strict=True):
+            template_list = read_distractor_list(file)
             yield size, probes, self._features(self.distractors, f"distractors-{size}", template_list)
+
+    def probe_images(self) -> FaceSet:
+        """Return the images of the probes; only with an embedder."""
+        if self.template_lists is None:
+            return open_faces(self.probes)
+        template_list = read_probe_list(self.template_lists / PROBES)
+        return ListedImages(self.probes, template_list.paths, template_list.labels)
+
+    def match(self, probes: FeatureSet, distractors: FeatureSet) -> ModelMatch | None:
+        """Check that probes and distractors can be compared; return their models, None with one embedder for both.
+
+        Raises:
+            DataError: they are one and the same set, or of different models.
+        """
+        check_different_sets(probes, distractors, "distractors")
+        return None if self.embedder else match_models(probes, distractors, "distractors", across=self.across)
 
     def _features(self, path: Path, name: str, template_list: TemplateList | None = None) -> FeatureSet:
         """Open features, or embed images; ``name`` is the last part of the name of a file of embeddings."""
@@ -88,12 +119,17 @@ class MegaFaceInputs:
     def _embed(self, embedder: Embedder, images: FaceSet, name: str) -> FeatureSet:
         if self.feature_prefix is None:
             names = [images.image_name(index) for index in range(len(images))]
-            return ArrayFeatures(embed_images(embedder, images, self.flip), images.path, images.labels, names)
+            rows = embed_images(embedder, images, self.flip, shared=True)
+            return ArrayFeatures(rows, images.path, images.labels, names)
         file = self.feature_prefix.with_name(f"{self.feature_prefix.name}-{name}.npy")
-        if distributed.is_main_process():
-            extract(embedder, images, file, self.flip)
-        distributed.barrier()
+        distributed.run_on_main_and_broadcast(partial(_extract, embedder, images, file, self.flip),
+                                              timeout=EMBEDDING_TIMEOUT)
         return open_features(file)
+
+
+def _extract(embedder: Embedder, images: FaceSet, file: Path, flip: bool) -> None:
+    """Embed images into a file; the features themselves are opened by every process."""
+    extract(embedder, images, file, flip)
 
 
 @dataclass(frozen=True)
@@ -106,6 +142,8 @@ class MegaFaceTest:
         listed_probes: number of probes in the list, before any filtering.
         filtered: the filtered probes and distractors, with their rows in the lists.
         precision: a key of `PRECISIONS`.
+        model_notes: sentences about the models of probes and distractors.
+        models: see `ModelMatch.models`; None with one embedder for both.
         probes: the probes to identify, in this precision.
         distractors: the distractors, in this precision.
     """
@@ -117,6 +155,8 @@ class MegaFaceTest:
     precision: str
     probes: FeatureSet
     distractors: FeatureSet
+    model_notes: tuple[str, ...] = ()
+    models: Mapping[str, Mapping[str, Any] | None] | None = None
 
 
 def megaface_tests(inputs: MegaFaceInputs, noise: NoiseLists | None, noise_mode: str,
@@ -136,6 +176,7 @@ def megaface_tests(inputs: MegaFaceInputs, noise: NoiseLists | None, noise_mode:
     precisions = PRECISIONS if int8 else {"float": PRECISIONS["float"]}
     opened = list(inputs.open())
     for size, probes, distractors in opened:
+        match = inputs.match(probes, distractors)
         for mode in modes:
             filtered = apply_noise_list(probes, distractors, noise, mode)
             for precision, (int8_probes, int8_distractors) in precisions.items():
@@ -154,6 +195,8 @@ def megaface_tests(inputs: MegaFaceInputs, noise: NoiseLists | None, noise_mode:
                     precision=precision,
                     probes=Int8Features(filtered.probes) if int8_probes else filtered.probes,
                     distractors=Int8Features(filtered.distractors) if int8_distractors else filtered.distractors,
+                    model_notes=match.notes if match else (),
+                    models=match.models if match else None,
                 )
 
 

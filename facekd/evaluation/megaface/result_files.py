@@ -32,7 +32,7 @@ import numpy as np
 from facekd.errors import DataError
 from facekd.evaluation.statistics.far import allowed_false_accepts
 from facekd.evaluation.types import FloatArray, IntArray
-from facekd.utils.files import write_text
+from facekd.io.files import write_text
 
 DENSE_RANKS = 100
 """Every rank up to this one is a point of the CMC."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -10,9 +11,29 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.errors import DataError
 from facekd.evaluation.types import FloatArray, IntArray, Interval
+from facekd.text import short_repr
 
 Count = TypeVar("Count", int, IntArray)
+
+
+_FAR = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?([eE]-?[0-9]{1,2})?")
+
+
+def parse_far(text: str) -> Fraction:
+    """Return a false accept rate.
+
+    Args:
+        text: the rate, e.g. ``"1e-4"`` or ``"0.0001"``.
+
+    Raises:
+        DataError: the text is no rate above 0 and up to 1.
+    """
+    rate = Fraction(text) if _FAR.fullmatch(text) else Fraction(0)
+    if not 0 < rate <= 1:
+        raise DataError(f"{short_repr(text)} is no false accept rate; give a number above 0 and up to 1, e.g. 1e-4")
+    return rate
 
 
 def allowed_false_accepts(far: str, impostors: Count) -> Count:
@@ -21,8 +42,11 @@ def allowed_false_accepts(far: str, impostors: Count) -> Count:
     Args:
         far: the rate as text, e.g. ``"1e-4"``, so that it is exact.
         impostors: number of impostor pairs, one or an array of them.
+
+    Raises:
+        DataError: the text is no rate.
     """
-    rate = Fraction(far)
+    rate = parse_far(far)
     return impostors * rate.numerator // rate.denominator
 
 
@@ -35,13 +59,16 @@ def measurable_fars(fars: Sequence[str], impostors: int) -> tuple[list[str], lis
 
     Returns:
         The rates that allow at least one impostor pair, and one sentence for each of the others.
+
+    Raises:
+        DataError: a text is no rate.
     """
     usable, notes = [], []
     for far in fars:
         if allowed_false_accepts(far, impostors) >= 1:
             usable.append(far)
         else:
-            needed = math.ceil(1 / Fraction(far))
+            needed = math.ceil(1 / parse_far(far))
             notes.append(
                 f"TAR at FAR {far} is not given: {impostors:,} impostor pairs allow less than one false accept there; "
                 f"at least {needed:,} impostor pairs are needed"
@@ -82,7 +109,16 @@ def format_percent(value: float, interval: Interval | None) -> str:
     return f"{100 * value:.2f} %{interval_text}"
 
 
-def format_tars(tar: Mapping[str, float | None], intervals: Mapping[str, Interval | None]) -> list[str]:
-    """Format a line for each true accept rate that was measured."""
-    return [f"TAR {format_percent(rate, intervals[far])} at FAR {far}"
+def format_tars(tar: Mapping[str, float | None], intervals: Mapping[str, Interval | None],
+                thresholds: Mapping[str, float | None] | None = None) -> list[str]:
+    """Format a line for each true accept rate that was measured.
+
+    Args:
+        tar: true accept rates by false accept rate.
+        intervals: their intervals.
+        thresholds: the similarities above which a pair is accepted at each rate.
+    """
+    limits = {far: f", threshold {threshold:.3f}" for far, threshold in (thresholds or {}).items()
+              if threshold is not None}
+    return [f"TAR {format_percent(rate, intervals[far])} at FAR {far}{limits.get(far, '')}"
             for far, rate in tar.items() if rate is not None]

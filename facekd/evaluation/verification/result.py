@@ -67,7 +67,9 @@ class VerificationResult:
         lines = [
             f"accuracy {format_percent(self.accuracy, self.accuracy_interval)}, {self.folds} folds, "
             f"std {self.accuracy_std:.2%}",
-            f"AUC {self.auc:.4f}, EER {self.eer:.2%}, threshold {self.threshold:.3f}, {self.pairs:,} pairs",
-            *format_tars(self.tar, self.tar_interval), *self.notes,
+            f"AUC {self.auc:.4f}, EER {self.eer:.2%}, {self.pairs:,} pairs",
+            *format_tars(self.tar, self.tar_interval, self.thresholds),
+            f"threshold {self.threshold:.3f} has the highest accuracy on these pairs; a pair is of one person if its "
+            "cosine similarity is above the threshold", *self.notes,
         ]
         return "\n".join(lines)

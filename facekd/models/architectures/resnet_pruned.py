@@ -14,12 +14,15 @@ from typing import TypeAlias
 from torch import nn
 
 from facekd.errors import ModelError
+from facekd.io.reading import parse_whole_number
 from facekd.models.architectures.layers import initialize_convolutions
 from facekd.models.architectures.resnet_cifar import Block, ResNet
 from facekd.models.registry import Network, register
+from facekd.text import short_repr
 
 MIN_CHANNELS = 8
 """Smallest number of channels of a layer; torch 2.13 corrupts its heap in narrower shortcuts on a CPU."""
+MAX_BLOCKS = 500
 EXAMPLE_PLAN = "16/16:16,-,8/32:32,20,24/64:48,64,-"
 
 Convolution: TypeAlias = "tuple[int, int, int, int]"
@@ -62,7 +65,10 @@ class Layout:
         stem, *rest = text.split("/")
         stages = [stage.split(":") for stage in rest]
         if len(stages) != 3 or any(len(stage) != 2 for stage in stages):
-            raise ModelError(f"resnet_pruned: plan '{text}' needs a stem and three stages, as in {EXAMPLE_PLAN}")
+            raise ModelError(f"resnet_pruned: plan {short_repr(text)} needs a stem and three stages, as in "
+                             f"{EXAMPLE_PLAN}")
+        if text.count(",") > MAX_BLOCKS:
+            raise ModelError(f"resnet_pruned: plan {short_repr(text)} has more than {MAX_BLOCKS} blocks; shorten it")
         first, second, third = (
             tuple(0 if word == "-" else _parse_channels(word, text) for word in inner.split(",")) for _, inner in stages
         )
@@ -70,8 +76,8 @@ class Layout:
         layout = cls(_parse_channels(stem, text), (widths[0], widths[1], widths[2]), (first, second, third))
         for number, inner in enumerate(layout.inner):
             if not inner[0] and not layout.is_droppable(number, 0):
-                raise ModelError(f"resnet_pruned: plan '{text}' drops the first block of stage {number + 1}, which "
-                                 "changes the shape; give it an inner width")
+                raise ModelError(f"resnet_pruned: plan {short_repr(text)} drops the first block of stage {number + 1}, "
+                                 "which changes the shape; give it an inner width")
         return layout
 
     def __str__(self) -> str:
@@ -123,9 +129,11 @@ class Layout:
 
 def _parse_channels(word: str, text: str) -> int:
     """Parse a number of channels in a plan."""
-    if not word.isdecimal() or not MIN_CHANNELS <= int(word) <= 4096:
-        raise ModelError(f"resnet_pruned: plan '{text}': '{word}' is no number of channels from {MIN_CHANNELS} to 4096")
-    return int(word)
+    count = parse_whole_number(word)
+    if count is None or not MIN_CHANNELS <= count <= 4096:
+        raise ModelError(f"resnet_pruned: plan {short_repr(text)}: {short_repr(word, 40)} is no number of channels "
+                         f"from {MIN_CHANNELS} to 4096")
+    return count
 
 
 class PrunedBlock(Block):

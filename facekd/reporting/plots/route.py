@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,18 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from facekd.reporting.plots.training import COLORS, STYLE, loss_terms, to_svg
+from facekd.reporting.plots.training import COLORS, STYLE, curve_label, loss_terms, to_svg
 from facekd.route.profile import PointProfile
+from facekd.text import plot_label
 
 
 def route_table(profiles: Sequence[PointProfile]) -> Table:
     """Return a table for the terminal with one row per point."""
     table = Table("point", "epoch", "learning rate", "recorded", "loss", _metric_name(profiles) or "metric", "change",
-                  "to the end", "to the student")
+                  "to the end", "rotated", "to the student")
     for profile in profiles:
         point = profile.point
-        measurements = (point.metrics.get("loss"), profile.metric, profile.change_from_previous,
-                        profile.congruence_to_end, profile.congruence_to_student)
+        measurements = (point.metrics.get("loss"), profile.metric, profile.net_change,
+                        profile.congruence_to_end, profile.aligned_to_end, profile.congruence_to_student)
         table.add_row(str(profile.number), f"{point.epoch:g}", f"{point.learning_rate:.3g}", point.reason,
                       *("" if value is None else f"{value:.4g}" for value in measurements))
     return table
@@ -45,13 +47,11 @@ def route_picture(profiles: Sequence[PointProfile], anchors: Sequence[int], titl
         metric_values = [profile.point.metrics.get("loss") for profile in profiles]
     else:
         metric_values = [profile.metric for profile in profiles]
-    changes = [profile.change_from_previous for profile in profiles]
-    if profiles[-1].change_from_previous is not None:
-        changes[0] = 0.0  # The first point has no previous one.
     all_curves: list[tuple[str, list[float | None]]] = [
         ("learning rate", [profile.point.learning_rate for profile in profiles]), (metric_name, metric_values),
-        ("change from\nprevious point", changes),
+        ("net change", [profile.net_change for profile in profiles]),
         ("congruence loss\nwith the end", [profile.congruence_to_end for profile in profiles]),
+        ("the same after\nthe best rotation", [profile.aligned_to_end for profile in profiles]),
         ("congruence loss\nof the student", [profile.congruence_to_student for profile in profiles]),
     ]
     curves = []
@@ -64,13 +64,13 @@ def route_picture(profiles: Sequence[PointProfile], anchors: Sequence[int], titl
         panels: list[Axes] = list(figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0])
         for axes, (label, known), color in zip(panels, curves, COLORS, strict=False):
             axes.plot(epochs, known, ".-", color=color)
-            axes.set(ylabel=label, ylim=(0, None))
+            axes.set(ylabel=plot_label(label), ylim=(0, None))
             for stage, anchor in enumerate(anchors):
                 axes.axvline(epochs[anchor], color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
                 if axes is panels[0]:
                     axes.text(epochs[anchor], 1.02, f"{stage}", transform=axes.get_xaxis_transform(), size=8,
                               ha="center", color="#57606a")
-        panels[0].set_title(title, loc="left", pad=14, size=10)
+        panels[0].set_title(plot_label(title), loc="left", pad=14, size=10)
         panels[-1].set(xlabel="epoch of the teacher")
         return to_svg(figure)
 
@@ -87,7 +87,8 @@ def students_picture(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     than to the converged teacher.
 
     Args:
-        logs: by name of the run: the lines of ``log.jsonl`` of a student that follows an anchor.
+        logs: by name of the run: the lines of ``log.jsonl`` of a student that follows an anchor; without another term
+            than ``labels`` there is no curve.
 
     Returns:
         An SVG document.
@@ -96,11 +97,15 @@ def students_picture(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         figure = Figure(figsize=(9, 4.4), layout="constrained")
         axes = figure.subplots()
         for (name, log), color in zip(logs.items(), COLORS * len(logs), strict=False):
-            term = next(key for key in loss_terms(log[0]) if key not in ("loss", "labels"))
+            term = next((key for key in loss_terms(log[0]) if key not in ("loss", "labels")), None)
+            if term is None:
+                continue
             # One value per epoch; a run of less than half an epoch has its last value alone.
-            by_epoch = {round(line["epoch"]): line[term] for line in log if line["epoch"] > 0.5 or line is log[-1]}
+            by_epoch = {round(line["epoch"]): line.get(term, math.nan)
+                        for line in log if line["epoch"] > 0.5 or line is log[-1]}
             values = list(by_epoch.values())
-            axes.plot(list(by_epoch), values, color=color, label=f"{name}: {values[-1]:.3g}")
-            axes.set(xlabel="epoch of the student", ylabel=f"{term} (weighted, training images)", yscale="log")
+            axes.plot(list(by_epoch), values, color=color, label=f"{curve_label(name)}: {values[-1]:.3g}")
+            axes.set(xlabel="epoch of the student", ylabel=f"{plot_label(term)} (weighted, training images)",
+                     yscale="log")
         axes.legend(title="run: last epoch", loc="upper left", bbox_to_anchor=(1, 1))
         return to_svg(figure)

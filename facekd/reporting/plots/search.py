@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from facekd.models.architectures.resnet_pruned import Layout
 from facekd.reporting.plots.training import COLORS, STYLE, to_svg
+from facekd.text import plot_label
 
 
 def layer_channels(layout: Layout) -> list[tuple[str, int]]:
@@ -49,5 +50,5 @@ def search_picture(teacher: Layout, student: Layout, title: str) -> str:
         axes.invert_yaxis()
         axes.grid(False)
         axes.legend(loc="upper right")
-        axes.set_title(title, loc="left", size=10)
+        axes.set_title(plot_label(title), loc="left", size=10)
         return to_svg(figure)

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from facekd.text import plot_label
+
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
 """The palette of Okabe and Ito, which color-blind readers can distinguish."""
 MAX_POINTS = 500
@@ -66,7 +68,7 @@ def training_curves(log: Sequence[Mapping[str, Any]], marks: Sequence[Mark] = ()
         loss_axes, rate_axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
         loss_axes.plot(epochs, loss, color=COLORS[0], label="loss", zorder=3)
         for name, color in zip(terms if len(terms) > 1 else (), (*COLORS[1:], *COLORS), strict=False):
-            loss_axes.plot(epochs, mean_curve(log, name), color=color, linewidth=0.9, label=name)
+            loss_axes.plot(epochs, mean_curve(log, name), color=color, linewidth=0.9, label=curve_label(name))
         if points:
             loss_axes.plot(points, np.interp(points, epochs, loss), "o", color=COLORS[1], markersize=4, zorder=4,
                        label="recorded point of the route")
@@ -76,8 +78,8 @@ def training_curves(log: Sequence[Mapping[str, Any]], marks: Sequence[Mark] = ()
         for mark in marks:
             for axes in (loss_axes, rate_axes):
                 axes.axvline(mark.epoch, color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-            loss_axes.text(mark.epoch, 1.02, f" {mark.label}", transform=loss_axes.get_xaxis_transform(), size=8,
-                           color="#57606a")
+            loss_axes.text(mark.epoch, 1.02, f" {plot_label(mark.label)}", size=8, color="#57606a",
+                           transform=loss_axes.get_xaxis_transform())
         loss_axes.set_ylabel("loss")
         rate_axes.set(xlabel="epoch", ylabel="learning rate", xlim=(0, 1.01 * epochs[-1]), ylim=(0, None))
         if len(loss_axes.get_lines()) - len(marks) > 1:
@@ -99,7 +101,8 @@ def roc_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) ->
         lowest = min((min((rate for rate in far if rate > 0), default=1.0) for far, _ in curves.values()), default=1e-4)
         for (name, (far, tar)), color in zip(curves.items(), COLORS * len(curves), strict=False):
             rates, accepted = np.asarray(far, np.float64), 100 * np.asarray(tar, np.float64)
-            axes.plot(np.maximum(rates, lowest), accepted, drawstyle="steps-post", color=color, label=name)
+            axes.plot(np.maximum(rates, lowest), accepted, drawstyle="steps-post", color=color,
+                      label=curve_label(name))
         axes.set(xscale="log", xlim=(min(lowest, 0.1), 1), ylim=(None, 100.5))
         axes.legend(loc="lower right")
         return to_svg(figure)
@@ -117,7 +120,8 @@ def cmc_curves(curves: Mapping[str, Sequence[float]]) -> str:
     with rc_context(STYLE):
         figure, axes = _square_figure("rank", "mate at this rank or better (%)")
         for (name, shares), color in zip(curves.items(), COLORS * len(curves), strict=False):
-            axes.plot(np.arange(1, len(shares) + 1), 100 * np.asarray(shares, np.float64), color=color, label=name)
+            axes.plot(np.arange(1, len(shares) + 1), 100 * np.asarray(shares, np.float64), color=color,
+                      label=curve_label(name))
         axes.set(xscale="log", xlim=(1, max(2, *map(len, curves.values()))), ylim=(None, 100.5))
         axes.set_xticks([tick for tick in (1, 2, 5, 10, 20, 50, 100) if tick <= axes.get_xlim()[1]])
         axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -141,7 +145,7 @@ def reliability_diagram(diagrams: Mapping[str, Sequence[tuple[float, float, int]
         axes.plot([0, 100], [0, 100], color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)))
         for (name, bins), color in zip(diagrams.items(), COLORS * len(diagrams), strict=False):
             confidence, accuracy, count = np.array(bins, np.float64).T
-            axes.plot(100 * confidence, 100 * accuracy, color=color, label=name)
+            axes.plot(100 * confidence, 100 * accuracy, color=color, label=curve_label(name))
             axes.scatter(100 * confidence, 100 * accuracy, 8 + 120 * count / count.sum(), color=color, zorder=3)
         axes.set(xlim=(0, 102), ylim=(-2, 102))
         axes.legend(loc="upper left")
@@ -172,6 +176,12 @@ def mean_curve(log: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float6
     """Return one value of all lines as at most `MAX_POINTS` means of neighboring lines: float64 [points]."""
     values = np.array([line.get(name, np.nan) for line in log], np.float64)
     return np.array([chunk.mean() for chunk in np.array_split(values, min(len(values), MAX_POINTS))])
+
+
+def curve_label(name: str) -> str:
+    """Return the name of a curve for a legend, which leaves out labels that begin with an underscore."""
+    label = plot_label(name, keep_newlines=False)
+    return f" {label}" if label.startswith("_") else label
 
 
 def _square_figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:

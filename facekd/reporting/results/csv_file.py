@@ -6,17 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from facekd.errors import DataError
+from facekd.io import files
+from facekd.io.locks import lock_output
+from facekd.io.reading import parse_whole_number, read_text
 from facekd.reporting.results.rows import FACT_COLUMNS, Row
-from facekd.utils import files
-
-try:
-    import fcntl
-except ImportError:  # Windows has no file locks of this kind: there, only one process may write at a time
-    fcntl = None  # type: ignore[assignment]
+from facekd.text import csv_cell, path_text, read_csv_cell, short_repr, shorten
 
 KEY_COLUMNS = ("name", "seed")
 """The columns that identify a row."""
@@ -27,24 +24,25 @@ def upsert(file: Path, rows: Sequence[Row]) -> None:
     """Write rows into a CSV file; a new row replaces the row of the same name and seed, and other rows stay.
 
     The file has the columns of all rows, and its rows are sorted by name and seed. It is replaced atomically, and of
-    two processes that write at once (on a system with ``fcntl``) neither loses the rows of the other.
+    two processes that write at once the second waits for the first.
 
     Raises:
         DataError: the file is damaged, two new rows have the same name and seed, or the row to replace is of another
             model or training set.
-        SetupError: the disk is full; the file is unchanged.
+        SetupError: the file cannot be written; it is unchanged.
     """
     new_rows = {_key(row): row for row in rows}
     if len(new_rows) < len(rows):
-        raise DataError(f"{file}: two of the given runs have one name and seed; write them into different files")
-    with _lock(file):
+        raise DataError(f"{path_text(file)}: two of the given runs have one name and seed; write them into different "
+                        "files")
+    with lock_output(file, wait=True):
         old_rows = {_key(row): row for row in (read_rows(file) if file.exists() else [])}
         for key, row in new_rows.items():
             old_row = old_rows.get(key)
             if old_row and any(old_row.get(column) != row.get(column) for column in ("model", "data_sha256")):
                 raise DataError(
-                    f"{file}: the row of {key[0]}, seed {key[1]:g}, is of another model or training set; "
-                    "give another file, or delete that line"
+                    f"{path_text(file)}: the row of {shorten(key[0])}, seed {key[1]:g}, is of another model or "
+                    "training set; give another file, or delete that line"
                 )
         files.write_text(file, _format_csv([row for _, row in sorted({**old_rows, **new_rows}.items())]))
 
@@ -53,23 +51,15 @@ def _key(row: Row) -> tuple[str, float]:
     return str(row["name"]), float(row["seed"])
 
 
-@contextmanager
-def _lock(file: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is the lock of the hidden file ``.NAME.lock`` in the same folder."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f".{file.name}.lock").open("w", encoding="utf-8") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _format_csv(rows: Sequence[Row]) -> str:
     columns = {column for row in rows for column in row}
     text = io.StringIO()
     header = [*FACT_COLUMNS, *sorted(columns - set(FACT_COLUMNS))]
-    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(csv_cell, header))
+    for row in rows:
+        cells = (row.get(column, "") for column in header)
+        writer.writerow([csv_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
 
 
@@ -84,7 +74,8 @@ def read_rows(file: Path) -> list[Row]:
         row = {column: _parse_cell(location, column, cell)
                for column, cell in cells.items() if cell or column in KEY_COLUMNS}
         if rows.setdefault(_key(row), row) is not row:
-            raise DataError(f"{location}: a second row of {row['name']}, seed {row['seed']}; delete one of them")
+            raise DataError(f"{location}: a second row of {shorten(row['name'])}, seed {row['seed']}; delete one of "
+                            "them")
     return list(rows.values())
 
 
@@ -96,12 +87,15 @@ def _parse_cell(location: str, column: str, cell: str) -> str | float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{location}: {column} must be a number, not '{cell}'; correct the line or delete it")
-    return int(cell) if cell.isdecimal() else value
+        raise DataError(f"{location}: {column} must be a number, not {short_repr(cell)}; correct the line or delete it")
+    whole = parse_whole_number(cell)
+    return value if whole is None else whole
 
 
 def read_table(file: Path, required: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield the lines of a CSV file with a header: the location ``FILE:LINE`` for messages, and the cells by column.
+
+    Cells that `facekd.text.csv_cell` made are the text again.
 
     Args:
         file: the CSV file.
@@ -110,20 +104,20 @@ def read_table(file: Path, required: Sequence[str]) -> Iterator[tuple[str, Mappi
     Raises:
         DataError: the file cannot be read, lacks a required column, or a line has too few or too many cells.
     """
+    text = read_text(file, DataError, remedy="restore it or create it again")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        with file.open(encoding="utf-8", newline="") as handle:
-            reader = csv.reader(handle, strict=True)
-            header = next(reader, [])
-            missing = [column for column in required if header.count(column) != 1]
-            if missing or len(set(header)) < len(header):
-                raise DataError(f"{file}:1: no valid header ({', '.join(required)}, ..., each once); restore the file")
-            for cells in reader:
-                location = f"{file}:{reader.line_num}"
-                if len(cells) != len(header):
-                    raise DataError(f"{location}: {len(cells)} cells in {len(header)} columns; "
-                                    "correct the line or delete it")
-                yield location, dict(zip(header, cells, strict=True))
+        header = next(reader, [])
+        missing = [column for column in required if header.count(column) != 1]
+        if missing or len(set(header)) < len(header):
+            raise DataError(f"{path_text(file)}:1: no valid header ({', '.join(required)}, ..., each once); restore "
+                            "the file")
+        header = [*map(read_csv_cell, header)]
+        for cells in reader:
+            location = f"{path_text(file)}:{reader.line_num}"
+            if len(cells) != len(header):
+                raise DataError(f"{location}: {len(cells)} cells in {len(header)} columns; "
+                                "correct the line or delete it")
+            yield location, dict(zip(header, map(read_csv_cell, cells), strict=True))
     except csv.Error as error:
-        raise DataError(f"{file}:{reader.line_num}: {error}; correct the line or delete it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read ({error}); restore it or create it again") from error
+        raise DataError(f"{path_text(file)}:{reader.line_num}: {error}; correct the line or delete it") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from facekd.errors import DataError
 from facekd.reporting.results.csv_file import read_table
+from facekd.text import short_repr
 
 COLUMNS = ("dataset", "teacher", "student", "method", "top1", "source")
 PUBLISHED_NAMES = {"labels": "student", "hint": "fitnet", "kdstd": "kdls", "mlldours": "mlkd"}
@@ -44,7 +45,8 @@ def read_published(file: Path, dataset: str, teacher: str, student: str) -> dict
         try:
             float(cells["top1"])
         except ValueError:
-            raise DataError(f"{location}: top1 must be a number, not '{cells['top1']}'; correct the line") from None
+            value = short_repr(cells["top1"])
+            raise DataError(f"{location}: top1 must be a number, not {value}; correct the line") from None
         if (cells["dataset"], cells["teacher"], cells["student"]) == (dataset, teacher, student):
             figures[normalize_method_name(cells["method"])] = PublishedFigure(cells["top1"], cells["source"])
     return figures

@@ -11,6 +11,8 @@ from facekd.reporting import formatting
 from facekd.reporting.comparison import SEED_SUFFIX
 from facekd.reporting.run_data import Json, RunData
 from facekd.reporting.tables.metrics import ijb_protocols, rates
+from facekd.run_info import TIME_FORMAT
+from facekd.text import printable
 
 Row = dict[str, str | float]
 
@@ -27,7 +29,6 @@ FIGURE_KEYS = {"verify": ("accuracy", "auc", "eer"), "megaface": ("rank1",), "ij
 """The keys of the single figures of a test, by the kind of result."""
 RATE_PREFIXES = {"megaface": "megaface_", "ijb": "ijb_", "identify": "identify_"}
 """The prefixes of rates at a FAR, FPIR or rank: results of several kinds have such rates and may have the same name."""
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 
 
 def result_row(run: RunData) -> Row:
@@ -60,7 +61,9 @@ def result_row(run: RunData) -> Row:
     }
     metrics = {f"{result['name']}.{key}": value
                for kind, result in run.all_results for key, value in _metrics(kind, result)}
-    return {key: value for key, value in {**facts, **metrics}.items() if value not in (None, "")}
+    # Names that are not UTF-8 would not be read back from the file as they are.
+    return {printable(key): printable(value) if isinstance(value, str) else value
+            for key, value in {**facts, **metrics}.items() if value not in (None, "")}
 
 
 def _minutes(info: Json) -> float | None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from facekd.reporting import formatting
 from facekd.reporting.tables.metrics import ijb_protocols
+from facekd.text import printable
 
 IJB_FAR = "1e-4"
 """The false accept rate at which papers report the 1:1 verification of IJB."""
@@ -141,13 +142,13 @@ class Suite:
 
     def to_rich(self) -> rich.table.Table:
         """Return the table for the terminal."""
-        footer = Text("\n".join(self.footer))  # rich reads brackets in a plain string as markup
+        footer = _text("\n".join(self.footer))  # rich reads brackets in a plain string as markup
         table = rich.table.Table(caption=footer, caption_justify="left", show_lines=True)
         for heading in ("set", "files", "figure", "further figures", "note"):
             table.add_column(heading, overflow="fold")
         for row in self.rows:
             paths = "\n".join(self._shorten(path) for path in row.paths) or formatting.MISSING
-            table.add_row(*map(Text, (row.set, paths, _main_figure(row), "\n".join(row.further), row.note)))
+            table.add_row(*map(_text, (row.set, paths, _main_figure(row), "\n".join(row.further), row.note)))
         return table
 
     def _shorten(self, path: str) -> str:
@@ -166,3 +167,8 @@ def _format_rates(label: str, rates: Mapping[str, float | None]) -> str:
     """Return rates at several FARs, FPIRs or ranks in one line."""
     values = (f"{formatting.percent(rate)} @{operating_point}" for operating_point, rate in rates.items())
     return f"{label} {', '.join(values)}"
+
+
+def _text(cell: str) -> Text:
+    """Return a cell whose control characters are escaped before its width is measured."""
+    return Text(printable(cell, keep_newlines=True))

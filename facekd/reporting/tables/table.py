@@ -10,6 +10,7 @@ import rich.table
 from rich.text import Text
 
 from facekd.reporting import formatting, html
+from facekd.text import markdown, printable
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,21 @@ class Table:
     def to_rich(self, full: bool = False) -> rich.table.Table:
         """Return a table for the terminal, with the headline metrics only unless ``full``."""
         header, rows = self.cells(full)
-        footer = Text("\n".join(self.footer))  # rich reads brackets in a plain string as markup
+        footer = _text("\n".join(self.footer))  # rich reads brackets in a plain string as markup
         table = rich.table.Table(caption=footer, caption_justify="left", show_lines=True)
         for heading in header:
-            table.add_column(Text(heading), overflow="fold")
+            table.add_column(_text(heading), overflow="fold")
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*map(_text, row))
         return table
 
     def to_markdown(self, full: bool = False) -> str:
         """Return the table and its footer as Markdown, with the headline metrics only unless ``full``."""
         header, rows = self.cells(full)
-        lines = [header, ["---"] * len(header), *rows]
-        body = ["| " + " | ".join(_markdown(cell) for cell in line) + " |" for line in lines]
-        return "\n".join([*body, "", *(_markdown(line) + "  " for line in self.footer)]).rstrip() + "\n"
+        lines = [[markdown(cell.replace("\n", " ")) for cell in header], ["---"] * len(header),
+                 *([markdown(row[0]), *map(_plain_cell, row[1:])] for row in rows)]
+        body = ["| " + " | ".join(line) + " |" for line in lines]
+        return "\n".join([*body, "", *(markdown(line) + "  " for line in self.footer)]).rstrip() + "\n"
 
     def to_html(self) -> str:
         """Return the table with every metric and its footer as HTML."""
@@ -90,5 +92,11 @@ def _cell(metric: Mapping[str, Any] | None, runs: int) -> str:
     return f"{figure}\n{formatting.interval(metric['mean_interval'])}".strip()
 
 
-def _markdown(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def _plain_cell(cell: str) -> str:
+    """Return a cell of figures, whose brackets are no link, for Markdown."""
+    return printable(cell.replace("\n", " ")).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _text(cell: str) -> Text:
+    """Return a cell whose control characters are escaped before its width is measured."""
+    return Text(printable(cell, keep_newlines=True))

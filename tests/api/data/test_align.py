@@ -10,7 +10,7 @@ from facekd.data.alignment.detector import DETECTOR_VARIABLE, DetectedFace, Dete
 from facekd.data.alignment.landmarks import warp_face
 from facekd.data.transforms import decode
 from facekd.errors import DataError, SetupError
-from facekd.utils.documents import read_json
+from facekd.io.documents import read_json
 
 
 class FixedDetector(Detector):

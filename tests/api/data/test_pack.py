@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import facekd
-from facekd.errors import DataError
+from facekd.errors import DataError, SetupError
 
 FILES = ("train.rec", "train.idx", "property", "names.txt")
 
@@ -27,3 +27,14 @@ def test_an_existing_set_is_not_overwritten(fixtures: Path, tmp_path: Path) -> N
     facekd.pack(fixtures / "folder", tmp_path / "out")
     with pytest.raises(DataError, match=r"already holds .*train\.rec"):
         facekd.pack(fixtures / "folder", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "/proc/nothing"])
+def test_an_output_that_cannot_be_made_is_one_sentence(fixtures: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(SetupError, match="cannot be written"):
+        facekd.pack(fixtures / "folder", tmp_path / name)
+
+
+def test_a_source_of_a_name_that_no_file_system_holds(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        facekd.pack("n" * 300, tmp_path)

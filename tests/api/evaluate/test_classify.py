@@ -26,7 +26,7 @@ CLASSES = 7
 IMAGES = 4
 FIELDS = {"top1", "top1_interval", "top5", "top5_interval", "per_class", "ece", "reliability", "nll", "images",
           "classes", "agreement", "kl", "notes", "kind", "name", "model", "model_sha256", "hardware", "command_line",
-          "data", "split", "teacher", "teacher_sha256"}
+          "data", "split", "teacher", "teacher_sha256", "input"}
 
 
 def network(path: Path, outputs: int = CLASSES, size: int = 32, seed: int = 0) -> Path:

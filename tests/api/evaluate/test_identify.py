@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from facekd.api.evaluate.identify import identify
 from facekd.data.feature_set import FeatureSet
 from facekd.data.features.opening import open_features, write_features
+from facekd.data.features.provenance import write_provenance
 from facekd.data.synthetic.dataset import write_faces
-from facekd.errors import DataError
+from facekd.errors import DataError, ModelError
 from facekd.run import Run
 
 IDENTITIES = ("anna", "bert", "carl", "dora", "emil")
@@ -48,14 +51,81 @@ def test_identities_are_labels_where_images_have_no_names(tmp_path: Path) -> Non
 
 def test_identities_from_folders_need_image_names(tmp_path: Path) -> None:
     probes = write(tmp_path / "probes.npy", ["anna", "bert"], with_names=False)
+    gallery = write(tmp_path / "gallery.npy", ["anna", "bert", "carl"], with_names=False)
     with pytest.raises(DataError, match="does not name its rows"):
-        identify(probes, probes, identity_from="folder")
+        identify(probes, gallery, identity_from="folder")
 
 
 def test_another_source_of_identities_is_refused(tmp_path: Path) -> None:
     probes = write(tmp_path / "probes.npy", ["anna", "bert"])
+    gallery = write(tmp_path / "gallery.npy", ["anna", "bert", "carl"])
     with pytest.raises(DataError, match="'folder' or 'label'"):
-        identify(probes, probes, identity_from="name")
+        identify(probes, gallery, identity_from="name")
+
+
+def name_model(path: Path, model: str) -> None:
+    """Note that a model made a feature file."""
+    identity = {"model": model * 64, "flip": True, "size": 112, "images": path.stem, "rows": 0}
+    write_provenance(path, identity, f"model {model}", {})
+
+
+@pytest.fixture
+def of_two_models(tmp_path: Path) -> tuple[Path, Path]:
+    """Probes of a student and the gallery of its teacher."""
+    probes = write(tmp_path / "probes.npy", ["bert", "carl", "carl", "emil"])
+    gallery = write(tmp_path / "gallery.npy", ["anna", "bert", "carl"])
+    name_model(probes, "5")
+    name_model(gallery, "7")
+    return probes, gallery
+
+
+def test_probes_of_one_model_in_the_gallery_of_another_are_refused(of_two_models: tuple[Path, Path]) -> None:
+    with pytest.raises(DataError, match=r"model 5 \(55555555\), the gallery .* of model 7 \(77777777\)"):
+        identify(*of_two_models)
+
+
+def test_across_models_is_said_in_the_result_and_in_its_lines(
+    of_two_models: tuple[Path, Path], tmp_path: Path, run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--probes", of_two_models[0], "--gallery", of_two_models[1], "--json", tmp_path / "out.json")
+    assert run_cli("eval", "identify", *words) == 2
+    assert run_cli("eval", "identify", *words, "--across") == 0
+    assert "across models: the probes are of model 5" in capsys.readouterr().out
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["across"] is True
+    assert content["models"]["gallery"] == {"name": "model 7", "sha256": "7" * 64}
+
+
+def test_the_gallery_as_probes_is_refused(tmp_path: Path) -> None:
+    gallery = write(tmp_path / "gallery.npy", ["anna", "bert", "carl"])
+    with pytest.raises(DataError, match="is given both as the probes and as the gallery"):
+        identify(gallery, gallery)
+    copy = write(tmp_path / "copy.npy", ["anna", "bert", "carl"])
+    with pytest.raises(DataError, match="probes and gallery are one and the same set"):
+        identify(copy, gallery)
+
+
+def test_the_images_of_the_gallery_as_probes_are_refused(run: Run, tmp_path: Path) -> None:
+    for name in ("probes", "gallery"):
+        write_faces(tmp_path / name, range(3), 2, size=32)
+    with pytest.raises(DataError, match="probes and gallery are one and the same set"):
+        identify(tmp_path / "probes", tmp_path / "gallery", model=run.path, device="cpu")
+
+
+@pytest.mark.parametrize(("arguments", "option"), [
+    ({"flip": False}, "--no-flip"), ({"device": "cpu"}, "--device"), ({"pixels": "raw"}, "--pixels"),
+    ({"model": "m", "identity_from": "label"}, "--identity-from"), ({"model": "m", "across": True}, "--across"),
+])
+def test_an_argument_without_an_effect_is_refused(arguments: dict[str, Any], option: str) -> None:
+    with pytest.raises(ModelError, match=f"{option} has no effect"):
+        identify("p.npy", "g.npy", **arguments)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_a_result_that_would_replace_an_input_is_refused(of_two_models: tuple[Path, Path], suffix: str) -> None:
+    """Beside a feature file lies its provenance under the same name."""
+    with pytest.raises(DataError, match="would replace an input or what belongs to it"):
+        identify(*of_two_models, across=True, json=of_two_models[1].with_suffix(suffix))
 
 
 def test_face_sets_of_a_model_match_by_the_names_of_identities(run: Run, tmp_path: Path) -> None:

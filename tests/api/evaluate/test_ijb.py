@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from facekd.api.embed import embed
 from facekd.api.evaluate.ijb import ijb
@@ -13,8 +14,9 @@ from facekd.data.features.opening import write_features
 from facekd.data.transforms import decode_crop
 from facekd.errors import DataError
 from facekd.models.loading import load
+from facekd.models.registry import create
 from facekd.models.torch_embedder import TorchEmbedder
-from facekd.models.weights import load_model
+from facekd.models.weights import load_model, save_model
 from facekd.run import Run
 
 
@@ -88,9 +90,30 @@ def test_a_run_keeps_the_result_of_its_features(run: Run, crops: Path, meta: Pat
 
 
 def test_features_of_another_model_are_not_kept_in_a_run(run: Run, features: Path, meta: Path) -> None:
-    with pytest.raises(DataError, match=r"features\.npy is not recorded as made by .*run"):
+    with pytest.raises(DataError, match=r"no NAME\.json .* beside .*features\.npy records which"):
         ijb(features, meta, model=run.path)
     assert not run.results.exists()
+
+
+def test_features_of_another_model_are_refused_with_both_names(
+    run: Run, crops: Path, meta: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ijbb.npy"
+    embed(crops, out, run.path, image_list=tmp_path / "names.txt", device="cpu")
+    torch.manual_seed(1)
+    save_model(create("mobilenetv2", size=32, outputs=16, expansion=2, width=0.25), tmp_path / "other.safetensors")
+    with pytest.raises(DataError, match=r"ijbb\.npy is of the model run \(\w{8}\), not of other \(\w{8}\); embed"):
+        ijb(out, meta, model=tmp_path / "other.safetensors")
+
+
+def test_the_result_says_which_model_made_the_features(
+    run: Run, crops: Path, features: Path, meta: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ijbb.npy"
+    embed(crops, out, run.path, image_list=tmp_path / "names.txt", device="cpu")
+    for path, model in ((features, None), (out, {"name": "run", "sha256": load(run.path).fingerprint})):
+        ijb(path, meta, json=tmp_path / "out.json")
+        assert json.loads((tmp_path / "out.json").read_text())["features_model"] == model
 
 
 def test_images_that_were_not_embedded_are_named(features: Path, meta: Path) -> None:

@@ -9,16 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import facekd
-from facekd.api.evaluate.megaface import compare_models, megaface
+from facekd.api.evaluate.megaface import megaface
 from facekd.data.feature_set import ArrayFeatures
 from facekd.data.features.opening import write_features
 from facekd.data.megaface.feature_tree import write_feature_tree
 from facekd.data.megaface.template_lists import distractor_list_path, read_distractor_list, read_probe_list
-from facekd.errors import DataError
+from facekd.errors import DataError, SetupError
 from facekd.evaluation.identification.result import IdentificationResult
+from facekd.models.registry import create
+from facekd.models.weights import save_model
 from facekd.run import Run
+from tests.held_lock import held_lock
 
 FIELDS = {"rank1", "rank1_interval", "cmc", "pairs", "distractors", "tar", "tar_interval"}
 
@@ -70,6 +74,69 @@ def test_megaface_from_sets_equals_megaface_from_their_features(
     by_features = megaface(None, tmp_path / "probes.npy", tmp_path / "distractors.npy")["megaface"]
     by_sets = megaface(run.model, fixtures / "folder", distractors)["megaface"]
     assert by_sets.to_dict() == by_features.to_dict()
+
+
+def other_model(folder: Path) -> Path:
+    """A network like that of `run`, with other weights."""
+    torch.manual_seed(1)
+    save_model(create("mobilenetv2", size=32, outputs=16, expansion=2, width=0.25), folder / "other.safetensors")
+    return folder / "other.safetensors"
+
+
+def test_probes_of_one_model_among_distractors_of_another_are_refused(
+    fixtures: Path, run: Run, distractors: Path, tmp_path: Path, run_cli: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Rank-1 was 100 % without a word: strangers of another model are all far away."""
+    facekd.embed(fixtures / "folder", tmp_path / "p.npy", run.model)
+    facekd.embed(distractors, tmp_path / "d.npy", other_model(tmp_path))
+    words = ("eval", "megaface", "--probes", tmp_path / "p.npy", "--distractors", tmp_path / "d.npy", "--json",
+             tmp_path / "out.json")
+    assert run_cli(*words) == 2
+    assert "of the model model (" in (message := capsys.readouterr().err) and "of other (" in message
+    assert run_cli(*words, "--across") == 0
+    assert "across models: the probes are of model (" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text())["across"] is True
+
+
+def test_a_table_across_models_says_so(
+    fixtures: Path, run: Run, distractors: Path, tmp_path: Path, run_cli: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facekd.embed(fixtures / "folder", tmp_path / "p.npy", run.model)
+    facekd.embed(distractors, tmp_path / "d.npy", other_model(tmp_path))
+    words = ("--probes", tmp_path / "p.npy", "--distractors", tmp_path / "d.npy", "--int8", "--across")
+    assert run_cli("eval", "megaface", *words) == 0
+    assert capsys.readouterr().out.count("across models: ") == 1
+
+
+def test_features_that_do_not_name_their_model_are_noted(fixtures: Path) -> None:
+    features = fixtures / "features"
+    result = megaface(None, features / "probes.npy", features / "distractors.npy")["megaface"]
+    assert "whether one model made both is not checked" in result.notes[0]
+
+
+def test_a_result_in_use_is_left_alone(fixtures: Path, tmp_path: Path) -> None:
+    features = fixtures / "features"
+    with held_lock(tmp_path / "r.json"), pytest.raises(SetupError, match=r"r\.json is being written by process"):
+        megaface(None, features / "probes.npy", features / "distractors.npy", json=tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".x", "\x1b]0;x"])
+def test_a_name_that_is_no_file_name_is_refused(fixtures: Path, name: str) -> None:
+    features = fixtures / "features"
+    with pytest.raises(DataError, match=r"--name .* is no plain name"):
+        megaface(None, features / "probes.npy", features / "distractors.npy", name=name)
+
+
+def test_a_damaged_state_of_an_interrupted_comparison_is_begun_anew(
+    fixtures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = fixtures / "features"
+    (tmp_path / ".r.json.partial.0").write_bytes(b"PK\x03\x04" + bytes(50))
+    megaface(None, features / "probes.npy", features / "distractors.npy", json=tmp_path / "r.json")
+    assert ".r.json.partial.0 cannot be read" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["r.json", "r.npz"]
 
 
 @pytest.mark.parametrize("given", [(), ("model",), ("model", "probes"), ("distractors",)])
@@ -166,31 +233,6 @@ def test_int8_is_evaluated_in_addition_to_float(kit: Path) -> None:
     results = evaluate_kit(kit, sizes=[60], int8=True)
     assert list(results) == ["megaface", "megaface-int8-probes", "megaface-int8"]
     assert results["megaface-int8"].rank1 == pytest.approx(results["megaface"].rank1, abs=0.05)
-
-
-def test_two_models_are_compared_by_their_result_files(
-    kit: Path, run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    evaluate_kit(kit, sizes=[60], noise_lists=kit / "noise", json=kit / "a.json")
-    raw, other = kit / "a-raw.json", kit / "b.json"
-    evaluate_kit(kit, sizes=[60], json=other)
-    assert run_cli("eval", "megaface", "--compare", raw, other) == 0
-    assert "+0.00 points [+0.00, +0.00], no clear difference" in capsys.readouterr().out
-    with pytest.raises(DataError, match="the two results are of different tests"):
-        compare_models(raw, kit / "a-strict.json")
-
-
-def test_what_is_no_result_is_not_compared(kit: Path) -> None:
-    (kit / "x.json").write_text("{}")
-    with pytest.raises(DataError, match="is no result"):
-        compare_models(kit / "x.json", kit / "x.json")
-
-
-def test_a_result_without_its_counts_is_not_compared(kit: Path) -> None:
-    evaluate_kit(kit, sizes=[60], json=kit / "a.json")
-    (kit / "a.npz").unlink()
-    with pytest.raises(DataError, match=r"a\.npz cannot be read"):
-        compare_models(kit / "a.json", kit / "a.json")
 
 
 def test_embeddings_are_written_into_the_given_folder(

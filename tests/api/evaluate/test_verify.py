@@ -16,7 +16,7 @@ import facekd
 from facekd.api.evaluate.verify import verify
 from facekd.data.opening import open_faces, open_pairs
 from facekd.data.transforms import decode, decode_crop
-from facekd.errors import DataError, ModelError
+from facekd.errors import DataError, ModelError, SetupError
 from facekd.run import Run
 
 FIELDS = {"accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar", "tar_interval"}
@@ -110,3 +110,26 @@ def test_a_missing_model_is_named(fixtures: Path, tmp_path: Path) -> None:
 
 def test_the_fixture_has_the_size_that_these_tests_expect(fixtures: Path) -> None:
     assert (len(open_faces(fixtures / "folder")), len(open_pairs(fixtures / "pairs.bin", None))) == (32, 64)
+
+
+def test_a_name_that_leads_out_of_the_run_is_refused(
+    fixtures: Path, run: Run, run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It wrote RUN/evil.json."""
+    words = ("--model", run.path, "--pairs", fixtures / "pairs.bin", "--name", "../../../evil")
+    assert run_cli("eval", "verify", *words) == 2
+    assert "--name '../../../evil' is no plain name" in capsys.readouterr().err
+    assert not run.results.exists()
+
+
+def test_a_folder_of_images_beside_a_bin_is_refused(fixtures: Path, run: Run) -> None:
+    with pytest.raises(DataError, match=r"--images has no effect: .*pairs\.bin holds its images"):
+        verify(run.model, fixtures / "pairs.bin", images=fixtures / "folder")
+
+
+def test_a_folder_in_place_of_the_result_is_refused_before_the_work(
+    fixtures: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekd.api.evaluate.verify.load", None)
+    with pytest.raises(SetupError, match="is a folder, the output is a file"):
+        verify(run.model, fixtures / "pairs.bin", json=tmp_path)

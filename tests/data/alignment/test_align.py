@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from facekd.data.containers.image_folder import FolderFaces
 from facekd.data.opening import open_faces
 from facekd.data.synthetic.dataset import render_photo
 from facekd.data.transforms import decode
-from facekd.errors import DataError
+from facekd.errors import DataError, SetupError
+from tests.held_lock import held_lock
 
 Image = NDArray[np.uint8]
 
@@ -128,6 +130,62 @@ def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(DataError, match="holds no photographs"):
         align.align_folder(tmp_path / "photos", tmp_path / "out", FakeDetector({}))
+
+
+@pytest.mark.parametrize("size", [-1, 0, 1, 15, 2049, 1_000_000])
+def test_a_size_without_sense_is_refused(album: tuple[Path, FakeDetector], tmp_path: Path, size: int) -> None:
+    with pytest.raises(DataError, match=f"crops of {size} pixels cannot be made; give a size of 16 to 2048"):
+        align.align_folder(album[0], tmp_path / "out", album[1], size=size)
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_are_not_utf8_are_resumed(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
+    photos, detector = album
+    (photos / "ann").rename(photos / os.fsdecode(b"ann-\xff\xfe"))
+    assert align.align_folder(photos, tmp_path / "out", detector).crops == 3
+    detector.calls = 0
+    assert align.align_folder(photos, tmp_path / "out", detector).reused == 3
+    assert detector.calls == 1  # d, which has no face
+
+
+def test_a_picture_bomb_is_unreadable_and_the_others_are_aligned(
+    album: tuple[Path, FakeDetector], tmp_path: Path
+) -> None:
+    photos, detector = album
+    bomb = bytearray((photos / "ann/trip/b.jpg").read_bytes())
+    start = bomb.index(b"\xff\xc0") + 5
+    bomb[start : start + 4] = (65_500).to_bytes(2, "big") * 2
+    (photos / "ann" / "bomb.jpg").write_bytes(bomb)
+    summary = align.align_folder(photos, tmp_path / "out", detector)
+    assert (summary.crops, summary.unreadable) == (3, ["ann/bomb.jpg", "bob/e.jpg"])
+
+
+def test_landmarks_without_an_alignment_are_no_face(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
+    photos, detector = album
+    detector.faces[0][0].landmarks[:] = 5
+    assert align.align_folder(photos, tmp_path / "out", detector).no_face == ["ann/a.png", "bob/d.png"]
+
+
+def test_what_was_done_is_kept_when_it_is_stopped(album: tuple[Path, FakeDetector], tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, detector = album
+    real = FakeDetector.__call__
+
+    def stop(self: FakeDetector, image: Image) -> list[DetectedFace]:
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return real(self, image)
+
+    monkeypatch.setattr(FakeDetector, "__call__", stop)
+    with pytest.raises(KeyboardInterrupt):
+        align.align_folder(photos, tmp_path / "out", detector)
+    monkeypatch.setattr(FakeDetector, "__call__", real)
+    assert align.align_folder(photos, tmp_path / "out", detector).reused == 2
+
+
+def test_another_process_at_the_same_crops_is_named(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
+    with held_lock(tmp_path / "out"), pytest.raises(SetupError, match="is being written by process"):
+        align.align_folder(album[0], tmp_path / "out", album[1])
 
 
 def distance_to_training_set(shared: Path, crops: dict[str, Image]) -> dict[str, float]:

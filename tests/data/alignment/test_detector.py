@@ -183,3 +183,11 @@ def test_without_a_detector_the_sources_are_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv(DETECTOR_VARIABLE, raising=False)
     with pytest.raises(SetupError, match=r"give --detector FILE or set FACEKD_DETECTOR.*YuNet"):
         find_detector(None)
+
+
+def test_output_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = write_scrfd(tmp_path / "m.onnx", (1, 4))
+    name = onnx.load(path).graph.output[0].name.encode()
+    path.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+    with pytest.raises(ModelError):
+        open_detector(path)

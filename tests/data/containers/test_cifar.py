@@ -205,7 +205,7 @@ ABSENT = [
 def test_an_absent_file_is_named(tmp_path: Path, write: Any, file: str) -> None:
     folder = write(tmp_path)
     (folder / file).unlink()
-    with pytest.raises(DataError, match=rf"{file} cannot be read \(No such file or directory\); unpack the CIFAR"):
+    with pytest.raises(DataError, match=rf"{file} does not exist; unpack the CIFAR archive again"):
         CifarImages(folder, "train")
 
 

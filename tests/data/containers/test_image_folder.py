@@ -74,7 +74,12 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
         FolderFaces(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("files", [[], ["1.jpg", "2.jpg"], ["a/notes.txt"]])
+def test_images_without_subfolders_get_advice(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds 2 images directly and no subfolder with images; put those of each"):
+        FolderFaces(write_files(tmp_path, "1.jpg", "2.PNG", "notes.txt"))
+
+
+@pytest.mark.parametrize("files", [[], ["1.txt"], ["a/notes.txt"]])
 def test_folder_without_people_explains_the_layout(tmp_path: Path, files: list[str]) -> None:
     with pytest.raises(DataError, match=r"no subfolder with images .*PERSON/\*\.jpg"):
         FolderFaces(write_files(tmp_path, *files))

@@ -146,3 +146,10 @@ def test_a_missing_package_is_named(tmp_path: Path, folder_set: FaceSet, monkeyp
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(SetupError, match=r"pip install 'facekd\[lmdb\]'"):
         open_faces(path)
+
+
+def test_a_path_that_is_not_utf8(tmp_path: Path, folder_set: FaceSet) -> None:
+    written = write_by_path(tmp_path / "set", folder_set)
+    moved = tmp_path / os.fsdecode(b"\xff\xfe")
+    written.rename(moved)
+    assert open_faces(moved).fingerprint() == folder_set.fingerprint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from facekd.data import cv2
-from facekd.data.containers.parquet import ParquetImages
+from facekd.data.containers.parquet import ParquetImages, _Shard
 from facekd.errors import DataError, SetupError
 
 arrow = pytest.importorskip("pyarrow")
@@ -201,7 +202,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a.parquet cannot be read as Parquet \(.*No such file"):
+    with pytest.raises(DataError, match=r"a.parquet does not exist"):
         open_one(tmp_path / "a.parquet")
 
 
@@ -222,3 +223,52 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(SetupError, match=r"a.parquet needs pyarrow: pip install 'facekd\[parquet\]'"):
         open_one(path)
+
+
+def test_a_damaged_column_name_is_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [0, 1])
+    path.write_bytes(path.read_bytes().replace(b"label", b"lab\xffl"))
+    with pytest.raises(DataError, match=r"a\.parquet (cannot be read as Parquet|has the columns)"):
+        open_one(path)
+
+
+def test_a_column_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    table = arrow.table([arrow.array([0]), arrow.array([0])], names=["label", "label"])
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="has the columns label: int64, label: int64; an image column"):
+        open_one(tmp_path / "a.parquet")
+
+
+def test_columns_of_different_length_are_refused_on_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.parquet", [0, 1, 0])
+    real = _Shard.read_labels
+    monkeypatch.setattr(_Shard, "read_labels", lambda self: real(self)[:2])
+    with pytest.raises(DataError, match=r"a\.parquet has 3 images and 2 labels"):
+        open_one(path)
+
+
+def test_a_few_bytes_that_stand_for_many_images_are_refused(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).bytes(500_000)
+    path = write(tmp_path / "a.parquet", [0] * 900, images=[{"bytes": image}] * 900, rows=900)
+    assert path.stat().st_size < 10**6
+    with pytest.raises(DataError, match="its images take more than 10 times the memory of the file"):
+        open_one(path)
+
+
+def test_more_rows_than_bytes_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [0] * 100_000, images=[{"bytes": b"x"}] * 100_000, rows=100_000)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(DataError, match="100,000 rows do not fit into its bytes"):
+        open_one(path)
+
+
+def test_a_label_that_is_no_number_of_a_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has the label 1000000000000, which is no number of a class"):
+        open_one(write(tmp_path / "a.parquet", [0, 10**12]))
+
+
+def test_a_path_that_is_not_utf8(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [0, 1])
+    moved = tmp_path / os.fsdecode(b"\xff\xfe.parquet")
+    path.rename(moved)
+    assert open_one(moved).stored_bytes(1) == png(1)

@@ -98,7 +98,7 @@ def test_a_list_of_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_list_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the list .*lst cannot be read"):
+    with pytest.raises(DataError, match=r"lst does not exist"):
         read_path_list(tmp_path / "lst")
 
 
@@ -108,3 +108,10 @@ def test_the_lists_of_the_megaface_kit_are_accepted(shared: Path) -> None:
         paths = json.loads((lists / name).read_text())["path"]
         check_relative_paths(paths, name)
         assert len(set(paths)) == len(paths) > 1000
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a" * 100_000, "a\0b"])
+def test_a_path_that_no_file_system_holds_is_missing(root: Path, path: str) -> None:
+    with pytest.raises(DataError, match="1 of the 1 images listed are not below") as caught:
+        ListedImages(root, [path])
+    assert len(str(caught.value)) < 450

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -148,3 +149,23 @@ def test_missing_or_empty_file_is_named(three_records: Path, suffix: str, empty:
         three_records.with_suffix(suffix).touch()
     with pytest.raises(DataError, match=f"{three_records.with_suffix(suffix)} is missing"):
         RecordFile(three_records)
+
+
+def test_labels_of_records_in_segments_are_read_without_their_images(tmp_path: Path) -> None:
+    """Many lines of an index may point to one large record; reading it for each of them took hours."""
+    image = MAGIC + bytes(4_000_000)
+    record = frame_record(RecordHeader(7.0, 1).pack() + image)
+    vector = frame_record(RecordHeader(0.0, 1, vector=(9.0, 2.0)).pack() + image)
+    (tmp_path / "a.rec").write_bytes(record + vector)
+    (tmp_path / "a.idx").write_text("".join(f"{key}\t{len(record) * (key % 2)}\n" for key in range(20_000)))
+    begin = time.process_time()
+    labels = RecordFile(tmp_path / "a.rec").labels(np.arange(20_000))
+    assert time.process_time() - begin < 4
+    assert labels.tolist() == [7.0, 9.0] * 10_000
+
+
+def test_the_magic_number_inside_of_a_header(tmp_path: Path) -> None:
+    number = struct.unpack("<I", MAGIC)[0]
+    records = [(1, RecordHeader(3.0, number), b"abc"), (2, RecordHeader(0.0, 0, number << 32, (5.0, 6.0)), b"")]
+    file = RecordFile(write_records(tmp_path / "a.rec", records))
+    assert file.labels(np.arange(2)).tolist() == [3.0, 5.0]

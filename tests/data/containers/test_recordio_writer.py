@@ -13,7 +13,8 @@ from facekd.data.containers.recordio_faces import RecordFaces
 from facekd.data.containers.recordio_writer import FILES, PackSummary, pack
 from facekd.data.face_set import FaceSet
 from facekd.data.opening import open_faces
-from facekd.errors import DataError
+from facekd.errors import DataError, SetupError
+from tests.held_lock import held_lock
 
 
 def noise_image(seed: int, height: int = 16, width: int = 16, extension: str = ".jpg") -> bytes:
@@ -96,13 +97,13 @@ def test_odd_sizes_are_listed_against_the_most_frequent(tmp_path: Path) -> None:
 
 def test_images_that_are_not_square_are_refused_though_all_alike(tmp_path: Path) -> None:
     images = [noise_image(seed, 16, 12) for seed in range(8)]
-    with pytest.raises(DataError, match=r"(?s)8 of 8 .*image 4 is 12x16.*… and 3 more"):
+    with pytest.raises(DataError, match=r"(?s)8 of 8 .*image 4 is 12x16 and 3 more; run 'facekd align'"):
         pack(InMemoryFaces(images, [0] * 8, ["a"]), tmp_path)
 
 
 def test_image_that_does_not_decode_is_named(tmp_path: Path) -> None:
     images = [noise_image(0), b"no image", noise_image(1), b""]
-    with pytest.raises(DataError, match=r"(?s)2 of 4 images cannot be read.*image 1 does not.*image 3 does not"):
+    with pytest.raises(DataError, match="2 of 4 images cannot be read, nothing was written: image 1; image 3; see"):
         pack(InMemoryFaces(images, [0] * 4, ["a"]), tmp_path)
 
 
@@ -115,9 +116,30 @@ def test_refused_set_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize("present", FILES)
 def test_existing_set_is_not_overwritten(tmp_path: Path, present: str) -> None:
     (tmp_path / present).write_text("precious")
-    with pytest.raises(DataError, match=f"already holds {present}"):
+    with pytest.raises(DataError, match=f"holds {present}"):
         pack(InMemoryFaces([noise_image(0)], [0], ["a"]), tmp_path)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(present, "precious")]
+
+
+@pytest.mark.parametrize("out", ["set", "set/packed", "set/../set"])
+def test_a_set_is_not_packed_into_its_own_folder(tmp_path: Path, out: str) -> None:
+    source = folder_set(tmp_path / "set", ada_1=noise_image(0))
+    with pytest.raises(DataError, match="is the folder of the set itself or lies in it; give a folder apart"):
+        pack(source, tmp_path / out)
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["ada"]
+
+
+def test_a_picture_bomb_is_named(tmp_path: Path) -> None:
+    bomb = bytearray(noise_image(1))
+    start = bomb.index(b"\xff\xc0") + 5
+    bomb[start : start + 4] = (65_500).to_bytes(2, "big") * 2
+    with pytest.raises(DataError, match="1 of 2 images cannot be read, nothing was written: image 1; see"):
+        pack(InMemoryFaces([noise_image(0), bytes(bomb)], [0, 0], ["a"]), tmp_path)
+
+
+def test_another_process_at_the_same_set_is_named(tmp_path: Path) -> None:
+    with held_lock(tmp_path / "out"), pytest.raises(SetupError, match="is being written by process"):
+        pack(InMemoryFaces([noise_image(0)], [0], ["a"]), tmp_path / "out")
 
 
 def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

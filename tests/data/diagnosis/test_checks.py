@@ -112,14 +112,15 @@ def test_the_requested_size(folder: Path) -> None:
 
 def test_swapped_colors(tmp_path: Path) -> None:
     for number in range(4):
-        write_image(tmp_path, f"Ada/{number}.jpg", noise_jpeg(number, color=SKIN[::-1]))
+        write_image(tmp_path, f"{'Ada' if number % 2 else 'Bo'}/{number}.jpg", noise_jpeg(number, color=SKIN[::-1]))
     finding = single_finding(diagnose_paths(tmp_path))
     assert (finding.level, finding.count) == ("warning", 4) and "color order" in finding.message
 
 
 def test_gray_images_are_no_swapped_colors(tmp_path: Path) -> None:
     for number in range(4):
-        write_image(tmp_path, f"Ada/{number}.jpg", noise_jpeg(number, color=(150, 150, 150)))
+        name = f"{'Ada' if number % 2 else 'Bo'}/{number}.jpg"
+        write_image(tmp_path, name, noise_jpeg(number, color=(150, 150, 150)))
     assert diagnose_paths(tmp_path).findings == []
 
 
@@ -168,12 +169,29 @@ def test_shared_names(folder: Path, tmp_path: Path) -> None:
 
 
 def test_shared_images_are_an_error(folder: Path, tmp_path: Path) -> None:
-    other = write_people(tmp_path / "other", ["Dan"], 500)
+    other = write_people(tmp_path / "other", ["Dan", "Eve"], 500)
     shutil.copy(folder / "Ada" / "1.jpg", other / "Dan" / "9.jpg")
     diagnosis = diagnose_paths(folder, other)
     finding = single_finding(diagnosis)
     assert (finding.level, finding.count, diagnosis.ok) == ("error", 1, False)
     assert finding.examples == f"{folder / 'Ada' / '1.jpg'} = {other / 'Dan' / '9.jpg'}"
+
+
+def test_a_single_identity_is_a_warning(tmp_path: Path) -> None:
+    diagnosis = diagnose_paths(write_people(tmp_path / "set", ["Ada"], 0))
+    finding = single_finding(diagnosis)
+    assert (finding.level, diagnosis.ok) == ("warning", True)
+    assert "are of one identity, from whose labels nothing can be learned" in finding.message
+
+
+def test_a_picture_bomb_is_named_and_the_rest_examined(folder: Path) -> None:
+    bomb = bytearray(noise_jpeg(99))
+    start = bomb.index(b"\xff\xc0") + 5
+    bomb[start : start + 4] = (65_500).to_bytes(2, "big") * 2
+    path = write_image(folder, "Ada/bomb.jpg", bytes(bomb))
+    finding = single_finding(diagnose_paths(folder))
+    assert finding.level == "error"
+    assert finding.examples.startswith(f"{path} has 65,500 x 65,500 pixels")
 
 
 def test_numbers_are_no_names(folder: Path, tmp_path: Path) -> None:

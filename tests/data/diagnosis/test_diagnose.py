@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from facekd.data.containers.recordio_writer import pack
+from facekd.io.files import write_json
 from tests.data.diagnosis.face_sets import (
     diagnose_paths,
     noise_jpeg,
@@ -40,15 +42,37 @@ def test_diagnosis_goes_into_json(folder: Path) -> None:
 
 
 def test_all_unreadable(tmp_path: Path) -> None:
-    for number in range(5):
-        write_image(tmp_path, f"Ada/{number}.jpg", b"no image")
+    for number in range(6):
+        write_image(tmp_path, f"{'Ada' if number % 2 else 'Bo'}/{number}.jpg", b"no image")
     diagnosis = diagnose_paths(tmp_path, size=32)
-    assert single_finding(diagnosis).count == 5 and "and 2 more" in single_finding(diagnosis).examples
+    assert single_finding(diagnosis).count == 6 and "and 3 more" in single_finding(diagnosis).examples
+    assert "--json FILE names all of them" in single_finding(diagnosis).advice
+    assert [reason.split("/")[-1].split()[0] for reason in diagnosis.sets[0].unreadable_images] == [
+        "1.jpg", "3.jpg", "5.jpg", "0.jpg", "2.jpg", "4.jpg",
+    ]
     assert diagnosis.sets[0].redness is None
 
 
+def test_control_characters_of_names_are_escaped(tmp_path: Path) -> None:
+    for name in ("a\x1b]0;title\x07", "b\nerror: forged"):
+        write_image(tmp_path / "set", f"{name}/1.jpg", noise_jpeg(1))
+    text = diagnose_paths(tmp_path / "set").describe()
+    assert "\x1b" not in text
+    assert "\nerror: forged" not in text
+
+
+def test_names_that_are_not_utf8_go_into_text_and_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe")
+    write_image(tmp_path / name, f"{name}/1.jpg", b"no image")
+    write_image(tmp_path / name, "Bo/1.jpg", noise_jpeg(1))
+    diagnosis = diagnose_paths(tmp_path / name)
+    assert r"\xff\xfe" in diagnosis.describe().encode("utf-8", "strict").decode()
+    write_json(tmp_path / "out.json", diagnosis.to_dict())
+    assert json.loads((tmp_path / "out.json").read_bytes())["sets"][0]["path"] == str(tmp_path / name)
+
+
 def test_every_pair_of_sets_is_compared(tmp_path: Path) -> None:
-    sets = [write_people(tmp_path / name, [name], 100 * number) for number, name in enumerate(["a", "b", "c"])]
+    sets = [write_people(tmp_path / name, [name, 2 * name], 100 * number) for number, name in enumerate("abc")]
     assert [finding.level for finding in diagnose_paths(*sets).findings] == ["note"] * 3
 
 

@@ -28,10 +28,11 @@ def test_tones_are_those_of_the_central_quarter(tmp_path: Path) -> None:
     assert scan.scan_images(open_faces(tmp_path)).tones[0] == pytest.approx([200, 120, 40], abs=12)
 
 
-def test_unreadable_images_are_counted_and_three_reasons_are_kept(
+def test_unreadable_images_are_counted_and_the_first_reasons_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "BLOCK", 2)  # several blocks
+    monkeypatch.setattr(scan, "MAX_REASONS", 3)
     for number in range(5):
         write_image(tmp_path, f"Ada/{number}.jpg", b"no image")
     write_image(tmp_path, "Bo/1.jpg", noise_jpeg(1))

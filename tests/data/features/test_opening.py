@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from facekd.data.feature_set import FeatureSet
-from facekd.data.features.opening import open_features, write_features
+from facekd.data.features.opening import check_feature_path, open_features, write_features
 from facekd.data.megaface.feature_tree import TreeFeatures
-from facekd.errors import DataError
+from facekd.errors import DataError, SetupError
 from tests.data.features.random_features import unit_features
+from tests.held_lock import held_lock
 
 NAMES = [f"p{number // 2}/{number}.jpg" for number in range(10)]
 
@@ -99,7 +100,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kind: str, cut: int) -> Non
         (np.ones(4, np.float32), "features are floats"),
         (np.ones((4, 2), np.int64), "features are floats"),
         (np.ones((0, 2), np.float32), "features are floats"),
-        (np.array([{"a": 1}], object), "cannot be read as a NumPy array"),
+        (np.array([{"a": 1}], object), "it holds Python objects"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path: Path, content: NDArray[np.generic], message: str) -> None:
@@ -111,7 +112,7 @@ def test_other_arrays_are_refused(tmp_path: Path, content: NDArray[np.generic], 
 def test_an_archive_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", a=unit_features())
     (tmp_path / "f.npz").rename(tmp_path / "f.npy")
-    with pytest.raises(DataError, match="archive"):
+    with pytest.raises(DataError, match=r"f\.npy cannot be read"):
         open_features(tmp_path / "f.npy")
 
 
@@ -187,3 +188,49 @@ def test_a_folder_is_a_tree(tmp_path: Path) -> None:
     assert isinstance(everything, TreeFeatures) and everything.image_names == NAMES
     assert np.array_equal(everything.all_l2_normalized_rows(), unit_features())
     assert np.array_equal(some.all_l2_normalized_rows(), unit_features()[3:5])
+
+
+@pytest.mark.parametrize("header", [
+    b"{'descr': (", b"{'descr': '<f4', 'fortran_order': False, 'shape': (4, 29233720368547758078), }", b"x" * 60,
+    b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }", b"\xff" * 20,
+    b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2), }", b"(" * 200,
+])
+@pytest.mark.parametrize("name", ["f.npy", "f.labels.npy"])
+def test_a_damaged_header_is_one_sentence(tmp_path: Path, header: bytes, name: str) -> None:
+    """NumPy raises TokenError, SyntaxError, OverflowError and others."""
+    np.save(tmp_path / "f.npy", unit_features())
+    (tmp_path / name).write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(64))
+    with pytest.raises(DataError) as caught:
+        open_features(tmp_path / "f.npy")
+    message = str(caught.value).replace(str(tmp_path), "")
+    assert name in message and len(message) < 300 and "\n" not in message
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"\xff" * 64, struct.pack("<Q", 1 << 62), struct.pack("<Q", 20) + b'{"a":' * 4,
+    struct.pack("<Q", 90) + b'{"f":{"dtype":"F32","shape":[1099511627776,1099511627776],'
+    b'"data_offsets":[0,8]}}'.ljust(34),
+])
+def test_a_damaged_safetensors_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "f.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match=r"f\.safetensors cannot be read as safetensors .*; write it again"):
+        open_features(tmp_path / "f.safetensors")
+
+
+def test_a_path_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        open_features("a" * 300 + ".npy")
+
+
+def test_a_folder_in_the_way_is_refused_before_the_work(tmp_path: Path) -> None:
+    for name in ("a.npy", "b.labels.npy", "c.json"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(SetupError, match="is a folder"):
+            check_feature_path(tmp_path / f"{name[0]}.npy")
+
+
+def test_features_that_another_process_writes_are_left_alone(tmp_path: Path) -> None:
+    write_features(tmp_path / "f.npy", unit_features())
+    with held_lock(tmp_path / "f.npy"), pytest.raises(SetupError, match="is being written by process"):
+        write_features(tmp_path / "f.npy", -unit_features())
+    assert np.array_equal(open_features(tmp_path / "f.npy").read_rows(0, 10), unit_features())

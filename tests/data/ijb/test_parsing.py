@@ -7,8 +7,8 @@ import pytest
 
 from facekd.data.ijb.parsing import (
     assign_subjects,
-    is_int32,
     open_text,
+    parse_int32,
     read_integers,
     read_template_csv,
     template_indices,
@@ -20,22 +20,23 @@ from tests.data.ijb.protocol_files import write_lines
 IDS = np.array([7, 10, 20], np.int64)
 
 
-@pytest.mark.parametrize(("word", "valid"), [
-    ("0", True), (" 12\n", True), ("2147483647", True), ("2147483648", False), ("-1", False), ("1.0", False),
-    ("", False), ("ten", False), ("\ufffd1", False),
+@pytest.mark.parametrize(("word", "number"), [
+    ("0", 0), (" 12\n", 12), ("2147483647", 2147483647), ("2147483648", None), ("-1", None), ("1.0", None),
+    ("", None), ("ten", None), ("\ufffd1", None), ("20\x1c", 20), ("2\x1c0", None), ("9" * 5000, None),
+    ("\uff11", None),
 ])
-def test_whole_numbers_are_those_that_int32_holds(word: str, valid: bool) -> None:
-    assert is_int32(word) is valid
+def test_whole_numbers_are_those_that_int32_holds(word: str, number: int | None) -> None:
+    assert parse_int32(word) == number
 
 
-def test_bytes_that_are_not_utf8_are_replaced(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_those_of_the_file_system(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf1 \xff2\n")
     with open_text(tmp_path / "a.txt") as handle:
-        assert handle.read() == "1 \ufffd2\n"
+        assert handle.read() == "1 \udcff2\n"
 
 
 def test_a_missing_text_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.txt cannot be read"), open_text(tmp_path / "none.txt"):
+    with pytest.raises(DataError, match=r"none\.txt does not exist"), open_text(tmp_path / "none.txt"):
         pass
 
 
@@ -98,3 +99,21 @@ def test_several_subjects_of_one_template_are_refused(templates: list[int], row_
     name = int(IDS[templates[0]])
     with pytest.raises(DataError, match=rf"a\.csv gives 1 templates to several subjects: {name};"):
         assign_subjects(IDS, subjects, np.array(templates), row_subjects, Path("a.csv"))
+
+
+def test_a_field_of_many_characters_is_one_sentence(tmp_path: Path) -> None:
+    for lines in (["x" * 140_000 + ",TEMPLATE_ID,SUBJECT_ID"], ["TEMPLATE_ID,SUBJECT_ID", "x" * 140_000 + ",1"]):
+        write_lines(tmp_path / "a.csv", lines)
+        with pytest.raises(DataError, match=r"a\.csv cannot be read \(field larger than field limit"):
+            read_template_csv(tmp_path / "a.csv", ("template", "subject"))
+
+
+@pytest.mark.parametrize("number", ["2" * 5000, "2\x020"])
+def test_what_is_no_number_is_named_by_its_line(tmp_path: Path, number: str) -> None:
+    write_lines(tmp_path / "a.csv", ["TEMPLATE_ID,SUBJECT_ID", f"{number},1"])
+    with pytest.raises(DataError, match=r"a\.csv has 1 problem: line 2: ") as caught:
+        read_template_csv(tmp_path / "a.csv", ("template", "subject"))
+    assert len(str(caught.value)) < 400
+    write_lines(tmp_path / "b.txt", ["1 1", f"{number} 1"])
+    with pytest.raises(DataError, match=r"b\.txt"):
+        read_integers(tmp_path / "b.txt", 2, None)

@@ -18,8 +18,8 @@ def test_an_image_is_listed_once_where_and_why(tmp_path: Path) -> None:
     log = UnreadableImages(tmp_path / "log.txt", 2)
     for _ in range(3):
         log.add("a.rec record 7", DataError("a.rec record 7 does not decode"))
-        log.add("b.jpg", DataError("b.jpg: cut\nshort"))
-    assert lines(log) == ["a.rec record 7: does not decode", "b.jpg: cut short"]
+        log.add("b\x1c\n.jpg", DataError("b\x1c\n.jpg: cut short"))
+    assert log.file.read_text() == "a.rec record 7: does not decode\nb\x1c\\n.jpg: cut short\n"
 
 
 def test_one_more_than_allowed_is_an_error_that_names_the_log(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_wrong_list(tmp_path: Path, text: str, num_components: int, message: s
 def test_a_list_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "noises.txt"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"noises\.txt cannot be read as text"):
+    with pytest.raises(DataError, match=r"noises\.txt is no text, it holds zero bytes"):
         read_noise_list(path, 1)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_booleans_as_an_array(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", range(6))
 def test_every_protocol(tmp_path: Path, protocol: int) -> None:
     assert len(read_bin(write_pickle(tmp_path, (encoded_images(4), [True, False]), protocol))) == 2
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_arrays_and_byte_arrays_of_the_newest_protocol(tmp_path: Path, form: Callable[..., Any]) -> None:
+    images = form([np.frombuffer(b"one", np.uint8), bytearray(b"two"), np.frombuffer(b"three", np.uint8).copy(), b"4"])
+    pairs = read_bin(write_pickle(tmp_path, (images, form([True, False])), pickle.HIGHEST_PROTOCOL))
+    assert pairs.images == [b"one", b"two", b"three", b"4"]
+    assert pairs.same.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

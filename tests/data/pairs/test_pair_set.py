@@ -54,7 +54,7 @@ def test_bin_under_another_extension(tmp_path: Path, images: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "txt"])
 def test_a_list_of_paths_needs_their_folder(tmp_path: Path, images: Path, kind: str) -> None:
-    with pytest.raises(DataError, match="say which folder"):
+    with pytest.raises(DataError, match="give the folder they start from"):
         open_pairs(write_pair_list(tmp_path, kind, images), None)
 
 
@@ -65,7 +65,7 @@ def test_folder_of_images_must_exist(tmp_path: Path, images: Path, kind: str) ->
 
 
 def test_list_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.csv cannot be read"):
+    with pytest.raises(DataError, match=r"none\.csv does not exist"):
         open_pairs(tmp_path / "none.csv", tmp_path)
 
 

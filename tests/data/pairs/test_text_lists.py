@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,64 @@ def test_lfw_development_list_is_one_fold(root: Path) -> None:
 def test_lfw_problems_are_named(root: Path, text: str, problem: str) -> None:
     with pytest.raises(DataError, match=problem):
         read_lfw(write_list(root, text), root)
+
+
+OUTSIDE = ["/etc/hostname", "../Ada/Ada_0001.jpg", "Ada/../../x.jpg"]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+@pytest.mark.parametrize("row", ["1,{},Ada/Ada_0001.jpg,1", "1,Ada/Ada_0001.jpg,{},1"])
+def test_csv_names_no_image_outside_of_its_folder(root: Path, path: str, row: str) -> None:
+    with pytest.raises(DataError, match="line 2: a path is absolute or leads out of the folder of the images"):
+        read_csv(write_list(root, f"fold,path1,path2,same\n{row.format(path)}\n"), root)
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/etc"])
+@pytest.mark.parametrize("lines", ["{0}\t1\t2\nAda\t1\tBo\t1", "Ada\t1\t2\n{0}\t1\tBo\t1", "Ada\t1\t2\nBo\t1\t{0}\t1"])
+def test_lfw_names_no_image_outside_of_its_folder(root: Path, name: str, lines: str) -> None:
+    with pytest.raises(DataError, match="a path is absolute or leads out of the folder of the images"):
+        read_lfw(write_list(root, f"1\t1\n{lines.format(name)}\n"), root)
+
+
+def test_a_path_that_no_file_system_holds_is_missing(root: Path) -> None:
+    for path in ("a" * 300, "a" * 100_000, "a\x01b"):
+        with pytest.raises(DataError, match="1 of the 2 images") as caught:
+            read_csv(write_list(root, f"fold,path1,path2,same\n1,{path},Ada/Ada_0001.jpg,1\n"), root)
+        assert len(str(caught.value)) < 500
+    with pytest.raises(DataError, match="1 of the 3 images"):
+        read_lfw(write_list(root, f"1\t1\nAda\t1\t2\nAda\t1\t{'B' * 300}\t1\n"), root)
+
+
+def test_a_field_of_many_characters_is_one_sentence(root: Path) -> None:
+    for text in (f"fold,path1,path2,same\n1,{'a' * 140_000},b,1\n", "x" * 140_000 + ",fold,path1,path2,same\n"):
+        with pytest.raises(DataError, match=r"pairs cannot be read as CSV \(field larger than field limit"):
+            read_csv(write_list(root, text), root)
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "1\x022", "\uff11"])
+def test_lfw_numbers_have_ascii_digits_and_at_most_18(root: Path, number: str) -> None:
+    with pytest.raises(DataError, match="line 2: 'name i j'"):
+        read_lfw(write_list(root, f"1 1\nA\t{number}\t2\nAda\t1\tBo\t1\n"), root)
+    with pytest.raises(DataError, match="line 1: neither"):
+        read_lfw(write_list(root, f"{number}\n"), root)
+
+
+def test_a_control_character_ends_no_line(root: Path) -> None:
+    (root / "Ada" / "x\x1cy\u2028.jpg").touch()
+    pairs = read_csv(write_list(root, "fold,path1,path2,same\n1,Ada/x\x1cy\u2028.jpg,Ada/Ada_0001.jpg,1\n"), root)
+    assert pairs.images[0] == root / "Ada" / "x\x1cy\u2028.jpg"
+
+
+def test_names_that_are_not_utf8(root: Path) -> None:
+    path = root / os.fsdecode(b"Ada/\xff.jpg")
+    path.touch()
+    list_file = write_list(root, "")
+    list_file.write_bytes(b"fold,path1,path2,same\n1,Ada/\xff.jpg,Ada/Ada_0001.jpg,1\n")
+    assert read_csv(list_file, root).images[0] == path
+
+
+def test_a_list_in_utf16_is_refused(root: Path) -> None:
+    list_file = write_list(root, "")
+    list_file.write_bytes("fold,path1,path2,same\n".encode("utf-16"))
+    with pytest.raises(DataError, match="is no UTF-8 text, it holds zero bytes; save it as UTF-8"):
+        read_csv(list_file, root)

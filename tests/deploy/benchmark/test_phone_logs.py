@@ -109,3 +109,14 @@ def test_the_commands_of_a_card_reach_the_device(
     ).stdout
     run = f"cd /data/local/tmp && chmod +x {tool} && ./{tool} {words}"
     assert printed == f"push\n{tool}\nm.pt\n/data/local/tmp/\n--\nshell\n{run}\n--\n"
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [("9" * 5000, "9" * 5000), ("1e300", "1e300"), ("1", "1e400")])
+def test_a_time_without_sense_is_refused(minimum: str, maximum: str) -> None:
+    with pytest.raises(ExportError, match="nothing ran"):
+        parse_phone_log(f"a.param  min = {minimum}  max = {maximum}  avg = {minimum}\n")
+
+
+def test_a_number_of_threads_of_many_digits_is_unknown() -> None:
+    text = f"num_threads = {'9' * 5000}\na.param  min = 1.00  max = 3.00  avg = 2.00\n"
+    assert parse_phone_log(text)[0].threads is None

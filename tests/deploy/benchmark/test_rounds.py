@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,6 +148,12 @@ def test_any_onnx_file_of_a_face_model_is_a_candidate(float_file: Path, tiny_net
     assert candidate.macs == count_macs(tiny_network, 112)
     embedder = candidate.open(2)
     assert isinstance(embedder, OnnxEmbedder) and embedder.threads == 2
+
+
+def test_a_candidate_is_fed_as_stated(float_file: Path) -> None:
+    candidate = pickle.loads(pickle.dumps(onnx_candidate(float_file, {"pixels": "raw", "channels": "bgr"})))
+    facts = candidate.open(1).input_facts()
+    assert (facts["pixels"], facts["channels"]) == ("raw", "bgr")
 
 
 def test_a_missing_file_is_no_candidate(tmp_path: Path) -> None:

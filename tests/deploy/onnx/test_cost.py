@@ -61,5 +61,5 @@ def test_external_weights_are_part_of_the_size(float_file: Path, tmp_path: Path)
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"no graph at all")
-    with pytest.raises(ModelError, match="cannot be read as an ONNX graph"):
+    with pytest.raises(ModelError, match="cannot be read as an ONNX file"):
         count_onnx_cost(tmp_path / "x.onnx")

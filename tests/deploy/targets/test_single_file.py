@@ -12,9 +12,9 @@ from facekd.deploy.source import ExportFormat, ExportSource, IOSpec, prepare_sou
 from facekd.deploy.targets.base import ConvertedFiles, Target, get_target
 from facekd.deploy.validation_gate import summarize_cosines
 from facekd.errors import ExportError
+from facekd.io.files import sha256
 from facekd.models.embedder import Embedder
 from facekd.models.registry import Network
-from facekd.utils.files import sha256
 from facekd.utils.functional import l2_normalize_rows
 
 OUTSIDE, INSIDE = ExportFormat(), ExportFormat("uint8", l2_normalized=True)

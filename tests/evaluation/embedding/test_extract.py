@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,13 +13,15 @@ from numpy.typing import NDArray
 
 from facekd.data.containers.path_list import ListedImages
 from facekd.data.features.opening import write_features
+from facekd.data.features.provenance import read_provenance
 from facekd.errors import DataError, SetupError
 from facekd.evaluation.embedding import growing_array
 from facekd.evaluation.embedding.embed import embed_batches
-from facekd.evaluation.embedding.extract import extract, read_provenance
+from facekd.evaluation.embedding.extract import extract
 from facekd.evaluation.types import Float32Array
 from facekd.models.embedder import Embedder
 from tests.evaluation.toy import MeanColors
+from tests.held_lock import held_lock
 
 COUNT, BATCH = 23, 5
 PATHS = [f"p{number // 4}/{number}.png" for number in range(COUNT)]
@@ -53,7 +57,7 @@ def run_and_kill(images: ListedImages, out: Path, batches: int) -> None:
 
 
 def files_next_to(out: Path) -> list[str]:
-    return sorted(path.name for path in out.parent.iterdir())
+    return sorted(path.name for path in out.parent.iterdir()) if out.parent.exists() else []
 
 
 FINISHED = ["f.json", "f.labels.npy", "f.names.txt", "f.npy"]
@@ -102,10 +106,9 @@ def test_lengths_that_half_cannot_hold_are_refused(images: ListedImages, out: Pa
 
 def test_a_feature_file_says_what_made_it(images: ListedImages, out: Path) -> None:
     run(images, out)
-    provenance = read_provenance(out)
-    assert (provenance["model"], provenance["flip"], provenance["unit_length"]) == ("0" * 64, False, False)
-    out.with_suffix(".json").write_text('{"identity": 3}')
-    assert (read_provenance(out), read_provenance(out.parent / "none.npy")) == ({}, {})
+    made = read_provenance(out)
+    assert made is not None
+    assert (made.model, made.name, made.flip, made.size, made.rows) == ("0" * 64, "mean colors", False, 8, COUNT)
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3])
@@ -235,7 +238,7 @@ class FullDisk(io.FileIO):
 def test_a_full_disk_is_explained_and_the_noted_rows_stay(
     images: ListedImages, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(SetupError, match=r"cannot be written \(No space left"):
+    with monkeypatch.context() as patch, pytest.raises(SetupError, match=r"the disk is full: .*\.partial could not be"):
         patch.setattr(growing_array, "open", lambda path, mode, buffering: FullDisk(path, mode), raising=False)
         run(images, out)
     assert files_next_to(out) == PARTIAL
@@ -246,3 +249,44 @@ def test_another_ending_is_refused_before_all_else(images: ListedImages, out: Pa
     with pytest.raises(DataError, match=r"f\.bin: a feature file ends in \.npy"):
         run(images, out.with_suffix(".bin"))
     assert not out.parent.exists()
+
+
+def test_a_folder_in_the_way_is_refused_before_the_work(images: ListedImages, out: Path) -> None:
+    out.mkdir(parents=True)
+    model = MeanColors(0)
+    with pytest.raises(SetupError, match=r"f\.npy is a folder, the output is a file; choose another output"):
+        run(images, out, model)
+    assert model.batch_sizes == []
+
+
+def test_a_file_that_another_process_writes_is_left_alone(images: ListedImages, out: Path) -> None:
+    run(images, out, flip=True)
+    before = out.read_bytes()
+    model = MeanColors(0)
+    with held_lock(out), pytest.raises(SetupError, match=r"f\.npy is being written by process"):
+        run(images, out, model)
+    assert (out.read_bytes(), model.batch_sizes) == (before, [])
+
+
+def test_finished_features_are_read_while_another_process_holds_the_lock(images: ListedImages, out: Path) -> None:
+    """As in a folder that cannot be written: reading needs no lock."""
+    run(images, out)
+    with held_lock(out):
+        assert np.array_equal(run(images, out, MeanColors(0)), embedded(images))
+
+
+def test_two_processes_at_once_lose_nothing(images: ListedImages, out: Path) -> None:
+    """The one that comes second is refused while the first one works; the finished file is that of the first."""
+
+    class Second(MeanColors):
+        def forward(self, crops: NDArray[np.uint8]) -> Float32Array:
+            if not self.batch_sizes:
+                code = ("import sys; from pathlib import Path; from facekd.io.locks import lock_output\n"
+                        "with lock_output(Path(sys.argv[1])): pass")
+                second = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True,
+                                        check=False)
+                assert "f.npy is being written by process" in second.stderr
+            return super().forward(crops)
+
+    assert np.array_equal(run(images, out, Second()), embedded(images))
+    assert files_next_to(out) == FINISHED

@@ -8,6 +8,7 @@ import pytest
 from facekd.data.feature_set import ArrayFeatures
 from facekd.errors import DataError
 from facekd.evaluation.identification.gallery import GalleryScores, rank_against_gallery
+from facekd.evaluation.identification.mates import exact_scores
 from facekd.evaluation.types import Float32Array, IntArray
 from tests.evaluation.toy import unit_rows
 
@@ -81,6 +82,18 @@ def test_a_row_equal_to_the_mate_is_ahead_of_it() -> None:
     scores = rank_against_gallery(ArrayFeatures(probes, "p", labels), ArrayFeatures(gallery, "g", np.arange(3000)))
     assert (scores.rank == 2).all()
     assert (scores.mate_score == scores.non_mate_score).all()
+
+
+def test_the_best_other_score_is_exact_among_identities_that_float32_does_not_tell_apart() -> None:
+    """Each person of the gallery is another one with its last bits changed, so float32 products order them wrongly."""
+    generator = np.random.default_rng(3)
+    probes, people = (unit_rows(generator.normal(size=(size, 64))) for size in (60, 40))
+    gallery = np.concatenate([people, *(np.nextafter(people, generator.choice([-2, 2], people.shape).astype(np.float32))
+                                        for _ in range(3))])
+    scores = rank_faces((probes, np.full(60, -1), gallery, np.arange(len(gallery))))
+    pairs = np.repeat(np.arange(60), len(gallery)), np.tile(np.arange(len(gallery)), 60)
+    exact = exact_scores(probes, pairs[0], gallery, pairs[1]).reshape(60, -1)
+    assert scores.non_mate_score.tolist() == exact.max(axis=1).tolist()
 
 
 def test_a_gallery_of_one_person_has_nobody_else() -> None:

@@ -25,7 +25,7 @@ def test_the_lines_give_the_measured_rates_and_every_note() -> None:
     assert RESULT.describe().splitlines() == [
         "rank-1 90.00 % [80.00, 95.00], rank-5 95.00 % [90.00, 100.00], rank-10 100.00 % [100.00, 100.00]",
         "1,234 probes with a mate, 56 without, 250 people in the gallery",
-        "TPIR 75.00 % [50.00, 90.00] at FPIR 1e-1",
+        "TPIR 75.00 % [50.00, 90.00] at FPIR 1e-1, threshold 0.300",
         "a note",
     ]
     assert "250 people in 2 galleries" in replace(RESULT, galleries=2).describe()

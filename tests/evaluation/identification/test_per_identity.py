@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facekd.data.feature_set import ArrayFeatures
 from facekd.errors import DataError
@@ -77,4 +83,58 @@ def test_a_damaged_file_of_counts_is_named(tmp_path: Path, content: bytes) -> No
 def test_counts_of_an_older_facekd_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "counts.npz", names=np.arange(2), sizes=np.arange(2), hits=np.zeros((2, 100)))
     with pytest.raises(DataError, match="facekd eval megaface' writes it next to its result, run it again"):
+        read_identity_counts(tmp_path / "counts.npz")
+
+
+def archive(change: Callable[[bytearray], None]) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, labels=np.arange(9), sizes=np.arange(9))
+    content = bytearray(stream.getvalue())
+    change(content)
+    return bytes(content)
+
+
+def damage_the_stream(content: bytearray) -> None:
+    content[60:70] = b"\xff" * 10
+
+
+def raise_the_version(content: bytearray) -> None:
+    content[content.rindex(b"PK\x01\x02") + 6] = 200
+
+
+def encrypt(content: bytearray) -> None:
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+
+
+@pytest.mark.parametrize("change", [damage_the_stream, raise_the_version, encrypt])
+def test_what_zipfile_raises_is_one_sentence(tmp_path: Path, change: Callable[[bytearray], None]) -> None:
+    (tmp_path / "counts.npz").write_bytes(archive(change))
+    with pytest.raises(DataError, match=r"counts\.npz cannot be read .*; 'facekd eval megaface' writes it"):
+        read_identity_counts(tmp_path / "counts.npz")
+
+
+def test_counts_that_unpack_to_gigabytes_are_refused(tmp_path: Path) -> None:
+    def claim_gigabytes(content: bytearray) -> None:
+        struct.pack_into("<I", content, content.rindex(b"PK\x01\x02") + 24, 3 << 30)
+
+    (tmp_path / "counts.npz").write_bytes(archive(claim_gigabytes))
+    with pytest.raises(DataError, match=r"its arrays take 3,221,225,\d+ bytes, the limit is"):
+        read_identity_counts(tmp_path / "counts.npz")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("sizes", np.full(PEOPLE, 4.0)), ("sizes", np.full(PEOPLE, -4)), ("sizes", np.ones(PEOPLE, np.int64)),
+    ("sizes", np.array(4)), ("sizes", np.zeros((0,), np.int64)), ("labels", np.arange(3)), ("hits", np.zeros(100, int)),
+    ("genuine_accepts", np.zeros((PEOPLE, 3), int)), ("false_accepts", np.ones((PEOPLE, 0), int)),
+    ("distractors", np.array([150])), ("distractors", np.array(1 << 39)), ("distractors", np.array("150")),
+])
+def test_counts_that_do_not_fit_together_are_refused(
+    result: IdentificationResult, tmp_path: Path, name: str, value: NDArray[Any]
+) -> None:
+    counts = result.identity_counts
+    arrays = {field.name: getattr(counts, field.name) for field in fields(counts)}
+    if name == "distractors" and value.ndim == 0 and value.dtype.kind == "i":
+        arrays["sizes"] = np.full(PEOPLE, 1 << 39)
+    np.savez(tmp_path / "counts.npz", **{**arrays, name: value})
+    with pytest.raises(DataError, match=r"counts\.npz cannot be read .*run it again"):
         read_identity_counts(tmp_path / "counts.npz")

@@ -10,6 +10,7 @@ import pytest
 
 from facekd.data.feature_set import FeatureSet
 from facekd.data.features.opening import write_features
+from facekd.data.features.provenance import write_provenance
 from facekd.data.megaface.noise_lists import NoiseList, NoiseLists
 from facekd.errors import DataError
 from facekd.evaluation.megaface.protocol import MegaFaceInputs, megaface_tests
@@ -120,3 +121,25 @@ def test_images_are_embedded_in_memory_or_into_files(image_inputs: MegaFaceInput
 def test_an_unknown_mode_is_refused(inputs: MegaFaceInputs) -> None:
     with pytest.raises(DataError, match="noise mode 'stricter' is not known"):
         list(megaface_tests(inputs, NOISE, "stricter", int8=False))
+
+
+def test_a_set_without_lists_is_refused(inputs: MegaFaceInputs, template_lists: Path) -> None:
+    """It gave no result, without a word."""
+    with pytest.raises(DataError, match="has no distractor list of set 99"):
+        list(megaface_tests(replace(inputs, template_lists=template_lists, set_index=99), None, "all", int8=False))
+
+
+def test_sets_of_different_models_are_refused(inputs: MegaFaceInputs) -> None:
+    for path, model in ((inputs.probes, "5"), (inputs.distractors, "7")):
+        write_provenance(path, {"model": model * 64, "flip": True, "size": 8, "images": model, "rows": 1}, model, {})
+    with pytest.raises(DataError, match=r"are of the model 5 \(55555555\), the distractors .* of 7 \(77777777\)"):
+        list(megaface_tests(inputs, None, "all", int8=False))
+    (test,) = megaface_tests(replace(inputs, across=True), None, "all", int8=False)
+    assert test.model_notes[0].startswith("across models: the probes are of 5")
+    assert test.models == {"probes": {"name": "5", "sha256": "5" * 64},
+                           "distractors": {"name": "7", "sha256": "7" * 64}}
+
+
+def test_probes_are_no_distractors(inputs: MegaFaceInputs) -> None:
+    with pytest.raises(DataError, match="probes and distractors are one and the same set"):
+        list(megaface_tests(replace(inputs, distractors=inputs.probes), None, "all", int8=False))

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
+from facekd.errors import DataError
 from facekd.evaluation.statistics.far import (
     allowed_false_accepts,
     format_percent,
     format_tars,
     measurable_fars,
+    parse_far,
     weighted_tar,
 )
 
@@ -68,3 +72,29 @@ def test_percent_with_and_without_an_interval() -> None:
 def test_only_measured_tars_are_formatted() -> None:
     lines = format_tars({"1e-2": 0.9, "1e-6": None}, {"1e-2": (0.8, 1.0), "1e-6": None})
     assert lines == ["TAR 90.00 % [80.00, 100.00] at FAR 1e-2"]
+
+
+def test_the_thresholds_stand_beside_their_rates() -> None:
+    lines = format_tars({"1e-2": 0.9, "1e-3": 0.5}, {"1e-2": None, "1e-3": None}, {"1e-2": 0.25, "1e-3": None})
+    assert lines == ["TAR 90.00 % at FAR 1e-2, threshold 0.250", "TAR 50.00 % at FAR 1e-3"]
+
+
+@pytest.mark.parametrize(("text", "rate"), [
+    ("1e-4", Fraction(1, 10_000)), ("0.0001", Fraction(1, 10_000)), ("1", Fraction(1)), ("5E-3", Fraction(1, 200)),
+])
+def test_a_rate_is_exact(text: str, rate: Fraction) -> None:
+    assert parse_far(text) == rate
+
+
+@pytest.mark.parametrize("text", [
+    "nan", "inf", "-1", "-1e-3", "0", "0.0", "2", "1e1", "", " 1e-4", "x", "1/3", "1e-9999999", "9" * 40, "1e-4\n",
+    "0." + "1" * 40, "\u0661e-4",
+])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match=r"is no false accept rate; give a number above 0 and up to 1, e\.g\. 1e-4"):
+        parse_far(text)
+
+
+def test_no_protocol_measures_at_a_rate_that_is_none() -> None:
+    with pytest.raises(DataError, match="'nan' is no false accept rate"):
+        measurable_fars(("1e-2", "nan"), 1000)

@@ -37,7 +37,9 @@ def test_the_lines_give_the_figures_the_measured_tars_and_every_note() -> None:
     result = result_of(300, resamples=5)
     first, second, *others = result.describe().splitlines()
     assert first.startswith(f"accuracy {100 * result.accuracy:.2f} % [") and ", 5 folds, " in first
-    assert second == f"AUC {result.auc:.4f}, EER {result.eer:.2%}, threshold {result.threshold:.3f}, 300 pairs"
+    assert second == f"AUC {result.auc:.4f}, EER {result.eer:.2%}, 300 pairs"
     measured = [far for far, tar in result.tar.items() if tar is not None]
-    assert [line.rpartition(" ")[2] for line in others[: len(measured)]] == measured
-    assert others[len(measured) :] == list(result.notes)
+    for far, line in zip(measured, others, strict=False):
+        assert line.endswith(f"at FAR {far}, threshold {result.thresholds[far]:.3f}")
+    assert others[len(measured)].startswith(f"threshold {result.threshold:.3f} has the highest accuracy on these pairs")
+    assert others[len(measured) + 1 :] == list(result.notes)

@@ -93,7 +93,7 @@ def test_stages_are_counted_from_the_shallowest() -> None:
 @pytest.mark.parametrize(("options", "text"), [
     ({"student_stage": 3}, "student_stage 3 does not exist: the student's feature maps are 0 to 2"),
     ({"teacher_stage": 9}, "teacher_stage 9 does not exist: the teacher's feature maps are 0 to 2"),
-    ({"teacher_stage": -2}, "'teacher_stage' must be a finite number of at least -1"),
+    ({"teacher_stage": -2}, "'teacher_stage' must be a finite number from -1 to"),
 ])
 def test_a_stage_that_is_not_there_is_refused(options: dict[str, int], text: str) -> None:
     with pytest.raises(ModelError, match=text):

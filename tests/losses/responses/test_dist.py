@@ -83,5 +83,5 @@ def test_equal_logits_cost_nothing() -> None:
 
 
 def test_a_useless_option_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"loss dist: .*at least 0, not -1"):
+    with pytest.raises(ModelError, match=r"loss dist: .*from 0 to 1e.09, not -1"):
         dist(*logits(), gamma=-1)

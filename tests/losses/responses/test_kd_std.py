@@ -62,5 +62,5 @@ def test_the_weight_is_the_papers() -> None:
 
 
 def test_a_useless_temperature_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"loss kd-std: .*at least 0"):
+    with pytest.raises(ModelError, match=r"loss kd-std: .*from 0 to"):
         loss_of_logits("kd-std", *logits(), temperature=-1)

@@ -38,7 +38,9 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
         record.update(options)
         return WEIGHTS
 
-    best = SimpleNamespace(DEFAULT=SimpleNamespace(get_state_dict=fetch))
+    preset = SimpleNamespace(crop_size=[224], resize_size=[232], interpolation=SimpleNamespace(value="bilinear"),
+                             mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    best = SimpleNamespace(DEFAULT=SimpleNamespace(get_state_dict=fetch, transforms=lambda: preset))
     models = SimpleNamespace(get_model=_resnet, get_model_weights=lambda name: best)
     monkeypatch.setitem(sys.modules, "torchvision.models", models)
     return record
@@ -74,22 +76,33 @@ def test_nothing_is_downloaded_unless_requested(requests: Requests) -> None:
 
 
 def test_published_weights_are_checked_and_cannot_run_code(requests: Requests) -> None:
-    network = create("torchvision/resnet34", size=64, outputs=1000, pretrained=True)
+    network = create("torchvision/resnet34", size=64, outputs=1000, normalization="imagenet", pretrained=True)
     assert requests["check_hash"] is True and requests["weights_only"] is True
     assert all(torch.equal(network.get_parameter(f"net.{key}"), value) for key, value in WEIGHTS.items())
 
 
 def test_another_number_of_classes_keeps_all_but_the_last_layer(requests: Requests) -> None:
-    network = create("torchvision/resnet34", size=64, outputs=7, pretrained=True)
+    network = create("torchvision/resnet34", size=64, outputs=7, normalization="imagenet", pretrained=True)
     assert torch.equal(network.get_parameter("net.conv1.weight"), WEIGHTS["conv1.weight"])
     assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7)
 
 
 def test_rebuilding_a_model_downloads_nothing(requests: Requests) -> None:
-    spec = create("torchvision/resnet34", size=64, outputs=7, pretrained=True).spec
+    spec = create("torchvision/resnet34", size=64, outputs=7, normalization="imagenet", pretrained=True).spec
     requests.clear()
     again = build(ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))))
     assert again.spec == spec and requests == {}
+
+
+def test_published_weights_are_refused_with_pixels_of_another_scaling(requests: Requests) -> None:
+    message = "resnet34 take pixels scaled as 'imagenet', not 'unit'; set normalization=imagenet, or pretrained=false"
+    with pytest.raises(ModelError, match=message):
+        create("torchvision/resnet34", size=224, outputs=1000, pretrained=True)
+
+
+def test_a_note_says_how_the_images_differ(requests: Requests, capsys: pytest.CaptureFixture[str]) -> None:
+    create("torchvision/resnet34", size=64, outputs=7, normalization="imagenet", pretrained=True)
+    assert "made for 224 pixels, here 64 and for images of 232 pixels by bilinear" in capsys.readouterr().err
 
 
 def test_weights_that_cannot_be_downloaded_are_reported_in_one_sentence(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from facekd.reporting.plots.route import route_picture, route_table, students_picture
@@ -17,18 +16,16 @@ def profiles(count: int, **measured: Any) -> list[PointProfile]:
 def test_only_what_was_measured_is_drawn() -> None:
     bare = route_picture(profiles(3), [1, 2], "teacher")
     assert "training loss" in bare and "accuracy" not in bare and "congruence" not in bare and "change" not in bare
-    measured = profiles(3, metric=0.5, metric_name="accuracy", change_from_previous=0.1, congruence_to_end=1.0,
-                        congruence_to_student=2.0)
+    measured = profiles(3, metric=0.5, metric_name="accuracy", net_change=0.1, congruence_to_end=1.0,
+                        aligned_to_end=0.5, congruence_to_student=2.0)
     full = route_picture(measured, [1], "teacher")
     assert "accuracy" in full and "training loss" not in full and full.count("congruence loss") == 2
-    assert "change from" in full
+    assert "net change" in full and "best rotation" in full
 
 
-def test_the_first_point_has_no_change_and_faces_have_their_metric() -> None:
-    measured = profiles(3, metric=0.5, metric_name="AUC", change_from_previous=0.1)
-    measured[0] = replace(measured[0], change_from_previous=None)
-    picture = route_picture(measured, [1], "teacher")
-    assert "AUC" in picture and "change from" in picture
+def test_faces_have_their_metric() -> None:
+    picture = route_picture(profiles(3, metric=0.5, metric_name="AUC", net_change=0.1), [1], "teacher")
+    assert "AUC" in picture and "net change" in picture
 
 
 def test_a_picture_is_the_same_every_time() -> None:
@@ -55,3 +52,15 @@ def test_students_are_drawn_with_their_last_congruence_loss() -> None:
 
 def test_a_student_of_less_than_half_an_epoch_is_drawn_too() -> None:
     assert "kd-seed0: 3" in students_picture({"kd-seed0": [{"step": 5, "epoch": 0.25, "loss": 3.0, "kd": 3.0}]})
+
+
+def test_names_are_no_formulas() -> None:
+    log = [{"step": 1, "epoch": 1.0, "stage": 0, "learning_rate": 0.1, "loss": 9.0, "kd$\\frac{$": 4.0}]
+    assert "$\\frac{$" in students_picture({"a$b$c": log, "$\\frac{$": log})
+    assert "$\\frac{$" in route_picture(profiles(3), [1], "$\\frac{$")
+
+
+def test_a_student_without_another_term_has_no_curve() -> None:
+    line = {"step": 1, "epoch": 1.0, "stage": 0, "learning_rate": 0.1, "loss": 9.0, "labels": 9.0}
+    logs = {"only-labels": [line], "kd": [{**line, "kd": 1.0}, {**line, "step": 2}]}
+    assert "only-labels" not in students_picture(logs)

@@ -21,3 +21,8 @@ def test_the_picture_says_what_is_left_of_what() -> None:
 def test_a_picture_is_the_same_every_time() -> None:
     student = Layout.parse(EXAMPLE_PLAN)
     assert search_picture(TEACHER, student, "a") == search_picture(TEACHER, student, "a")
+
+
+def test_the_title_is_no_formula() -> None:
+    layout = Layout.parse("16/16:16/32:32/64:64")
+    assert "$\\frac{$" in search_picture(layout, layout, "$\\frac{$")

@@ -78,3 +78,18 @@ def test_reliability_names_its_tests() -> None:
 @pytest.mark.parametrize("count", [1, 10, 1000])
 def test_any_number_of_classes_is_drawn(count: int) -> None:
     assert "mean of the classes" in texts(plots.class_accuracy_bars(np.linspace(0, 1, count).tolist()))
+
+
+TEX = "$\\frac{$"
+
+
+def test_names_are_no_formulas() -> None:
+    far, tar = ROC["cfp-ff"]
+    assert TEX in texts(plots.roc_curves({TEX: (far, tar)})) and TEX in texts(plots.cmc_curves({TEX: tar}))
+    assert TEX in texts(plots.reliability_diagram({TEX: [(0.5, 0.5, 3)]}))
+    log = [{**line, TEX: 1.0} for line in LOG]
+    assert {TEX, f" {TEX}"} <= set(texts(plots.training_curves(log, [plots.Mark(5, TEX)])))
+
+
+def test_a_name_with_an_underscore_in_front_is_in_the_legend() -> None:
+    assert any("_hidden" in text for text in texts(plots.cmc_curves({"_hidden": [0.5, 0.6]})))

@@ -103,3 +103,25 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"a\.csv"):
         read_rows(tmp_path / "a.csv")
+
+
+NAMES = ['=HYPERLINK("http:x")', "'=x", "+1+1", "-x", "@x", "a,b", 'a"b', "a\nb", "-5", "$x$"]
+
+
+def test_no_name_is_a_formula_and_each_is_read_as_it_was(tmp_path: Path) -> None:
+    rows = [a_row(name, **{"=cmd.top1": 0.5}) for name in NAMES]
+    upsert(tmp_path / "a.csv", rows)
+    upsert(tmp_path / "a.csv", rows)
+    assert {row["name"] for row in read_rows(tmp_path / "a.csv")} == set(NAMES)
+    with (tmp_path / "a.csv").open(newline="") as handle:
+        cells = [cell for line in csv.reader(handle) for cell in line]
+    assert [cell for cell in cells if cell[:1] in ("=", "+", "@") or cell == "-x"] == []
+    assert read_rows(tmp_path / "a.csv")[0]["=cmd.top1"] == 0.5
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "x" * 200_000, "1" * 400])
+def test_a_long_cell_is_refused_in_a_short_line(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "a.csv").write_text(f"name,seed,t.top1\nkd,0,{cell}\n")
+    with pytest.raises(DataError) as raised:
+        read_rows(tmp_path / "a.csv")
+    assert len(str(raised.value)) < 400

@@ -7,7 +7,7 @@ import yaml
 
 from facekd.errors import DataError, RecipeError
 from facekd.reporting.results.csv_file import upsert
-from facekd.reporting.results.result_set import result_section, results_page
+from facekd.reporting.results.result_set import pivot_picture, result_section, results_page
 from facekd.reporting.results.rows import Row
 from tests.reporting.results.example_rows import KD, ROWS, a_row
 
@@ -109,3 +109,22 @@ def test_a_damaged_published_figure_is_named_by_its_line(tmp_path: Path) -> None
     (tmp_path / "published" / "classes.csv").write_text(PUBLISHED.replace("71.43", "about 71"))
     with pytest.raises(DataError, match=r"classes\.csv:5: top1 must be a number"):
         result_section(file)
+
+
+def test_a_set_with_a_pivot_has_a_column_per_condition_and_rows_of_other_sets(tmp_path: Path) -> None:
+    a_set(tmp_path, [a_row("kd", 0, 0.7), a_row("rco", 0, 0.71)])
+    upsert(tmp_path / "runs" / "budgets-cpu2.csv", [a_row("kd-e4", 0, 0.5), a_row("rco-e4", 0, 0.6)])
+    about = {"title": "Budgets", "text": "A text.", "pivot": "(?P<row>.+?)(?P<column>-e4)?", "also": ["pair-cpu2.csv"],
+             "columns": {"-e4": "4 epochs", "": "8 epochs"}}
+    (tmp_path / "runs" / "budgets-cpu2.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
+    section = result_section(tmp_path / "runs" / "budgets-cpu2.csv")
+    assert section.startswith("A text.\n\n| method | 4 epochs | 8 epochs |\n| --- | --- | --- |\n")
+    assert "| rco | 60.00 (n = 1) | 71.00 (n = 1) |\n" in section
+    assert "| rco | +10.00 (n = 1) | +1.00 (n = 1) |\n" in section
+    assert "Trained on cifar/train (50000 images of 100 classes" in section
+
+
+def test_a_set_with_a_pivot_has_a_picture(tmp_path: Path) -> None:
+    file = a_set(tmp_path, ROWS, pivot="(?P<row>.+?)(?P<column>-e4)?", columns={"": "240 epochs"})
+    picture = pivot_picture(file)
+    assert all(f">{text}</text>" in picture for text in ("kd", "rco", "labels", "240 epochs"))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from facekd.reporting.run_data import RESULT_KEYS, load_run_data
+from facekd.reporting.result_records import RESULTS
+from facekd.reporting.run_data import load_run_data
 from facekd.reporting.tables.metrics import SIZES, Rate, ijb_protocols, metrics, rates, sort_key
 
 MakeRun = Callable[..., Path]
@@ -53,4 +54,4 @@ def test_tests_are_sorted_by_kind_and_name() -> None:
 
 
 def test_every_kind_of_result_has_a_size_that_it_is_read_with() -> None:
-    assert all(SIZES[kind][0] in keys for kind, keys in RESULT_KEYS.items())
+    assert all(SIZES[kind][0] in schema.model_fields for kind, schema in RESULTS.items())

@@ -46,7 +46,7 @@ def test_the_footer_explains_the_cells_that_occur() -> None:
 
 def test_markdown_escapes_bars_and_tags() -> None:
     text = table(x=metric([0.2], 0.2)).to_markdown()
-    assert "| a\\|b |" in text and "a &lt;note>" in text
+    assert "| a\\|b |" in text and "a &lt;note&gt;" in text
     assert text.splitlines()[1] == "| --- | --- | --- | --- | --- |"
 
 
