@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,18 +44,17 @@ def measure_route(route: Route, student: Path | str | None = None) -> tuple[list
     data = open_training_set(recipe.dataset, recipe.data, closed_set)
     images = _sample_images(data.images, closed_set) if data.held_out is None else data.held_out
     machine = Machine(recipe.machine)
-    network = load_model(Run(Path(student)).model).to(machine.device) if student else None
+    congruence = _congruence(route, recipe, data, images, machine)
+    if student is None:
+        return profile_route(route, congruence, images.labels), None
+    network = load_model(Run(Path(student)).model).to(machine.device)
 
     @torch.no_grad()
     def student_outputs(batch: torch.Tensor) -> torch.Tensor:
         """Return the outputs of the student for a batch of images."""
-        assert network is not None
         return torch.as_tensor(network(network.preprocess(batch))).float()
 
-    congruence = _congruence(route, recipe, data, images, machine, student_outputs)
-    if network is None:
-        return profile_route(route, congruence, images.labels), None
-    student_losses = congruence.student_losses(range(len(route.points)))
+    student_losses = congruence.student_losses(student_outputs, range(len(route.points)))
     profiles = profile_route(route, congruence, images.labels, student_losses)
     route_loss = profiles[0].congruence_to_end
     if len(profiles) < 2 or route_loss is None:
@@ -84,7 +83,7 @@ def measure_rotations(route: Route, points: Sequence[int]) -> dict[int, NDArray[
     data = open_training_set(recipe.dataset, recipe.data, closed_set=False)
     order = np.random.default_rng(0).permutation(len(data.images))
     images = Subset(data.images, np.sort(order[:ROTATION_IMAGES]))
-    congruence = _congruence(route, recipe, data, images, Machine(recipe.machine), _no_student)
+    congruence = _congruence(route, recipe, data, images, Machine(recipe.machine))
     end = len(route.points) - 1
     target = congruence.outputs(end).numpy()
     return {point: procrustes_rotation(congruence.outputs(point).numpy(), target).astype(np.float32)
@@ -100,15 +99,11 @@ def _teacher_recipe(route: Route) -> TrainRecipe | DistillRecipe | None:
 
 
 def _congruence(route: Route, recipe: TrainRecipe | DistillRecipe, data: TrainingSet, images: ImageSet,
-                machine: Machine, student: Callable[[torch.Tensor], torch.Tensor]) -> Congruence:
+                machine: Machine) -> Congruence:
     assert route.spec is not None
-    return create_congruence(images, data.eval_transform, route.spec.size, route, student,
+    return create_congruence(images, data.eval_transform, route.spec.size, route,
                              temperature=TEMPERATURE if recipe.head.closed_set else None, machine=machine,
                              decoded_cache_gib=recipe.machine.decoded_cache_gib)
-
-
-def _no_student(images: torch.Tensor) -> torch.Tensor:
-    raise AssertionError("only the outputs of the points are used")
 
 
 def _sample_images(images: ImageSet, closed_set: bool) -> ImageSet:

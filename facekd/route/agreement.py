@@ -17,12 +17,11 @@ from torch import Tensor, nn
 
 from facekd.data.image_set import ImageSet
 from facekd.data.loading.augmentation import Augmentation
-from facekd.data.loading.loader import Loader
 from facekd.distributed import run_on_main_and_broadcast
 from facekd.errors import RouteError
 from facekd.models.feature_extractor import without_side_effects
 from facekd.route.cache import CachedOutputs
-from facekd.route.congruence import distances
+from facekd.route.congruence import distances, held_out_teachers
 from facekd.route.route import Route
 from facekd.route.teachers import AnchorTeachers
 from facekd.training.machine import Machine
@@ -132,7 +131,7 @@ class GradientAgreement:
         return nullcontext()
 
 
-def create_agreement(images: ImageSet, augmentation: Augmentation, size: int, route: Route, student: nn.Module,
+def create_agreement(images: ImageSet, transform: Augmentation, size: int, route: Route, student: nn.Module,
                      outputs: Callable[[Tensor], Tensor], *, temperature: float | None, machine: Machine,
                      batch_size: int, decoded_cache_gib: float) -> GradientAgreement:
     """Create the gradient agreement of a student with the points of a route.
@@ -142,7 +141,7 @@ def create_agreement(images: ImageSet, augmentation: Augmentation, size: int, ro
 
     Args:
         images: the held-out images.
-        augmentation: the evaluation view of the images; it shows each image in one version.
+        transform: the evaluation view of the images; it shows each image in one version.
         size: the side of the student's input in pixels.
         route: the route whose points are compared.
         student: the student, see `GradientAgreement`.
@@ -158,16 +157,8 @@ def create_agreement(images: ImageSet, augmentation: Augmentation, size: int, ro
     if len(images) < MIN_BATCH_SIZE:
         raise RouteError(f"a greedy plan needs at least {MIN_BATCH_SIZE} images held out of training, not "
                          f"{len(images)}: set data.val_fraction higher")
-    loader = Loader(
-        images,
-        size,
-        batch_size=_divide_into_batches(len(images), min(MAX_BATCH_SIZE, batch_size)),
-        seed=0,
-        augmentation=augmentation,
-        decoded_cache_gib=decoded_cache_gib,
-        device=machine.device,
-    )
-    anchors = AnchorTeachers(route, loader, images.fingerprint(), "float32", machine)
+    anchors = held_out_teachers(images, transform, size, route, machine=machine, decoded_cache_gib=decoded_cache_gib,
+                                batch_size=_divide_into_batches(len(images), min(MAX_BATCH_SIZE, batch_size)))
     return GradientAgreement(anchors, student, outputs, temperature)
 
 

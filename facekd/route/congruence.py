@@ -51,23 +51,25 @@ class Congruence:
 
     Args:
         anchors: the teachers of the route, over the held-out images without augmentation.
-        student: maps uint8 [N, size, size, 3] to the student's outputs, [N, D].
         temperature: T; None for embeddings.
     """
 
-    def __init__(self, anchors: AnchorTeachers, student: Callable[[Tensor], Tensor], temperature: float | None) -> None:
+    def __init__(self, anchors: AnchorTeachers, temperature: float | None) -> None:
         self.anchors = anchors
-        self._student = student
         self.temperature = temperature
 
-    def student_losses(self, points: Sequence[int]) -> Tensor:
-        """Return the distance of the current student from each point for every image: [points, images].
+    def student_losses(self, student: Callable[[Tensor], Tensor], points: Sequence[int]) -> Tensor:
+        """Return the distance of a student from each point for every image: [points, images].
 
         H is its mean over the images.
+
+        Args:
+            student: maps uint8 [N, size, size, 3] to the student's outputs, [N, D].
+            points: the numbers of the points.
         """
         device = self.anchors.machine.device
         batches = self.anchors.loader.iter_slot(0)
-        student_outputs = torch.cat([self._student(batch.to(device).images).cpu() for batch in batches])
+        student_outputs = torch.cat([student(batch.to(device).images).cpu() for batch in batches])
         losses = [distances(student_outputs, self.outputs(point), self.temperature) for point in points]
         return torch.stack(losses)
 
@@ -80,28 +82,27 @@ class Congruence:
         return float(distances(student, teacher, self.temperature).mean())
 
 
-def create_congruence(images: ImageSet, augmentation: Augmentation, size: int, route: Route,
-                      student: Callable[[Tensor], Tensor], *, temperature: float | None, machine: Machine,
-                      decoded_cache_gib: float) -> Congruence:
-    """Create the congruence of a student with the points of a route.
+def create_congruence(images: ImageSet, transform: Augmentation, size: int, route: Route, *,
+                      temperature: float | None, machine: Machine, decoded_cache_gib: float) -> Congruence:
+    """Create the congruence with the points of a route.
 
     Args:
         images: the held-out images.
-        augmentation: the evaluation view of the images; it shows each image in one version.
+        transform: the evaluation view of the images; it shows each image in one version.
         size: the side of the student's input in pixels.
         route: the route whose points are compared.
-        student: maps images to outputs, see `Congruence`.
         temperature: T for classes; None for embeddings.
         machine: the machine that computes the outputs of the points.
         decoded_cache_gib: the memory for decoded images in GiB.
     """
-    loader = Loader(
-        images,
-        size,
-        batch_size=min(MAX_BATCH_SIZE, len(images)),
-        seed=0,
-        augmentation=augmentation,
-        decoded_cache_gib=decoded_cache_gib,
-        device=machine.device,
-    )
-    return Congruence(AnchorTeachers(route, loader, images.fingerprint(), "float32", machine), student, temperature)
+    anchors = held_out_teachers(images, transform, size, route, batch_size=min(MAX_BATCH_SIZE, len(images)),
+                                machine=machine, decoded_cache_gib=decoded_cache_gib)
+    return Congruence(anchors, temperature)
+
+
+def held_out_teachers(images: ImageSet, transform: Augmentation, size: int, route: Route, *, batch_size: int,
+                      machine: Machine, decoded_cache_gib: float) -> AnchorTeachers:
+    """Return the teachers of a route over held-out images, with outputs in float32, see `create_congruence`."""
+    loader = Loader(images, size, batch_size=batch_size, seed=0, augmentation=transform,
+                    decoded_cache_gib=decoded_cache_gib, device=machine.device)
+    return AnchorTeachers(route, loader, images.fingerprint(), "float32", machine)

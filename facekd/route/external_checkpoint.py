@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from facekd.errors import ModelError, RouteError
+from facekd.io.torch_archive import measure_archive
 from facekd.models.registry import Network, create
 from facekd.models.weights import load_weights
 from facekd.text import path_text, shorten
@@ -74,7 +75,7 @@ def _read_state_dict(file: Path) -> dict[str, Tensor]:
             f"{path_text(file)} holds no state dict (names and tensors), neither bare nor under "
             f"{' or '.join(STATE_DICT_KEYS)}; save the network's weights by torch.save(model.state_dict(), ...)"
         )
-    _check_size(file, sum(value.numel() * value.element_size() for value in content.values()))
+    _check_tensors(file, sum(value.numel() * value.element_size() for value in content.values()))
     weights = {str(key): value for key, value in content.items()}
     while prefix := next((p for p in NAME_PREFIXES if all(key.startswith(p) for key in weights)), None):
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}
@@ -88,9 +89,8 @@ def _read_file(file: Path) -> Any:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        if zipfile.is_zipfile(file):  # what torch.save writes, without compression
-            with zipfile.ZipFile(file) as archive:
-                _check_size(file, sum(entry.file_size for entry in archive.infolist()))
+        if zipfile.is_zipfile(file):  # older versions of torch wrote no archives
+            _check_archive(file)
         return torch.load(file, map_location="cpu", weights_only=True)
     except RouteError:
         raise
@@ -110,8 +110,17 @@ def _read_file(file: Path) -> Any:
                          "again") from None
 
 
-def _check_size(file: Path, size: int) -> None:
-    """Refuse a checkpoint whose content of ``size`` bytes is much larger than its file: compressed, or repeated."""
+def _check_archive(file: Path) -> None:
+    """Refuse a checkpoint that is compressed, before it is unfolded."""
+    with file.open("rb") as handle:
+        size = measure_archive(handle)
+    if size.grows:
+        raise RouteError(f"{path_text(file)} has {size.stored:,} bytes and unfolds to {size.unfolded:,}, but torch "
+                         "compresses nothing; save it again by torch.save(model.state_dict(), ...)")
+
+
+def _check_tensors(file: Path, size: int) -> None:
+    """Refuse a checkpoint whose tensors of ``size`` bytes are much larger than its file: they repeat their memory."""
     stored = file.stat().st_size
     if size > MAX_GROWTH * stored + SMALL:
         raise RouteError(f"{path_text(file)} has {stored:,} bytes and unfolds to {size:,}, too many for a "

@@ -121,13 +121,18 @@ class Plan:
                 f"{path_text(route.folder)} has points 0 to {len(route.points) - 1}; correct the plan, or {REMEDY}"
             )
         plan._check_shares(path)
-        plan._check_rotations(path, len(route.points) - 1)
+        plan._check_rotations(path, route)
         return plan, route
 
-    def _check_rotations(self, path: Path, end: int) -> None:
+    def _check_rotations(self, path: Path, route: Route) -> None:
         """Check that a plan with rotations has one for every point but the end, also after it was edited by hand."""
         points = {point for stage in self.stages for point in stage.points}
-        if self.rotations and (missing := points - {end} - set(self.rotations)):
+        sizes = {len(rotation) for rotation in self.rotations.values()}
+        if route.spec and sizes - {route.spec.outputs}:
+            raise RouteError(f"{path_text(rotations_file(path))} rotates embeddings of length "
+                             f"{shorten(', '.join(map(str, sorted(sizes))))}, those of the route have "
+                             f"{route.spec.outputs}; make the plan again by 'facekd plan --aligned'")
+        if self.rotations and (missing := points - {len(route.points) - 1} - set(self.rotations)):
             raise RouteError(f"{path_text(path)} is aligned and has no rotation for points "
                              f"{shorten(', '.join(map(str, sorted(missing))))}; make it again by 'facekd plan "
                              "--aligned'")

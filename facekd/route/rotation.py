@@ -85,10 +85,15 @@ def read_rotations(file: Path) -> dict[int, NDArray[np.float32]]:
     """Read the rotations by point number.
 
     Raises:
-        RouteError: the file is missing or damaged.
+        RouteError: the file is missing or damaged, or holds something else than square matrices of finite numbers.
     """
     with reading(file, RouteError, kind="rotations", remedy="restore it, or make the plan again by 'facekd plan'"):
         rotations = {int(point): matrix for point, matrix in load_file(file).items()}
-        if any(matrix.ndim != 2 or matrix.dtype != np.float32 for matrix in rotations.values()):
-            raise ValueError("rotations are float32 matrices")
+        if not all(map(_can_rotate, rotations.values())):
+            raise ValueError("rotations are square float32 matrices of finite numbers")
         return rotations
+
+
+def _can_rotate(matrix: NDArray[Any]) -> bool:
+    is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    return is_square and matrix.dtype == np.float32 and bool(np.isfinite(matrix).all())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import nn
 from facekd.errors import ModelError
 from facekd.io import files
 from facekd.io.reading import reading
+from facekd.io.torch_archive import measure_archive
 from facekd.models.weights import load_weights
 from facekd.training.sharded_state import shard_state
 from facekd.utils.console import notify
@@ -95,12 +95,8 @@ def load(path: Path) -> dict[str, Any]:
     if _digest(content) != path.stem.rpartition("-")[2]:
         raise ModelError(f"{path} is damaged (its checksum differs)")
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            # torch.save compresses nothing. Such a file was made to fill the memory, and its directory may lie on that.
-            entries = archive.infolist()
-            if (any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-                    or sum(entry.file_size for entry in entries) > len(content)):
-                raise ValueError("it is compressed")
+        if measure_archive(io.BytesIO(content)).grows:
+            raise ValueError("it was made to fill the memory")
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, runtime and type errors here, all with the same meaning
         # Its own text is not shown: it recommends loading the file with code allowed.

@@ -74,7 +74,7 @@ def unit(values: Floats) -> Floats:
 def test_of_classes_it_is_the_mean_kl_from_the_points_to_the_student(
     anchors: AnchorTeachers, temperature: float
 ) -> None:
-    losses = Congruence(anchors, student, temperature).student_losses([0, 1, 2]).mean(1).tolist()
+    losses = Congruence(anchors, temperature).student_losses(student, [0, 1, 2]).mean(1).tolist()
     student_outputs = student(all_images(anchors)).double().numpy()
     truth = [kl(student_outputs, teacher_outputs(anchors, point), temperature) for point in range(3)]
     assert losses == pytest.approx(truth, rel=1e-4)
@@ -83,7 +83,7 @@ def test_of_classes_it_is_the_mean_kl_from_the_points_to_the_student(
 
 
 def test_of_embeddings_it_is_the_squared_distance_at_unit_length(anchors: AnchorTeachers) -> None:
-    losses = Congruence(anchors, student, None).student_losses([2, 0])
+    losses = Congruence(anchors, None).student_losses(student, [2, 0])
     student_outputs = unit(student(all_images(anchors)).double().numpy())
     differences = [student_outputs - unit(teacher_outputs(anchors, point)) for point in (2, 0)]
     truth = np.stack([(difference**2).sum(axis=1) for difference in differences])
@@ -94,15 +94,16 @@ def test_of_embeddings_it_is_the_squared_distance_at_unit_length(anchors: Anchor
 def test_a_student_that_is_a_point_has_none(anchors: AnchorTeachers, temperature: float | None) -> None:
     network = load_model(anchors.route.point_file(1))
     with torch.no_grad():
-        congruence = Congruence(anchors, lambda images: network(network.preprocess(images)), temperature)
-        losses = congruence.student_losses([0, 1, 2]).mean(1).tolist()
+        congruence = Congruence(anchors, temperature)
+        student_losses = congruence.student_losses(lambda images: network(network.preprocess(images)), [0, 1, 2])
+    losses = student_losses.mean(1).tolist()
     assert losses[1] < 1e-6 < 1e-3 < min(losses[0], losses[2])
     distance = congruence.distance(congruence.outputs(1), congruence.outputs(2))
     assert distance == pytest.approx(losses[2], rel=1e-4)
 
 
 def test_each_image_has_its_loss(anchors: AnchorTeachers) -> None:
-    losses = Congruence(anchors, student, 4.0).student_losses([2])
+    losses = Congruence(anchors, 4.0).student_losses(student, [2])
     student_outputs = student(all_images(anchors)).double().numpy()
     teacher = teacher_outputs(anchors, 2)
     truth = [kl(student_outputs[row : row + 1], teacher[row : row + 1], 4.0) for row in range(12)]
@@ -123,9 +124,9 @@ def test_a_points_outputs_are_computed_once(anchors: AnchorTeachers, monkeypatch
         write_slot(teacher, loader, slot, file, *rest)
 
     monkeypatch.setattr("facekd.route.teachers.write_slot", count)
-    congruence = Congruence(anchors, student, 4.0)
-    first = congruence.student_losses([0, 1])
-    assert congruence.student_losses([0, 1, 2])[:2].equal(first)
-    assert Congruence(anchors, student, 4.0).student_losses([2, 1, 0])[1:].equal(first.flip(0))
+    congruence = Congruence(anchors, 4.0)
+    first = congruence.student_losses(student, [0, 1])
+    assert congruence.student_losses(student, [0, 1, 2])[:2].equal(first)
+    assert Congruence(anchors, 4.0).student_losses(student, [2, 1, 0])[1:].equal(first.flip(0))
     assert len(written) == len(set(written)) == 3
     assert isinstance(anchors.outputs(0), np.memmap)

@@ -38,6 +38,16 @@ def test_a_compressed_record_is_refused_before_it_unfolds(tmp_path: Path) -> Non
     tracemalloc.stop()
 
 
+def test_a_compressed_record_is_refused_however_small(tmp_path: Path) -> None:
+    torch.save({"features.weight": torch.zeros(8, 3)}, tmp_path / "stored.pt")
+    deflated = zipfile.ZipFile(tmp_path / "deflated.pt", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "stored.pt") as source, deflated:
+        for entry in source.infolist():
+            deflated.writestr(entry.filename, source.read(entry))
+    with pytest.raises(RouteError, match="torch compresses nothing; save it again"):
+        load(tmp_path / "deflated.pt")
+
+
 def test_a_tensor_that_repeats_its_memory_is_refused_before_a_network_is_made(tmp_path: Path) -> None:
     torch.save({"features.weight": torch.zeros(1).expand(10**9, 10**3)}, tmp_path / "a.pt")
     with pytest.raises(RouteError, match="too many for a checkpoint"):

@@ -145,7 +145,7 @@ def test_the_command_passes_delta_on(random_route: Route, tmp_path: Path) -> Non
 
 
 def test_the_rotations_of_an_aligned_plan_are_kept_beside_it(route: Route, tmp_path: Path) -> None:
-    rotations = {4: np.eye(3, dtype=np.float32)[[1, 0, 2]]}
+    rotations = {4: np.eye(4, dtype=np.float32)[[1, 0, 2, 3]]}
     Plan(route.folder, "equal", HALVES, rotations=rotations).write(tmp_path / "plan.json")
     assert json.loads((tmp_path / "plan.json").read_text())["aligned"] is True
     read, _ = Plan.read(tmp_path / "plan.json")
@@ -159,7 +159,15 @@ def test_the_rotations_of_an_aligned_plan_are_kept_beside_it(route: Route, tmp_p
 
 
 def test_an_edited_plan_without_a_rotation_is_refused(route: Route, tmp_path: Path) -> None:
-    Plan(route.folder, "equal", [PlanStage((3,), "", 0.5), *HALVES[1:]], rotations={4: np.eye(3, dtype=np.float32)}
+    Plan(route.folder, "equal", [PlanStage((3,), "", 0.5), *HALVES[1:]], rotations={4: np.eye(4, dtype=np.float32)}
          ).write(tmp_path / "plan.json")
     with pytest.raises(RouteError, match="is aligned and has no rotation for points 3; make it again"):
+        Plan.read(tmp_path / "plan.json")
+
+
+def test_rotations_of_another_teacher_are_refused(random_route: Route, tmp_path: Path) -> None:
+    rotations = {0: np.eye(3, dtype=np.float32)}
+    assert random_route.spec and random_route.spec.outputs != 3
+    Plan(random_route.folder, "equal", [PlanStage((0,), "", 1.0)], rotations=rotations).write(tmp_path / "plan.json")
+    with pytest.raises(RouteError, match=r"plan\.rotations\.safetensors rotates embeddings of length 3, those of the"):
         Plan.read(tmp_path / "plan.json")

@@ -21,15 +21,9 @@ from facekd.training.machine import Machine
 
 @pytest.fixture
 def congruence(random_route: Route, small_classes: Path) -> Congruence:
-    """The congruence of a student that equals point 1, over 12 images."""
-    network = load_model(random_route.point_file(1))
-
-    @torch.no_grad()
-    def student(images: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(network(network.preprocess(images)))
-
-    return create_congruence(open_class_set(small_classes, "test"), NoAugmentation(), 32, random_route, student,
-                             temperature=4.0, machine=Machine(MachineRecipe(device="cpu")), decoded_cache_gib=1.0)
+    """The congruence over 12 images."""
+    return create_congruence(open_class_set(small_classes, "test"), NoAugmentation(), 32, random_route, temperature=4.0,
+                             machine=Machine(MachineRecipe(device="cpu")), decoded_cache_gib=1.0)
 
 
 def logits(route: Route, small_classes: Path, point: int) -> torch.Tensor:
@@ -66,7 +60,10 @@ def test_metric_change_and_congruence_follow_their_definitions(
 
 
 def test_a_student_that_equals_a_point_has_no_distance_to_it(random_route: Route, congruence: Congruence) -> None:
-    profiles = profile_route(random_route, congruence, student_losses=congruence.student_losses(range(3)))
+    network = load_model(random_route.point_file(1))
+    with torch.no_grad():
+        student_losses = congruence.student_losses(lambda images: network(network.preprocess(images)), range(3))
+    profiles = profile_route(random_route, congruence, student_losses=student_losses)
     distances = [profile.congruence_to_student for profile in profiles]
     assert distances[0] is not None and distances[1] is not None and distances[2] is not None
     assert distances[1] < 1e-6 < 1e-3 < min(distances[0], distances[2])

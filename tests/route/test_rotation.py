@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,3 +83,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         file.write_bytes(content)
     with pytest.raises(RouteError, match=r"rco\.rotations\.safetensors (cannot be read|does not exist)"):
         read_rotations(file)
+
+
+@pytest.mark.parametrize("matrix", [
+    np.zeros(4, np.float32), np.zeros((4, 3), np.float32), np.eye(4), np.full((4, 4), np.nan, np.float32),
+    np.diag(np.float32([1, np.inf])),
+])
+def test_what_is_no_square_matrix_of_finite_numbers_is_refused(tmp_path: Path, matrix: NDArray[Any]) -> None:
+    write_rotations(tmp_path / "rco.rotations.safetensors", {0: np.eye(4, dtype=np.float32), 1: matrix})
+    with pytest.raises(RouteError, match="rotations are square float32 matrices of finite numbers"):
+        read_rotations(tmp_path / "rco.rotations.safetensors")
