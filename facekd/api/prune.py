@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
 from facekd.data.opening import open_faces
 from facekd.data.transforms import decode_crop
@@ -13,6 +14,7 @@ from facekd.errors import DataError, ModelError
 from facekd.methods.pruning.prune import prune
 from facekd.models.graph.onnx_import import network_from_onnx
 from facekd.models.graph.trace import graph_from_network
+from facekd.models.input_format import InputOptions, refuse_options
 from facekd.models.registry import Network
 from facekd.models.weights import load_model, save_model
 from facekd.text import path_text
@@ -23,7 +25,7 @@ MIN_IMAGES = 32
 
 
 def prune_teacher(teacher: Path | str, dataset: Path | str, out: Path | str, share: float, *, images: int = IMAGES,
-                  seed: int = 0) -> Network:
+                  seed: int = 0, **options: Unpack[InputOptions]) -> Network:
     """Write a part of a teacher as a model of facekd; ``student.weights`` of ``facekd distill`` trains it further.
 
     Args:
@@ -33,6 +35,7 @@ def prune_teacher(teacher: Path | str, dataset: Path | str, out: Path | str, sha
         share: the multiply-adds of the part, as a share of the teacher's.
         images: number of images to use, drawn at random.
         seed: of this draw and of the saliencies.
+        options: what the user states about an ONNX file, see `InputOptions`.
 
     Returns:
         The part, in evaluation mode.
@@ -44,7 +47,7 @@ def prune_teacher(teacher: Path | str, dataset: Path | str, out: Path | str, sha
     """
     if Path(out).suffix != ".safetensors":
         raise ModelError(f"{path_text(Path(out))} is written as a .safetensors file; give it this extension")
-    network = graph_from_network(load_network(Path(teacher)))
+    network = graph_from_network(load_network(Path(teacher), **options))
     faces = open_faces(dataset)
     count = min(images, len(faces))
     if count < MIN_IMAGES:
@@ -58,10 +61,17 @@ def prune_teacher(teacher: Path | str, dataset: Path | str, out: Path | str, sha
     return pruned
 
 
-def load_network(path: Path) -> Network:
+def load_network(path: Path, **options: Unpack[InputOptions]) -> Network:
     """Return a network that can be trained from a model of facekd or an ONNX file.
+
+    Args:
+        path: the model.
+        options: what the user states about an ONNX file, see `InputOptions`.
 
     Raises:
         ModelError: see `facekd.models.weights.load_model` and `facekd.models.graph.onnx_import.network_from_onnx`.
     """
-    return network_from_onnx(path) if path.suffix == ".onnx" else load_model(path)
+    if path.suffix == ".onnx":
+        return network_from_onnx(path, **options)
+    refuse_options(options, f"{path_text(path)} is a network of facekd, which knows how it is fed; leave it out")
+    return load_model(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from facekd.cli.common import Subparsers, add_command
+from facekd.cli.common import Subparsers, add_command, add_input_options, input_options
 from facekd.utils.console import console
 
 
@@ -25,13 +25,15 @@ def add_prune_command(subparsers: Subparsers) -> None:
                         help="multiply-adds that remain, as a share of the teacher's (default 0.5)")
     parser.add_argument("--images", type=int, default=384, help="number of images to use (default 384)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of images (default 0)")
+    add_input_options(parser)
 
 
 def _prune(args: argparse.Namespace) -> int:
     from facekd.api.prune import prune_teacher
     from facekd.models.complexity import count_macs, count_parameters
 
-    pruned = prune_teacher(args.teacher, args.dataset, args.out, args.share, images=args.images, seed=args.seed)
+    pruned = prune_teacher(args.teacher, args.dataset, args.out, args.share, images=args.images, seed=args.seed,
+                           **input_options(args))
     macs = count_macs(pruned, pruned.spec.size) / 1e6
     console().print(f"{args.out}: {macs:.1f} million multiply-adds, {count_parameters(pruned):,} parameters; next: "
                     f"facekd distill DATASET PLAN OUT student.weights={args.out} method=cosine")

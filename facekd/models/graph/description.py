@@ -11,9 +11,9 @@ from torch import nn
 
 from facekd.config.options import resolve_options
 from facekd.errors import ModelError, did_you_mean
+from facekd.io.documents import parse_json
 from facekd.models.graph.layers import LAYERS
 from facekd.text import short_repr
-from facekd.utils.documents import parse_json
 
 INPUT = "input"
 """The name of the image among the inputs of nodes."""

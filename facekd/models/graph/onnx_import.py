@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
+from typing_extensions import Unpack
 
 from facekd.errors import ModelError
 from facekd.models.graph.description import dump_graph
 from facekd.models.graph.input_scaling import InputScaling
 from facekd.models.graph.onnx_operators import read_operator
 from facekd.models.graph.onnx_reader import GraphReader
+from facekd.models.input_format import InputOptions
 from facekd.models.onnx_embedder import OnnxEmbedder
 from facekd.models.registry import Network, create
 from facekd.text import path_text
@@ -22,15 +23,15 @@ TOLERANCE = 1e-5
 """The largest difference between the outputs of file and network, as a share of the length of the output."""
 
 
-def network_from_onnx(path: Path, *, raw_pixels: bool | None = None) -> Network:
+def network_from_onnx(path: Path, **options: Unpack[InputOptions]) -> Network:
     """Convert an ONNX file of convolutions and the like to a network with the same weights, and compare their outputs.
 
-    Batch normalizations, PReLUs and sums keep their form. The scaling of pixels at the beginning of the graph becomes a
-    part of the first convolution, because our networks take pixels from -1 to 1.
+    Batch normalizations, PReLUs and sums keep their form. The scaling of pixels, inside of the graph or outside, and an
+    input in BGR become a part of the first convolution, because our networks take RGB pixels from -1 to 1.
 
     Args:
         path: the file of a recognizer.
-        raw_pixels: whether the graph takes pixels from 0 to 255; None: it does if it scales such pixels itself.
+        options: what the user states about the file, see `InputOptions`.
 
     Returns:
         The network in evaluation mode, of the architecture ``graph``.
@@ -39,36 +40,28 @@ def network_from_onnx(path: Path, *, raw_pixels: bool | None = None) -> Network:
         ModelError: the file is no face model, an operator cannot be converted (the message names it), or the outputs
             differ.
     """
-    embedder = OnnxEmbedder(path, batch_size=2)
-    try:
-        graph = onnx.load(str(path)).graph
-    except (DecodeError, OSError) as error:
-        raise ModelError(f"{path_text(path)} is not an ONNX file, or is truncated; fetch or export it again") from error
-    scaling = InputScaling(raw_pixels)
-    reader = GraphReader(graph, path, scaling)
+    embedder = OnnxEmbedder(path, batch_size=2, **options)
+    graph = onnx.load(str(path)).graph
+    reader = GraphReader(graph, path, InputScaling(embedder.input_format, path))
     for node in graph.node:
         read_operator(reader, node)
-    nodes, weights = reader.finish(graph.output[0].name)
+    nodes, weights = reader.finish(embedder.interface.output)
     network = create("graph", size=embedder.size, outputs=embedder.dimension, nodes=dump_graph(nodes))
     state = network.state_dict()
     with torch.no_grad():
         for name, value in weights.items():
             state[f"layers.{name}"].copy_(torch.tensor(value).reshape(state[f"layers.{name}"].shape))
-    _check_equal(network.eval(), embedder, scaling.takes_raw_pixels)
+    _check_equal(network.eval(), embedder)
     return network
 
 
 @torch.no_grad()
-def _check_equal(network: Network, embedder: OnnxEmbedder, raw_pixels: bool) -> None:
+def _check_equal(network: Network, embedder: OnnxEmbedder) -> None:
     """Compare the outputs for two images of noise."""
     size = network.spec.size
     crops = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     network_output = network(network.preprocess(torch.from_numpy(crops))).numpy()
-    pixels = crops.transpose(0, 3, 1, 2).astype(np.float32)
-    session = embedder.session
-    inputs = pixels if raw_pixels else (pixels - 127.5) / 127.5
-    file_output = np.concatenate([session.run(None, {session.get_inputs()[0].name: batch})[0]
-                                  for batch in np.split(inputs, 2 if embedder.batch_size == 1 else 1)])
+    file_output = embedder.forward(crops)
     difference = np.linalg.norm(network_output - file_output) / np.linalg.norm(file_output)
     if not difference <= TOLERANCE:
         raise ModelError(f"{path_text(embedder.path)}: the converted network differs from the file by {difference:.1g} "

@@ -120,7 +120,13 @@ def _identity(reader: GraphReader, node: onnx.NodeProto) -> None:
 
 
 def _shape(reader: GraphReader, node: onnx.NodeProto) -> None:
-    """Skip the computation of a shape; only `_flatten` has a use for it, and checks nothing but that there is one."""
+    """Skip the computation of a shape; only `_flatten` has a use for it, and checks nothing but that there is one.
+
+    A Cast of a value that is no shape changes its type alone.
+    """
+    if node.op_type == "Cast" and reader.is_value(node):
+        reader.rename(node, reader.value(node))
+        return
     if node.op_type != "Shape" and not all(name in reader.shapes or name in reader.constants for name in node.input):
         raise reader.refusal(node, f"the operator {node.op_type}")
     reader.shapes.add(node.output[0])

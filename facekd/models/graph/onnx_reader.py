@@ -66,13 +66,17 @@ class GraphReader:
         """Return whether a node of ours gives [N, C], not maps."""
         return name in self._vectors
 
+    def is_value(self, node: onnx.NodeProto, index: int = 0) -> bool:
+        """Return whether an input is the image or the output of a node of ours."""
+        return node.input[index] in self._names
+
     def value(self, node: onnx.NodeProto, index: int = 0) -> str:
         """Return our name of an input.
 
         Raises:
             ModelError: the input is a constant, or was not converted.
         """
-        if node.input[index] not in self._names:
+        if not self.is_value(node, index):
             raise self.refusal(node, f"a {node.op_type} of a constant")
         return self._names[node.input[index]]
 

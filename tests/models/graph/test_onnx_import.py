@@ -92,11 +92,11 @@ def test_a_network_that_differs_from_its_file_is_refused(tmp_path: Path, monkeyp
 
 
 def test_other_pixels_than_the_stated_ones_give_other_outputs(tmp_path: Path) -> None:
-    """``raw_pixels`` decides for a graph without a scaling, whose first layer could take either."""
+    """``pixels`` decides for a graph without a scaling, whose first layer could take either."""
     network = random_network("mobilefacenet", width=0.25)
     file = write_onnx(network, tmp_path / "m.onnx", dynamo=False)
     images = torch.randint(0, 256, (2, SIZE, SIZE, 3), dtype=torch.uint8)
-    converted = network_from_onnx(file, raw_pixels=True)
+    converted = network_from_onnx(file, pixels="raw")
     with torch.no_grad():
         expected = network(images.permute(0, 3, 1, 2).float())
         torch.testing.assert_close(converted(converted.preprocess(images)), expected, rtol=1e-4, atol=1e-3)

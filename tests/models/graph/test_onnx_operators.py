@@ -12,6 +12,7 @@ from facekd.errors import ModelError
 from facekd.models.graph.input_scaling import InputScaling
 from facekd.models.graph.onnx_operators import read_operator
 from facekd.models.graph.onnx_reader import GraphReader
+from facekd.models.input_format import InputFormat
 
 CONSTANTS: dict[str, NDArray[Any]] = {
     "kernel": np.ones((4, 3, 3, 3), np.float32), "wide": np.ones((4, 3, 3, 1), np.float32),
@@ -27,7 +28,7 @@ def read(*operators: tuple[Any, ...]) -> GraphReader:
     output = helper.make_tensor_value_info("y0", TensorProto.FLOAT, None)
     constants = [numpy_helper.from_array(value, name) for name, value in CONSTANTS.items()]
     graph = helper.make_graph([], "g", [image], [output], constants)
-    reader = GraphReader(graph, Path("m.onnx"), InputScaling(None))
+    reader = GraphReader(graph, Path("m.onnx"), InputScaling(InputFormat("unit"), Path("m.onnx")))
     for index, (name, inputs, attributes) in enumerate(operators):
         read_operator(reader, helper.make_node(name, list(inputs), [f"y{index}"], **attributes))
     return reader

@@ -11,6 +11,7 @@ from facekd.errors import ModelError
 from facekd.models.graph.description import INPUT
 from facekd.models.graph.input_scaling import InputScaling
 from facekd.models.graph.onnx_reader import GraphReader
+from facekd.models.input_format import InputFormat
 
 
 def make_graph(inputs: tuple[str, ...] = ("x",)) -> onnx.GraphProto:
@@ -22,7 +23,7 @@ def make_graph(inputs: tuple[str, ...] = ("x",)) -> onnx.GraphProto:
 
 
 def reader(graph: onnx.GraphProto | None = None) -> GraphReader:
-    return GraphReader(graph or make_graph(), Path("m.onnx"), InputScaling(None))
+    return GraphReader(graph or make_graph(), Path("m.onnx"), InputScaling(InputFormat("unit"), Path("m.onnx")))
 
 
 def node(*inputs: str, output: str = "y") -> onnx.NodeProto:
