@@ -32,8 +32,9 @@ from facekd.route.recorder import RouteRecorder, check_recorded_route
 from facekd.route.route import Route
 from facekd.route.teachers import AnchorTeachers
 from facekd.run import Run
-from facekd.training.builders import build_loader, build_network
+from facekd.training.builders import build_loader
 from facekd.training.ema import save_student
+from facekd.training.initial_student import initial_student
 from facekd.training.lr_schedule import check_schedule
 from facekd.training.machine import Machine
 from facekd.training.trainer import Trainer
@@ -83,7 +84,7 @@ def _distill(resolved: DistillRecipe) -> Path:
     data = open_training_set(resolved.dataset, resolved.data, closed_set)
     given_plan, route = Plan.read(resolved.plan)
     torch.manual_seed(resolved.seed)
-    student = build_network(resolved.student, resolved.head, data.images.num_classes)
+    resolved, student = initial_student(resolved, data.images.num_classes)
     fingerprint = run_on_main_and_broadcast(data.images.fingerprint)
     facts = {
         "dataset": asdict(fingerprint), "model": student.spec.to_dict(), "parameters": count_parameters(student),

@@ -1,4 +1,4 @@
-"""The commands for training: train, plan, route import, distill, search, methods."""
+"""The commands for training: train, plan, route import, distill, search, prune, methods."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from facekd.cli.common import (
     input_options,
     split_overrides,
 )
+from facekd.cli.prune import add_prune_command
 from facekd.errors import FacekdError
 from facekd.utils.console import console
 
@@ -37,6 +38,7 @@ def add_training_commands(subparsers: Subparsers) -> None:
     _add_route_import(subparsers)
     _add_distill(subparsers)
     _add_search(subparsers)
+    add_prune_command(subparsers)
     _add_methods(subparsers)
 
 

@@ -48,6 +48,9 @@ class StudentRecipe(ModelRecipe):
     """The network of a student."""
 
     name: str = "mobilefacenet"
+    weights: str = Field(
+        "", description="a model of facekd whose weights the student begins with; it sets all other keys of the student"
+    )
 
 
 class HeadRecipe(Recipe):

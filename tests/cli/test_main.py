@@ -18,9 +18,9 @@ from facekd.errors import DataError
 from tests.cli.conftest import RecordedCall
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["doctor", "clean", "pack", "align", "train", "plan", "route import", "distill", "search", "methods",
-            "methods show", "eval verify", "eval megaface", "eval ijb", "eval identify", "eval all", "eval cifar",
-            "eval imagenet", "export", "bench", "report", "embed", "compare", "demo"]
+COMMANDS = ["doctor", "clean", "pack", "align", "train", "plan", "route import", "distill", "search", "prune",
+            "methods", "methods show", "eval verify", "eval megaface", "eval ijb", "eval identify", "eval all",
+            "eval cifar", "eval imagenet", "export", "bench", "report", "embed", "compare", "demo"]
 RunCli = Callable[..., int]
 
 

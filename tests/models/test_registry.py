@@ -11,12 +11,12 @@ from facekd.errors import ModelError
 from facekd.models.registry import ModelSpec, build, create, list_models
 
 NARROW: dict[str, dict[str, Any]] = {
-    name: {} if name.startswith(("shufflenet", "wrn", "resnet_pruned"))
+    name: {} if name.startswith(("shufflenet", "wrn", "resnet_pruned", "graph"))
     else {"width": 0.5 if name.startswith("resnet") else 0.25}
     for name in list_models()
 }
 FAMILIES = [
-    "iresnet10", "lenet", "mlp", "mobilefacenet", "mobilenetv2", "resnet8", "resnet50_cifar", "resnet_pruned",
+    "graph", "iresnet10", "lenet", "mlp", "mobilefacenet", "mobilenetv2", "resnet8", "resnet50_cifar", "resnet_pruned",
     "shufflenetv1", "shufflenetv2", "vgg8", "wrn_16_2",
 ]
 """The smallest network of each family, for tests that hold for deeper ones as well."""
@@ -26,7 +26,7 @@ def test_the_registry_holds_the_documented_names() -> None:
     documented = {"iresnet10", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "mobilefacenet", "mobilenetv2"}
     documented |= {"resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
     documented |= {"resnet8x4", "resnet32x4", "resnet50_cifar", "resnet_pruned", "wrn_16_2", "wrn_40_1", "wrn_40_2"}
-    documented |= {"vgg8", "vgg11", "vgg13", "vgg16", "vgg19", "shufflenetv1", "shufflenetv2", "lenet", "mlp"}
+    documented |= {"vgg8", "vgg11", "vgg13", "vgg16", "vgg19", "shufflenetv1", "shufflenetv2", "lenet", "mlp", "graph"}
     assert set(list_models()) == documented
 
 

@@ -1,5 +1,6 @@
 """Architectures, one family a module; importing this package registers all of them."""
 
+from facekd.models.architectures import graph as graph
 from facekd.models.architectures import iresnet as iresnet
 from facekd.models.architectures import lenet as lenet
 from facekd.models.architectures import mlp as mlp

@@ -1,0 +1,1 @@
+"""Make a network smaller by removing channels that change its outputs least, with its own weights."""
