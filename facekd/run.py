@@ -25,7 +25,7 @@ REMADE_FILES = ("model.safetensors", "model.ema.safetensors", "joint_teacher.saf
 """What a finished run wrote last; the command that made the run makes it again from the last checkpoint."""
 ROUTE_FILE = "route/route.json"
 FACTS = {"dataset": "other training data", "model": "another network", "parameters": "another number of parameters",
-         "losses": "other losses",
+         "losses": "other losses", "student_weights": "other weights in the file of student.weights",
          "anchors": "other anchors", "strategy": "another strategy of its plan", "teacher": "another teacher"}
 """What it means that a fact of a run is not the one it began with."""
 

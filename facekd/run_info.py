@@ -52,6 +52,14 @@ class HardwareInfo(_FreeRecord):
     label: str
 
 
+class TeacherInfo(_FreeRecord):
+    """The teacher of a student, see `facekd.route.route.Route.describe_teacher`."""
+
+    name: str
+    sha256: str
+    license: str
+
+
 class AnchorInfo(_FreeRecord):
     """A stage of a student's plan."""
 
@@ -60,6 +68,24 @@ class AnchorInfo(_FreeRecord):
     learning_rate: float
     share: float
     stage_reason: str
+
+
+class TeacherFitInfo(_FreeRecord):
+    """How close a student came to its teacher, see `facekd.methods.teacher_fit.TeacherFit`."""
+
+    training: float
+    held_out: float | None = None
+    held_out_images: Count = 0
+    verdict: str = ""
+    sentence: str = ""
+
+
+class CompatibleInfo(_FreeRecord):
+    """The teacher in whose space a student answers, see `facekd.methods.compatibility.compatible_with`."""
+
+    name: str
+    sha256: str
+    dimension: Count
 
 
 class RunInfo(_FreeRecord):
@@ -81,4 +107,8 @@ class RunInfo(_FreeRecord):
     strategy: str | None = None
     anchors: list[AnchorInfo] = Field(default_factory=list)
     followed_anchors: list[AnchorInfo] = Field(default_factory=list)
+    teacher: TeacherInfo | None = None
+    student_weights: str | None = None
+    compatible_with: CompatibleInfo | None = None
+    teacher_fit: TeacherFitInfo | None = None
     sha256: dict[str, str] = Field(default_factory=dict)

@@ -50,7 +50,7 @@ train_student() { # STUDENT METHOD SEED: train one student and measure it
 }
 export -f train_student
 
-$facekd doctor "$faces/train" "$faces/distractors" "$faces/cfp" --json "$out/doctor.json"
+$facekd doctor "$faces/train" "$faces/distractors" "$faces/cfp" --labels --json "$out/doctor.json"
 train_teacher
 for method in rco mimic $methods; do make_plan "$method"; done
 
@@ -65,6 +65,6 @@ for student_folder in "$recipes"/*/; do
   run="$out/$(basename "$student_folder")/rco-seed${seeds%% *}"
   [ ! -d "$run" ] || [ -d "$run/package" ] ||
     $facekd export "$run" "$run/package" --calibration "$faces/train" \
-      --pairs "$faces/cfp/pairs_ff.csv" --images "$faces/cfp" --max-drop 1
+      --pairs "$faces/cfp/pairs_ff.csv" --images "$faces/cfp" --gate accuracy=1
 done
 $facekd report "$out/teacher" "$out"/*/*-seed* --out "$out"

@@ -50,6 +50,7 @@ def commands(page: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(("page", "minimum"), [
     ("README.md", 10), ("docs/methods.md", 5), ("docs/deploy.md", 6), ("docs/preflight.md", 2), ("docs/cleaning.md", 2),
+    ("docs/students.md", 5),
 ])
 def test_every_command_line_is_understood(page: str, minimum: int) -> None:
     assert len(commands(page)) >= minimum

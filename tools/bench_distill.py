@@ -24,7 +24,8 @@ import torch
 
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe, TrainingRecipe
 from facekd.data.image_set import ImageSet, Pixels
-from facekd.data.loading.augmentation import Augmentation, Crop, Flip
+from facekd.data.loading.augmentation import Augmentation, Flip
+from facekd.data.loading.crops import Crop
 from facekd.data.loading.loader import Loader
 from facekd.methods.distillation import build_distillation
 from facekd.methods.objective import parse_objective

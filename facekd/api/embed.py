@@ -15,12 +15,12 @@ from facekd.evaluation.embedding.extract import extract
 from facekd.io.outputs import check_writable
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
-from facekd.training.machine import resolve_device
 
 
 def embed(folder: Path | str, out: Path | str, model: Path | str, *, flip: bool = True, device: str = "auto",
           image_list: Path | str | None = None, float16: bool = False, megaface_tree: Path | str | None = None,
-          suffix: str | None = None, **options: Unpack[InputOptions]) -> int:
+          suffix: str | None = None, labels: bool | None = None,
+          **options: Unpack[InputOptions]) -> int:
     """Write the embeddings of a face set as ``.npy``, not L2-normalized; the same call continues after a kill.
 
     Args:
@@ -29,11 +29,12 @@ def embed(folder: Path | str, out: Path | str, model: Path | str, *, flip: bool 
             `facekd.evaluation.embedding.extract.extract`.
         model: the model, see `facekd.models.loading.load`.
         flip: whether to add the embedding of the mirrored image.
-        device: device of torch models.
+        device: device of the models.
         image_list: a text file with one image path per line; only these images are embedded, in this order.
         float16: whether to write float16 in place of float32.
         megaface_tree: root folder of MegaFace's tree of one feature file per image, which is written as well.
         suffix: suffix of the files of this tree after the image path; default ``_facekd.bin``.
+        labels: whether the set has labels, see `facekd.data.opening.open_faces`; not with ``image_list``.
         options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
 
     Returns:
@@ -50,9 +51,11 @@ def embed(folder: Path | str, out: Path | str, model: Path | str, *, flip: bool 
     check_suffix(suffix)
     if megaface_tree is not None:
         check_writable(megaface_tree, folder=True)
+    if image_list is not None and labels is not None:
+        raise DataError("--labels is about the subfolders of a folder, and --list names the images; leave one out")
     listed_paths = read_path_list(Path(image_list)) if image_list else None
-    faces = ListedImages(Path(folder), listed_paths) if listed_paths is not None else open_faces(folder)
-    features = extract(load(model, resolve_device(device), **options), faces, Path(out), flip, float16)
+    faces = ListedImages(Path(folder), listed_paths) if listed_paths is not None else open_faces(folder, labels=labels)
+    features = extract(load(model, device, **options), faces, Path(out), flip, float16)
     if megaface_tree is not None:
         write_feature_tree(features, Path(megaface_tree), suffix)
     return len(features)

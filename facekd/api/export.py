@@ -5,54 +5,53 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
+from typing_extensions import Unpack
 
+from facekd.api.prune import load_network
 from facekd.data.diagnosis.leakage import refuse_overlap
-from facekd.data.face_set import FaceSet
-from facekd.data.opening import open_faces, open_pairs
-from facekd.data.transforms import Crops, decode_crop
+from facekd.data.opening import open_pairs
 from facekd.deploy.export import LICENSES, TargetPrecision, resolve_targets, write_package
 from facekd.deploy.insightface_package import check_insightface_compatibility, write_insightface_package
+from facekd.deploy.int8.calibration import Calibration, read_calibration
+from facekd.deploy.int8.equalization import equalize
+from facekd.deploy.int8.qat import quantization_aware_finetune
 from facekd.deploy.package import Package
-from facekd.deploy.qat import quantization_aware_finetune
 from facekd.deploy.source import ExportFormat, ExportSource, prepare_source
 from facekd.deploy.targets.base import Precision
 from facekd.deploy.validation import ExportValidator
-from facekd.deploy.validation_gate import AccuracyGate
+from facekd.deploy.validation_gate import Gate, parse_gates
 from facekd.errors import ExportError, ModelError
 from facekd.evaluation.embedding.plausibility import check_crops
 from facekd.io.documents import read_json
+from facekd.io.files import sha256
+from facekd.io.licenses import find_license
 from facekd.io.locks import lock_output
 from facekd.io.outputs import check_writable
+from facekd.models.embedder import Embedder
+from facekd.models.input_format import InputOptions
+from facekd.models.loading import load
+from facekd.models.registry import Network
 from facekd.models.torch_embedder import TorchEmbedder
-from facekd.models.weights import load_model
 from facekd.reporting.result_records import RESULTS, read_result
 from facekd.run import Run
 from facekd.text import path_text
 from facekd.utils.environment import hardware
 
-CALIBRATION_FACES = 100
-"""Number of evenly spaced calibration crops, which set int8 ranges and on which cosines are measured."""
-MAX_DROP = 0.3
-"""Percentage points of accuracy that a file may lose, unless stated."""
-MIN_CALIBRATION_FACES = 16
-"""The minimum size of a calibration set: smaller ones show too few identities, which no later check would reveal."""
-
 
 def export(model: Path | str, out: Path | str, *, calibration: Path | str | None = None,
            pairs: Path | str | None = None, images: Path | str | None = None, name: str | None = None,
-           targets: Sequence[str] = ("onnx",), precisions: Sequence[Precision] = (), max_drop: float | None = None,
-           input_dtype: Literal["float", "uint8"] = "float", l2_normalized: bool = False,
-           detector: Path | str | None = None, qat_epochs: int | None = None,
-           licenses: Mapping[str, str] | None = None) -> Package:
+           targets: Sequence[str] = ("onnx",), precisions: Sequence[Precision] = (), gates: Sequence[str] = (),
+           against: Path | str | None = None, input_dtype: Literal["float", "uint8"] = "float",
+           l2_normalized: bool = False, detector: Path | str | None = None, qat_epochs: int | None = None,
+           licenses: Mapping[str, str] | None = None, **options: Unpack[InputOptions]) -> Package:
     """Write a package folder: the files of every target, each validated against the network, model card and metadata.
 
     Args:
-        model: a run folder or a ``.safetensors`` file of facekd.
+        model: a run folder or a ``.safetensors`` file of facekd, or the ``.onnx`` of a recognizer from elsewhere that
+            consists of convolutions and the like; its files are validated against this ONNX.
         out: the package folder, which must not exist.
         calibration: training faces for int8 calibration; without them no int8 file is written.
         pairs: pair list on which every file and the float network are verified.
@@ -60,7 +59,10 @@ def export(model: Path | str, out: Path | str, *, calibration: Path | str | None
         name: base name of the files, by default the name of the run.
         targets: names of targets, see `facekd.deploy.targets.list_targets`.
         precisions: fp32, fp16, int8; empty for all that a target supports.
-        max_drop: the gate, in percentage points of verification accuracy, by default 0.3; only with pairs.
+        gates: what a file may lose on the pairs in percentage points, ``METRIC=POINTS``: ``accuracy``, ``auc``,
+            ``eer`` or ``tar@FAR``; by default ``accuracy=0.3``; only with pairs.
+        against: the model that losses are gated against, any that `facekd.load` opens, e.g. the teacher; by default
+            the float network. Its losses stand in card and metadata as well.
         input_dtype: ``uint8``: pixels are normalized inside the files.
         l2_normalized: whether the files return L2-normalized embeddings.
         detector: an SCRFD file; with it the package contains the folder ``insightface``, a model package of
@@ -69,66 +71,99 @@ def export(model: Path | str, out: Path | str, *, calibration: Path | str | None
             `quantization_aware_finetune`; validation also compares these files with the original network. None leaves
             the weights unchanged.
         licenses: licenses of ``code``, ``weights`` and ``data``, for card and metadata; the others are unknown.
+        options: how an ``.onnx`` is fed, see `InputOptions`.
 
     Raises:
-        ExportError: a file differs from the network or loses too much accuracy, a target is not installed, ``out`` is
-            not empty, detector and network do not fit in one package of InsightFace, a license has an unknown subject,
-            or an argument has no effect or is not valid.
+        ExportError: the ONNX has an operator that cannot be converted, a file differs from the network or loses too
+            much, a target is not installed, ``out`` is not empty, detector and network do not fit in one package of
+            InsightFace, a license has an unknown subject, or an argument has no effect or is not valid.
         ModelError: the model or the detector cannot be loaded.
         DataError: calibration faces or pairs cannot be used, or share an image or an identity.
     """
     path = Path(model)
-    _refuse_onnx(path)
-    run = Run(path) if path.is_dir() else None
-    gate = _check_gate(pairs, images, max_drop)
+    run = _open_run(path)
+    checked_gates = _check_gates(gates, against, pairs, images)
     target_precisions = resolve_targets(targets, precisions, calibration is not None)
     _check_qat(qat_epochs, target_precisions)
     _check_licenses(licenses or {})
     check_writable(out, folder=True)
     with lock_output(out):
-        network = load_model(run.model if run else path)
+        network, original = _load(run.model if run else path, options)
         size = network.spec.size
         if detector:
             check_insightface_compatibility(size, targets, Path(detector))
-        faces = _open_calibration(calibration) if calibration else None
-        indices = _evenly_spaced(len(faces)) if faces else []
+        calibrated = read_calibration(calibration, size) if calibration else None
         pair_set = open_pairs(Path(pairs), Path(images) if images else None) if pairs else None
-        if faces and pair_set:
-            refuse_overlap(faces, range(len(faces)) if qat_epochs else indices, pair_set, size)
-        crops = _read_crops(faces, indices, size) if faces else None
+        if calibrated and pair_set:
+            used = range(len(calibrated.faces)) if qat_epochs else calibrated.indices
+            refuse_overlap(calibrated.faces, used, pair_set, size)
+        crops = calibrated.crops if calibrated else None
         source = prepare_source(network, ExportFormat(input_dtype, l2_normalized), name or path.stem, crops)
         provenance, results = _provenance(run)
+        if original is not None:
+            provenance["converted_from"] = {"name": path.name, "sha256": sha256(path),
+                                            "license": (licenses or {}).get("weights") or find_license(path)}
         provenance.update({f"license_{subject}": text for subject, text in (licenses or {}).items()})
-        int8_source: Callable[[int], ExportSource] | None = None
-        if faces and qat_epochs:
-            provenance["int8_tuning"] = {"epochs": qat_epochs, "dataset": asdict(faces.fingerprint())}
-            int8_source = partial(quantization_aware_finetune, source, faces, qat_epochs)
-        if faces and crops is not None:
-            embedder = TorchEmbedder(copy.deepcopy(network), source.name)
-            plausibility = check_crops(embedder, crops, faces.labels[indices].tolist())
-            if plausibility and plausibility.note:
-                provenance["plausibility"] = plausibility.note
-        validator = ExportValidator(source, crops, pair_set, gate)
+        provenance.update(_calibration_facts(calibrated, qat_epochs, network, source.name))
+        validator = ExportValidator(source, crops, pair_set, checked_gates, original=original,
+                                    against=load(against) if against else None)
         package = write_package(source, Path(out), target_precisions, validator, results=results, provenance=provenance,
-                                int8_source=int8_source)
+                                int8_source=_tuned_source(source, calibrated, qat_epochs))
         if detector:
             write_insightface_package(package, Path(detector), package.path / "insightface")
     return package
 
 
-def _refuse_onnx(path: Path) -> None:
-    if path.suffix == ".onnx" or (path / "metadata.json").is_file():
-        raise ExportError(f"{path_text(path)} holds ONNX, which runs as it is; export takes a run folder or a "
-                          ".safetensors file of facekd: for a smaller model make it a teacher by 'facekd route "
-                          "import', and distill a student")
+def _open_run(path: Path) -> Run | None:
+    if (path / "metadata.json").is_file():
+        raise ExportError(f"{path_text(path)} is a package already; export takes the run, the .safetensors or the "
+                          ".onnx that it was made from")
+    return Run(path) if path.is_dir() else None
 
 
-def _check_gate(pairs: Path | str | None, images: Path | str | None, max_drop: float | None) -> AccuracyGate:
-    """Return the gate of the accuracy that a file may lose."""
-    gate = AccuracyGate(MAX_DROP if max_drop is None else max_drop)
-    if pairs is None and (images is not None or max_drop is not None):
-        raise ExportError("--images and --max-drop belong to --pairs; give the pair list as well, or leave them out")
-    return gate
+def _load(file: Path, options: InputOptions) -> tuple[Network, Embedder | None]:
+    """Return the network, and the embedder of the ONNX file that it was converted from."""
+    original = load(file, **options) if file.suffix == ".onnx" else None
+    try:
+        return load_network(file, **options), original
+    except ModelError as error:
+        if original is None:
+            raise
+        raise ExportError(f"{error}; for a smaller model make it the teacher of a student by 'facekd route import' and "
+                          "'facekd distill'") from error
+
+
+def _check_gates(gates: Sequence[str], against: Path | str | None, pairs: Path | str | None,
+                 images: Path | str | None) -> list[Gate]:
+    """Return the gates, the default one if none is stated."""
+    checked = parse_gates(gates)
+    if pairs is None and (images is not None or against is not None or gates):
+        raise ExportError("--images, --gate and --against belong to --pairs; give the pair list as well, or leave them "
+                          "out")
+    return checked
+
+
+def _calibration_facts(calibration: Calibration | None, qat_epochs: int | None, network: Network, name: str
+                       ) -> dict[str, Any]:
+    """Return what calibration adds to the provenance: the set of the tuning, and what is implausible."""
+    if calibration is None:
+        return {}
+    facts: dict[str, Any] = {}
+    if qat_epochs:
+        facts["int8_tuning"] = {"epochs": qat_epochs, "dataset": asdict(calibration.faces.fingerprint())}
+    plausibility = check_crops(TorchEmbedder(copy.deepcopy(network), name), calibration.crops, calibration.labels)
+    if plausibility and plausibility.note:
+        facts["plausibility"] = plausibility.note
+    return facts
+
+
+def _tuned_source(source: ExportSource, calibration: Calibration | None, epochs: int | None
+                  ) -> Callable[[int], ExportSource] | None:
+    """Return the function that trains the weights of int8 files; None without such training."""
+    if calibration is None or epochs is None:
+        return None
+    faces = calibration.faces
+    return lambda weight_max: quantization_aware_finetune(equalize(source), faces, epochs, weight_max)
 
 
 def _check_qat(epochs: int | None, target_precisions: Sequence[TargetPrecision]) -> None:
@@ -147,24 +182,6 @@ def _check_licenses(licenses: Mapping[str, str]) -> None:
             raise ExportError(f"--license {subject}=... is not part of a package; give code, weights or data")
 
 
-def _open_calibration(path: Path | str) -> FaceSet:
-    faces = open_faces(path)
-    if len(faces) < MIN_CALIBRATION_FACES:
-        raise ExportError(f"{path} holds {len(faces)} faces, int8 ranges need at least {MIN_CALIBRATION_FACES}, better "
-                          f"{CALIBRATION_FACES}, of different people; give the training set")
-    return faces
-
-
-def _evenly_spaced(count: int) -> list[int]:
-    """Return up to `CALIBRATION_FACES` indices below ``count``."""
-    indices: list[int] = np.linspace(0, count - 1, min(CALIBRATION_FACES, count)).round().astype(int).tolist()
-    return sorted(set(indices))
-
-
-def _read_crops(faces: FaceSet, indices: Sequence[int], size: int) -> Crops:
-    return np.stack([decode_crop(faces.read(index), size, faces.location(index)) for index in indices])
-
-
 def _provenance(run: Run | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the provenance of a run's model, and the evaluation results of the run by name."""
     provenance: dict[str, Any] = {"exported_on": hardware()["label"]}
@@ -173,6 +190,8 @@ def _provenance(run: Run | None) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (run.path / "run.json").is_file():
         raise ModelError(f"{run.path} is no run folder; give one, or a .safetensors file of facekd")
     info = run.info()
+    if "teacher" in info:
+        provenance["distilled_from"] = info["teacher"]
     keys = ("command", "dataset", "strategy", "anchors", "versions", "git", "finished")
     provenance.update({key: info[key] for key in keys if key in info})
     results = {file.stem: _read_result(file) for file in sorted(run.results.glob("*.json"))}

@@ -20,7 +20,8 @@ from facekd.utils.console import notify
 def import_route(files: Sequence[Path | str], out: Path | str, *, model: str | None = None, size: int | None = None,
                  outputs: int | None = None, options: Mapping[str, Any] | None = None,
                  normalization: str | None = None, pixels: str | None = None, channels: str | None = None,
-                 output: str | None = None, images: Path | str | None = None) -> Route:
+                 output: str | None = None, images: Path | str | None = None,
+                 license: str | None = None) -> Route:
     """Make a route of checkpoints of another trainer, or of one ONNX of a face model.
 
     Args:
@@ -38,6 +39,8 @@ def import_route(files: Sequence[Path | str], out: Path | str, *, model: str | N
         output: name of an ONNX's output with the embedding.
         images: a face set on which the imported teacher is checked, see
             `facekd.evaluation.embedding.plausibility`; a note on the standard error says what is implausible.
+        license: the license of the teacher, which packages of its students state; by default what the file or a text
+            beside it says, otherwise ``unknown``.
 
     Raises:
         RouteError: there are no files, their types are mixed, ``out`` contains a route, an argument has no effect, or a
@@ -51,7 +54,7 @@ def import_route(files: Sequence[Path | str], out: Path | str, *, model: str | N
         faces = open_faces(images) if images else None
         route = import_checkpoints.import_route(
             [Path(file) for file in files], Path(out), name=model, size=size, outputs=outputs, options=options,
-            normalization=normalization, pixels=pixels, channels=channels, output=output)
+            normalization=normalization, pixels=pixels, channels=channels, output=output, license_text=license)
         if faces:
             file = route.point_file(len(route.points) - 1)
             embedder = load(file) if route.spec else OnnxEmbedder(file)  # load would repeat the notes of an ONNX

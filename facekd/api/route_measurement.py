@@ -119,7 +119,7 @@ def _sample_images(images: ImageSet, closed_set: bool) -> ImageSet:
     by_label = order[np.argsort(images.labels[order], kind="stable")]
     _, first, counts = np.unique(images.labels[by_label], return_index=True, return_counts=True)
     with_pairs = np.random.default_rng(0).permutation(np.flatnonzero(counts > 1))[: SAMPLE_IMAGES // 2]
-    if not len(with_pairs):
+    if not len(with_pairs) or not images.is_labeled:
         return Subset(images, np.sort(order[:SAMPLE_IMAGES]))
     indices = by_label[np.concatenate([first[with_pairs], first[with_pairs] + 1])]
     return Subset(images, np.sort(indices))

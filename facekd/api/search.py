@@ -38,6 +38,7 @@ from facekd.models.architectures.resnet_pruned import Layout
 from facekd.models.registry import ModelSpec, Network, create
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
+from facekd.route.route import LICENSE_OF_TRAINED
 from facekd.route.teacher import load_live_teacher
 from facekd.run import Run
 from facekd.training.lr_schedule import check_schedule, learning_rate
@@ -86,8 +87,10 @@ def _search(resolved: SearchRecipe) -> Path:
     head, data = _open_teacher_data(teacher_run)
     spec = network.spec
     teacher_sha256 = files.sha256(teacher_run.model)
+    teacher_facts = {"name": f"{network.spec.name}, trained by facekd", "sha256": teacher_sha256,
+                     "license": LICENSE_OF_TRAINED}
     fingerprint = asdict(data.images.fingerprint())
-    facts = {"dataset": fingerprint, "model": spec.to_dict(), "teacher": {"sha256": teacher_sha256}}
+    facts = {"dataset": fingerprint, "model": spec.to_dict(), "teacher": teacher_facts}
     if run.begin("search", resolved, facts) and run.is_complete():
         return run.path
     torch.manual_seed(resolved.seed)

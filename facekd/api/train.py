@@ -9,6 +9,7 @@ import torch
 
 from facekd.config import TrainRecipe
 from facekd.data.training_set import open_training_set
+from facekd.data.unlabeled import require_labels
 from facekd.distributed import init_distributed, is_main_process, run_on_main_and_broadcast
 from facekd.io.locks import lock_output
 from facekd.io.outputs import check_writable
@@ -63,6 +64,7 @@ def _train(resolved: TrainRecipe) -> Path:
     training = resolved.training
     run = Run(Path(resolved.out))
     data = open_training_set(resolved.dataset, resolved.data, resolved.head.closed_set)
+    require_labels(data.images, "'facekd train'", "use 'facekd distill' by a method without labels")
     classes = data.images.num_classes
     torch.manual_seed(resolved.seed)
     network = build_network(resolved.model, resolved.head, classes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from facekd.errors import FacekdError
+from facekd.errors import FacekdError, ModelError, did_you_mean
+from facekd.text import shorten
 
 if TYPE_CHECKING:  # the package of models imports torch
     from facekd.models.input_format import InputOptions
@@ -77,14 +78,51 @@ def input_options(args: argparse.Namespace) -> InputOptions:
     return options
 
 
+def parse_input(pairs: Sequence[str] | None, option: str) -> InputOptions:
+    """Parse how an ONNX file is fed from ``KEY=VALUE``.
+
+    Args:
+        pairs: the values of the option; None if it is not given.
+        option: the name of the option, for messages.
+
+    Raises:
+        ModelError: a key or a value is unknown.
+    """
+    from facekd.models.input_format import InputOptions, check_options
+
+    given: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, _, value = pair.partition("=")
+        if key not in InputOptions.__annotations__:
+            valid = [f"{name}=" for name in InputOptions.__annotations__]
+            raise ModelError(f"{option} {shorten(pair)} is unknown: {did_you_mean(f'{key}=', valid)}")
+        given[key] = int(value) if key == "size" and value.isdecimal() else value
+    return check_options(given)
+
+
+def add_labels_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that states whether the subfolders of a folder are people."""
+    parser.add_argument("--labels", action=argparse.BooleanOptionalAction,
+                        help="whether subfolders are people: with --labels the first level is, whatever lies below; "
+                        "with --no-labels (days, cameras) it is a set without labels (default: they are if every image "
+                        "lies directly in one)")
+
+
+def add_set_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state how a face set is read."""
+    add_labels_option(parser)
+    parser.add_argument("--root", help="folder from which the paths of a text list start (default: that of the list)")
+
+
 def add_device_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option of the device for torch models."""
-    parser.add_argument("--device", default="auto", help="device of torch models: auto (default), cpu, cuda, mps")
+    """Add the option of the device of models."""
+    parser.add_argument("--device", default="auto", help="device of the models: auto (default), cpu, cuda, mps")
 
 
 def add_detector_option(parser: argparse.ArgumentParser) -> None:
     """Add the option of a face detector."""
-    parser.add_argument("--detector", help="face detector, YuNet or SCRFD as ONNX (default: $FACEKD_DETECTOR)")
+    parser.add_argument("--detector", help="face detector, YuNet or SCRFD as ONNX, or the folder of a model pack "
+                        "(default: $FACEKD_DETECTOR)")
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, metavar: str) -> None:

@@ -9,6 +9,7 @@ from facekd.cli.common import (
     add_command,
     add_detector_option,
     add_input_options,
+    add_labels_option,
     add_model_options,
     input_options,
 )
@@ -30,8 +31,11 @@ def _add_export(subparsers: Subparsers) -> None:
         subparsers, "export", _export, "a package for the phone: validated model files, model card, checksums",
         "facekd export runs/student packages/student --calibration faces/train\n"
         "  facekd export runs/student packages/phone --to onnx,ncnn,executorch,litert,coreml \\\n"
-        "    --calibration faces/train --pairs cfp/pairs_ff.csv --images cfp --max-drop 0.3")
-    parser.add_argument("model", help="a run folder or a .safetensors file of facekd")
+        "    --calibration faces/train --pairs cfp/pairs_ff.csv --images cfp \\\n"
+        "    --gate accuracy=0.3 --gate tar@1e-4=1.0 --against w600k_r50.onnx\n"
+        "  facekd export w600k_mbf.onnx packages/teacher --calibration faces/train     (a recognizer from elsewhere)")
+    parser.add_argument("model", help="a run folder or a .safetensors file of facekd, or the .onnx of a recognizer "
+                        "whose operators are Conv, BatchNormalization, PRelu, Relu, Add, Gemm and the like")
     parser.add_argument("out", help="the package folder to write")
     parser.add_argument("--to", default="onnx", type=_split_commas,
                         help="targets, separated by commas: onnx (default), ncnn, executorch, litert, coreml; all but "
@@ -44,10 +48,13 @@ def _add_export(subparsers: Subparsers) -> None:
                         "epochs), with the float network as the teacher; fp32 and fp16 files are unchanged")
     parser.add_argument("--pairs", help="pair list on which the network and every file are verified")
     parser.add_argument("--images", help="root folder of the paths in the pair list")
-    parser.add_argument("--max-drop", type=float,
-                        help="percentage points of accuracy that a file may lose on the pairs: it is refused if the "
-                        "lower end of the paired 95%% interval is above that, with a warning if the drop itself is "
-                        "(default 0.3)")
+    parser.add_argument("--gate", action="append", default=[], metavar="METRIC=POINTS",
+                        help="percentage points that a file may lose on the pairs, may be repeated: accuracy, auc, eer "
+                        "or tar@FAR (FAR of all impostor pairs of the images); a file is refused if the lower end of "
+                        "the paired 95%% interval is above that, with a warning if the loss itself is (default "
+                        "accuracy=0.3)")
+    parser.add_argument("--against", metavar="MODEL", help="the model that the gates measure the loss against, e.g. "
+                        "the teacher (default: the float network)")
     parser.add_argument("--input-dtype", default="float", choices=["float", "uint8"],
                         help="float: the caller normalizes pixels, (x - 127.5) / 127.5 (default); uint8: the files do")
     parser.add_argument("--l2-normalize", action="store_true", help="the files return L2-normalized embeddings")
@@ -57,6 +64,7 @@ def _add_export(subparsers: Subparsers) -> None:
                         "data='research only'; the others are unknown")
     parser.add_argument("--detector", help="an SCRFD with five landmarks (scrfd_*_kps.onnx): adds the folder "
                         "insightface, a model package of InsightFace 2 with both, for insightface.app.FaceAnalysis")
+    add_input_options(parser)
 
 
 def _split_commas(text: str) -> list[str]:
@@ -75,9 +83,9 @@ def _export(args: argparse.Namespace) -> int:
 
     package = export(
         args.model, args.out, calibration=args.calibration, pairs=args.pairs, images=args.images, name=args.name,
-        targets=args.to, precisions=args.precision, max_drop=args.max_drop, input_dtype=args.input_dtype,
-        l2_normalized=args.l2_normalize, detector=args.detector, qat_epochs=args.qat_epochs,
-        licenses=dict(args.license),
+        targets=args.to, precisions=args.precision, gates=args.gate, against=args.against,
+        input_dtype=args.input_dtype, l2_normalized=args.l2_normalize, detector=args.detector,
+        qat_epochs=args.qat_epochs, licenses=dict(args.license), **input_options(args),
     )
     console().print(package.describe())
     return 0
@@ -146,6 +154,7 @@ def _add_embed(subparsers: Subparsers) -> None:
                         "provenance are written next to it")
     add_model_options(parser)
     parser.add_argument("--list", dest="image_list", help="text file with one image path per line, in order")
+    add_labels_option(parser)
     parser.add_argument("--float16", action="store_true", help="half the size, with a relative rounding error of 5e-4")
     parser.add_argument("--megaface-tree", help="also write MegaFace's tree of feature files into this folder")
     parser.add_argument("--suffix", help="suffix of these feature files after the image path (default _facekd.bin)")
@@ -155,7 +164,8 @@ def _embed(args: argparse.Namespace) -> int:
     from facekd.api.embed import embed
 
     count = embed(args.folder, args.out, args.model, flip=args.flip, device=args.device, image_list=args.image_list,
-                  float16=args.float16, megaface_tree=args.megaface_tree, suffix=args.suffix, **input_options(args))
+                  float16=args.float16, megaface_tree=args.megaface_tree, suffix=args.suffix, labels=args.labels,
+                  **input_options(args))
     console().print(f"{args.out}: {count} embeddings; labels, names and provenance are in the files next to it")
     return 0
 
@@ -169,11 +179,12 @@ def _add_compare(subparsers: Subparsers) -> None:
     parser.add_argument("--model", required=True, help="run folder, .safetensors, package folder or .onnx")
     add_input_options(parser)
     add_detector_option(parser)
-    parser.add_argument("--far", help="false accept rate (default 1e-2), whose threshold is read from the verification "
-                        "results of a run, from a package, or from --result")
-    parser.add_argument("--result", metavar="FILE", help="a file of 'facekd eval verify --json FILE' with this model, "
-                        "for a model that is neither a run nor a package")
+    parser.add_argument("--far", help="false accept rate (default 1e-2), whose threshold is read from a package, from "
+                        "the results of 'facekd eval verify' in a run or beside the model file, or from --result")
+    parser.add_argument("--result", metavar="FILE", help="a file of 'facekd eval verify --json FILE' with this model")
     parser.add_argument("--threshold", type=float, help="use this similarity instead")
+    parser.add_argument("--prior", type=float, help="how often two photographs show one person before they "
+                        "are compared, for the probability (default 0.5)")
     parser.add_argument("--aligned", action="store_true", help="the images are aligned crops already")
 
 
@@ -181,14 +192,9 @@ def _compare(args: argparse.Namespace) -> int:
     from facekd.api.compare import compare
 
     result = compare(args.first, args.second, args.model, detector=args.detector, far=args.far,
-                     threshold=args.threshold, result=args.result, aligned=args.aligned, **input_options(args))
-    console().print(f"similarity {result.similarity:.3f}")
-    if result.same_person is None:
-        console().print(f"no verdict: {result.source}")
-        return 0
-    basis = f"at FAR {result.far}, from {result.source}" if result.far else "as given"
-    verdict = "the same person" if result.same_person else "different people"
-    console().print(f"{verdict} (threshold {result.threshold:.3f} {basis})")
+                     threshold=args.threshold, result=args.result, aligned=args.aligned, prior=args.prior,
+                     **input_options(args))
+    console().print(result.describe())
     return 0
 
 

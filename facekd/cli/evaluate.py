@@ -13,7 +13,10 @@ from facekd.cli.common import (
     add_result_options,
     input_options,
 )
+from facekd.cli.evaluate_agree import add_agree
+from facekd.cli.evaluate_groups import add_groups
 from facekd.cli.evaluate_megaface import ACROSS_HELP, add_megaface
+from facekd.cli.gallery_model import add_gallery_model_options, gallery_options
 from facekd.utils.console import console
 
 
@@ -21,6 +24,8 @@ def add_evaluation_commands(subparsers: Subparsers) -> None:
     """Add ``eval`` with its subcommands."""
     evaluations = subparsers.add_parser("eval", help="evaluate a model").add_subparsers(required=True)
     _add_verify(evaluations)
+    add_agree(evaluations)
+    add_groups(evaluations)
     add_megaface(evaluations)
     _add_ijb(evaluations)
     _add_identify(evaluations)
@@ -32,16 +37,25 @@ def _add_verify(evaluations: Subparsers) -> None:
     parser = add_command(
         evaluations, "verify", _verify, "k-fold accuracy, TAR at FAR, EER, AUC on a pair list",
         "facekd eval verify --model runs/student --images faces/cfp --pairs faces/cfp/pairs_fp.csv --json fp.json\n"
-        "  facekd eval verify --model w600k_r50.onnx --pairs lfw.bin")
+        "  facekd eval verify --model w600k_r50.onnx --pairs lfw.bin\n"
+        "  facekd eval verify --model runs/student --gallery-model teacher.onnx --pairs lfw.bin")
     add_model_options(parser)
     parser.add_argument("--pairs", required=True, help="CSV fold,path1,path2,same; LFW's pairs.txt; InsightFace .bin")
     parser.add_argument("--images", help="root folder of the paths in the pair list (not for .bin)")
+    add_gallery_model_options(parser)
     add_result_options(parser)
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from facekd.api.across.verify import verify_across
     from facekd.api.evaluate.verify import verify
 
+    gallery = gallery_options(args)
+    if args.gallery_model:
+        across = verify_across(args.model, args.gallery_model, args.pairs, images=args.images, json=args.json,
+                               flip=args.flip, device=args.device, name=args.name, **gallery, **input_options(args))
+        console().print(across.describe())
+        return 0
     result = verify(args.model, args.pairs, images=args.images, json=args.json, flip=args.flip, device=args.device,
                     name=args.name, **input_options(args))
     console().print(result.describe())
@@ -81,7 +95,8 @@ def _add_identify(evaluations: Subparsers) -> None:
     parser = add_command(
         evaluations, "identify", _identify, "open-set identification in a gallery: rank 1, 5, 10, TPIR at FPIR",
         "facekd eval identify --model runs/student --probes door --gallery staff\n"
-        "  facekd eval identify --probes door.npy --gallery staff.npy")
+        "  facekd eval identify --probes door.npy --gallery staff.npy\n"
+        "  facekd eval identify --model runs/student --gallery-model teacher.onnx --probes door --gallery staff")
     add_model_options(parser, required=False)
     parser.add_argument("--probes", required=True,
                         help="a face set; without --model features; identities outside the gallery are impostors")
@@ -90,12 +105,20 @@ def _add_identify(evaluations: Subparsers) -> None:
                         help="the identity of a feature row: the folder in its image's name (default where both files "
                         "have names with folders), or its label")
     parser.add_argument("--across", action="store_true", help=ACROSS_HELP)
+    add_gallery_model_options(parser)
     add_result_options(parser)
 
 
 def _identify(args: argparse.Namespace) -> int:
+    from facekd.api.across.identify import identify_across
     from facekd.api.evaluate.identify import identify
 
+    gallery = gallery_options(args, {"identity-from": args.identity_from, "across": args.across or None})
+    if args.gallery_model:
+        across = identify_across(args.probes, args.gallery, args.model, args.gallery_model, json=args.json,
+                                 flip=args.flip, device=args.device, name=args.name, **gallery, **input_options(args))
+        console().print(across.describe())
+        return 0
     result = identify(args.probes, args.gallery, model=args.model, identity_from=args.identity_from, across=args.across,
                       json=args.json, flip=args.flip, device=args.device, name=args.name, **input_options(args))
     console().print(result.describe())

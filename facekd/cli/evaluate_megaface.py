@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from facekd.cli.common import Subparsers, add_command, add_model_options, add_result_options, input_options
+from facekd.cli.common import (
+    Subparsers,
+    add_command,
+    add_model_options,
+    add_result_options,
+    input_options,
+)
+from facekd.cli.gallery_model import add_gallery_model_options, gallery_options
 from facekd.errors import FacekdError
 from facekd.utils.console import console
 
@@ -21,6 +29,7 @@ def add_megaface(evaluations: Subparsers) -> None:
         "  facekd eval megaface --probes feature_out/facescrub --distractors feature_out/megaface \\\n"
         "      --template-lists templatelists --suffix _r50.bin --noise-lists noises --out results   (kit files)\n"
         "  facekd eval megaface --compare student.json teacher.json\n"
+        "  facekd eval megaface --model runs/student --gallery-model teacher.onnx --probes ... --distractors ...\n"
         "  torchrun --nproc-per-node 8 eval/megaface.py --probes ... --json ...         (8 processes)")
     add_model_options(parser, required=False)
     formats = "a face set; without --model features: .npy, .safetensors, or the kit's tree of .bin files"
@@ -44,6 +53,7 @@ def add_megaface(evaluations: Subparsers) -> None:
     parser.add_argument("--out", help="folder for the kit's cmc_*.json and matches_*.json")
     parser.add_argument("--compare", nargs=2, metavar="RESULT.json",
                         help="test whether two results differ instead: paired bootstrap over identities")
+    add_gallery_model_options(parser)
     add_result_options(parser)
 
 
@@ -52,6 +62,10 @@ def _megaface(args: argparse.Namespace) -> int:
 
     if args.compare:
         return _compare_models(args)
+    gallery = gallery_options(args, {"suffix": args.suffix, "int8": args.int8 or None, "out": args.out,
+                                     "across": args.across or None})
+    if args.gallery_model:
+        return _megaface_across(args, gallery)
     results = megaface(
         args.model, args.probes, args.distractors, template_lists=args.template_lists, suffix=args.suffix,
         sizes=args.sizes, set_index=args.set_index, noise_lists=args.noise_lists, noise_mode=args.noise_mode,
@@ -66,6 +80,21 @@ def _megaface(args: argparse.Namespace) -> int:
         console().print(identification_table(results), soft_wrap=False)
         for note in identification_notes(results):
             console().print(note)
+    return 0
+
+
+def _megaface_across(args: argparse.Namespace, gallery: dict[str, Any]) -> int:
+    from facekd.api.across.megaface import megaface_across
+
+    if args.probes is None or args.distractors is None:
+        raise FacekdError("give --probes and --distractors: face sets, which both models embed")
+    results = megaface_across(
+        args.model, args.gallery_model, args.probes, args.distractors, template_lists=args.template_lists,
+        sizes=args.sizes, set_index=args.set_index, noise_lists=args.noise_lists, noise_mode=args.noise_mode,
+        features=args.features, json=args.json, flip=args.flip, device=args.device, name=args.name, **gallery,
+        **input_options(args))
+    for title, result in results.items():
+        console().print(f"{title}\n{result.describe()}" if len(results) > 1 else result.describe())
     return 0
 
 

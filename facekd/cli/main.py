@@ -12,10 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import partial
 
+from facekd.cli.check import add_check
+from facekd.cli.compress import add_compress_command
+from facekd.cli.convert import add_convert
 from facekd.cli.data import add_data_commands
 from facekd.cli.defects import describe_defect, describe_out_of_memory
 from facekd.cli.deploy import add_deploy_commands
 from facekd.cli.evaluate import add_evaluation_commands
+from facekd.cli.students import add_students
 from facekd.cli.train import add_training_commands
 from facekd.errors import FacekdError, SetupError
 from facekd.utils.console import console, is_first_process, notify
@@ -26,6 +30,7 @@ INTRODUCTION = """Train a face recognition model, distill it into a student for 
   photos --align--> crops --pack--> face set --train--> route --plan--> plan --distill--> student --eval--> report
                                                                                        --export--> package
 
+You have a model and photographs? 'facekd compress' does all of it in one command.
 New here? 'facekd demo' runs all of it on synthetic faces in a few minutes."""
 EXIT_CODES = """exit codes:
   0    done
@@ -51,10 +56,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("facekd", description=INTRODUCTION, epilog=EXIT_CODES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_compress_command(subparsers)
     add_data_commands(subparsers)
     add_training_commands(subparsers)
+    add_students(subparsers)
     add_evaluation_commands(subparsers)
     add_deploy_commands(subparsers)
+    add_check(subparsers)
+    add_convert(subparsers)
     return parser
 
 

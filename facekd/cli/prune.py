@@ -21,8 +21,10 @@ def add_prune_command(subparsers: Subparsers) -> None:
     parser.add_argument("teacher", help="a .safetensors file of facekd, or the .onnx of a recognizer")
     parser.add_argument("dataset", help="aligned faces; their labels are not used")
     parser.add_argument("out", help="the .safetensors file to write")
-    parser.add_argument("--share", type=float, default=0.5,
-                        help="multiply-adds that remain, as a share of the teacher's (default 0.5)")
+    parser.add_argument("--share", type=float, metavar="S",
+                        help="multiply-adds that may remain, as a share of the teacher's (default 0.5)")
+    parser.add_argument("--weight-share", type=float, metavar="S",
+                        help="weights that may remain, as a share of the teacher's; alone or beside --share")
     parser.add_argument("--images", type=int, default=384, help="number of images to use (default 384)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of images (default 0)")
     add_input_options(parser)
@@ -32,7 +34,10 @@ def _prune(args: argparse.Namespace) -> int:
     from facekd.api.prune import prune_teacher
     from facekd.models.complexity import count_macs, count_parameters
 
-    pruned = prune_teacher(args.teacher, args.dataset, args.out, args.share, images=args.images, seed=args.seed,
+    share = 0.5 if args.share is None and args.weight_share is None else args.share
+    shares = {"share": share, "weight_share": args.weight_share}
+    pruned = prune_teacher(args.teacher, args.dataset, args.out, images=args.images, seed=args.seed,
+                           **{name: value for name, value in shares.items() if value is not None},
                            **input_options(args))
     macs = count_macs(pruned, pruned.spec.size) / 1e6
     console().print(f"{args.out}: {macs:.1f} million multiply-adds, {count_parameters(pruned):,} parameters; next: "

@@ -15,6 +15,7 @@ from facekd.cli.common import (
 )
 from facekd.cli.prune import add_prune_command
 from facekd.errors import FacekdError
+from facekd.text import printable
 from facekd.utils.console import console
 
 DEFAULT_STRATEGY = "progress"
@@ -158,6 +159,8 @@ def _add_route_import(subparsers: Subparsers) -> None:
                         "cifar10, cifar100, imagenet")
     parser.add_argument("--images", help="a face set: check on up to 64 of its images whether the teacher tells people "
                         "apart, and whether it would do so better if it were fed in another way")
+    parser.add_argument("--license", metavar="TEXT", help="license of the teacher, e.g. 'CC-BY-NC-4.0', which the "
+                        "packages of its students state (default: what the file, or a LICENSE beside it, says)")
     add_input_options(parser, size_help="side of the input: of checkpoints (default 112), or if the graph leaves it "
                       "open")
 
@@ -166,8 +169,9 @@ def _route_import(args: argparse.Namespace) -> int:
     from facekd.api.import_route import import_route
 
     route = import_route(args.files, args.out, model=args.model, outputs=args.outputs, images=args.images,
-                         normalization=args.normalization, **input_options(args))
-    console().print(f"{route.folder}: {len(route.points)} points; "
+                         normalization=args.normalization, license=args.license, **input_options(args))
+    console().print(f"{route.folder}: {len(route.points)} points, license of the teacher: "
+                    f"{printable(route.describe_teacher()['license'])}; "
                     f"next: facekd plan {route.folder} plan.json --strategy final --anchors 1")
     return 0
 
@@ -177,10 +181,10 @@ def _add_distill(subparsers: Subparsers) -> None:
         subparsers, "distill", _distill, "train a student along the anchors of a plan",
         "facekd distill faces/train plans/rco.json runs/student student.name=mobilefacenet\n"
         "  facekd distill --recipe runs/student/recipe.yaml   (continues the run; with out=NEW repeats it)\n\n"
-        "keys: student.name .size .embedding .options .normalization, method ('facekd methods'; e.g. method=kd+rkd),\n"
+        "keys: student.name .size .embedding .options .normalization .weights .compatible, method ('facekd methods'),\n"
         "  losses.NAME (labels or a loss; .weight .begin .end and its options), joint_teacher.*, feature_layers.*,\n"
-        "  training.*, head.*, data.classes .val_fraction .augmentation.*, route.every_epochs,\n"
-        "  teacher_cache (float16, float32, off), machine.*, seed (docs/training.md)")
+        "  training.*, head.*, data.classes .val_fraction .augmentation.*, held_out_images,\n"
+        "  route.every_epochs, teacher_cache (float16, float32, off), machine.*, seed (docs/training.md)")
     add_recipe_arguments(parser, "DATASET PLAN OUT")
 
 

@@ -49,7 +49,11 @@ class StudentRecipe(ModelRecipe):
 
     name: str = "mobilefacenet"
     weights: str = Field(
-        "", description="a model of facekd whose weights the student begins with; it sets all other keys of the student"
+        "", description="a model of facekd whose weights the student begins with; it describes the network as well"
+    )
+    compatible: bool = Field(
+        True, description="answer in the teacher's space: the embedding has the teacher's length, or a linear layer of "
+                          "the student maps it to that; false: the layer serves the training only"
     )
 
 
@@ -82,21 +86,40 @@ class HeadRecipe(Recipe):
 class AugmentationRecipe(Recipe):
     """The augmentation of training images, a function of (augmentation.seed, epoch, image index) alone."""
 
-    kind: Literal["auto", "plain", "flip", "crop", "resized-crop"] = Field(
-        "auto", description="auto: crop for a softmax head, else flip"
+    kind: Literal["auto", "plain", "flip", "camera", "crop", "resized-crop"] = Field(
+        "auto", description="auto: crop for a softmax head, else flip; camera: JPEG, blur, distance and light, and flip"
+    )
+    versions: int = Field(
+        8, ge=0, le=1000, description="camera: versions of each image, each of which the teacher cache holds; 0: every "
+                                      "epoch has its own"
+    )
+    borders: Literal["keep", "fill", "jitter"] = Field(
+        "keep", description="black borders of aligned faces; fill: the mean color of the image; jitter: a random color"
     )
     padding: int = Field(4, ge=0, le=128, description="crop: black pixels around the image before the random crop")
     seed: Seed = Field(
         0, description="separate from the seed of the run, so that runs can share cached teacher outputs"
     )
 
+    @model_validator(mode="after")
+    def _check_versions(self) -> AugmentationRecipe:
+        if self.versions != type(self).model_fields["versions"].default and self.kind != "camera":
+            raise ValueError(f"versions has no effect with kind={self.kind}; set kind=camera, or leave it out")
+        return self
+
 
 class DataRecipe(Recipe):
     """The part of the training set that is used; all runs of a comparison need the same values."""
 
+    labels: bool | None = Field(
+        None, description="of faces; null: as the layout says; false: the set has no labels; true: the first level of "
+                          "subfolders are people, whatever lies below"
+    )
+    root: str = Field("", description="folder from which the paths of a text list start; empty: the folder of the list")
     classes: int = Field(0, ge=0, description="number of classes to use, the first ones of a class set; 0: all")
     val_fraction: float = Field(
-        0.0, ge=0, lt=0.5, description="fraction of the images held out of training, for greedy plans"
+        0.0, ge=0, lt=0.5, description="fraction of the images held out of training, for the cosine to the teacher on "
+                                       "them, and for greedy plans"
     )
     samples_per_class: int = Field(
         0, ge=0, description="images per identity in a batch (balanced batches), at least 2; 0: shuffled"

@@ -126,6 +126,10 @@ class DistillRecipe(Recipe):
     )
     head: HeadRecipe = Field(default_factory=HeadRecipe)
     training: TrainingRecipe = Field(default_factory=TrainingRecipe)
+    held_out_images: int = Field(
+        1024, ge=0, description="images of data.val_fraction, at most, on which the cosine to the teacher is measured "
+                                "after every epoch; 0: none"
+    )
     teacher_cache: Literal["float16", "float32", "off"] = Field(
         "float16", description="dtype of cached teacher outputs; off: the teacher runs live"
     )
@@ -136,3 +140,11 @@ class DistillRecipe(Recipe):
     @classmethod
     def _accept_false(cls, value: Any) -> Any:
         return "off" if value is False else value  # YAML reads a bare 'off' as false
+
+    @model_validator(mode="after")
+    def _check_held_out(self) -> DistillRecipe:
+        default = type(self).model_fields["held_out_images"].default
+        if self.held_out_images not in (0, default) and not self.data.val_fraction:
+            raise ValueError("held_out_images has no effect, because data.val_fraction holds no images out; set "
+                             "data.val_fraction=0.05, or leave held_out_images out")
+        return self

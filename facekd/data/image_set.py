@@ -1,4 +1,4 @@
-"""Labeled images in a fixed order, independent of what they show and of the container that stores them."""
+"""Images in a fixed order, with or without labels, independent of what they show and of their container."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from facekd.errors import DataError
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 """One image, uint8 [height, width, 3], RGB."""
+UNLABELED = "unlabeled"
+"""Name of the only class of a set without labels, also in the files of a container."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,21 @@ class DatasetFingerprint:
 
 
 class ImageSet(ABC):
-    """Labeled images in a fixed order, read one at a time. Reading is safe from many threads.
+    """Images in a fixed order, read one at a time. Reading is safe from many threads.
 
     Attributes:
         path: the folder or file from which the set was opened.
-        labels: int64 [images], the class of each image, 0 to num_classes - 1. In a face set a class is an identity.
-        class_names: one name per class; the label as text where the container stores no names.
+        labels: int64 [images], the class of each image, 0 to num_classes - 1. In a face set a class is an identity. In
+            a set without labels all are 0.
+        class_names: one name per class; the label as text where the container stores no names; `UNLABELED` alone in a
+            set without labels.
+        unlabeled_reason: why a set has no labels, for messages; empty where it has labels, or no reason is known.
     """
 
     path: Path
     labels: NDArray[np.int64]
     class_names: list[str]
+    unlabeled_reason: str = ""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -55,6 +61,11 @@ class ImageSet(ABC):
     def num_classes(self) -> int:
         """Number of classes, including classes without an image."""
         return len(self.class_names)
+
+    @property
+    def is_labeled(self) -> bool:
+        """Whether the labels say what the images show."""
+        return self.class_names != [UNLABELED]
 
     @abstractmethod
     def pixels(self, index: int) -> Pixels:
@@ -134,6 +145,7 @@ class Subset(ImageSet):
         self.indices = indices
         self.path = images.path
         self.class_names = images.class_names
+        self.unlabeled_reason = images.unlabeled_reason
         self.labels = images.labels[indices]
 
     def pixels(self, index: int) -> Pixels:

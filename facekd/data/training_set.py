@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facekd.config import AugmentationRecipe, DataRecipe
+from facekd.config import DataRecipe
 from facekd.data.containers.class_set import first_classes, open_class_set
 from facekd.data.image_set import ImageSet, split_validation
-from facekd.data.loading.augmentation import Augmentation, CenterCrop, Crop, Flip, NoAugmentation, ResizedCrop
+from facekd.data.loading.augmentation import Augmentation, CenterCrop, NoAugmentation
+from facekd.data.loading.from_recipe import build_augmentation
 from facekd.data.opening import open_faces
+from facekd.data.unlabeled import require_labels
 from facekd.errors import DataError
 
 
@@ -41,10 +43,10 @@ def open_training_set(path: Path | str, recipe: DataRecipe, closed_set: bool) ->
     Raises:
         DataError: the set cannot be used, or is too small to hold out the requested fraction.
     """
-    images: ImageSet = open_class_set(path, "train") if closed_set else open_faces(path)
+    images = _open_images(path, recipe, closed_set)
     if recipe.classes:
         images = first_classes(images, recipe.classes)
-    augmentation = _augmentation(recipe.augmentation, closed_set)
+    augmentation = build_augmentation(recipe.augmentation, closed_set)
     eval_transform = CenterCrop() if closed_set else NoAugmentation()
     if not recipe.val_fraction:
         return TrainingSet(images, None, augmentation, eval_transform)
@@ -57,15 +59,13 @@ def open_training_set(path: Path | str, recipe: DataRecipe, closed_set: bool) ->
     return TrainingSet(train, held_out, augmentation, eval_transform)
 
 
-def _augmentation(recipe: AugmentationRecipe, closed_set: bool) -> Augmentation:
-    match recipe.kind:
-        case "plain":
-            return NoAugmentation()
-        case "resized-crop":
-            return ResizedCrop(recipe.seed)
-        case "crop":
-            return Crop(recipe.seed, recipe.padding)
-        case "flip":
-            return Flip(recipe.seed)
-    # "auto": the usual augmentation of CIFAR-like class sets, and of aligned faces, which must not be shifted.
-    return Crop(recipe.seed, recipe.padding) if closed_set else Flip(recipe.seed)
+def _open_images(path: Path | str, recipe: DataRecipe, closed_set: bool) -> ImageSet:
+    if closed_set:
+        if recipe.labels is not None or recipe.root:
+            raise DataError("data.labels and data.root belong to face sets, and a softmax head learns the classes of a "
+                            "class set; leave them out")
+        return open_class_set(path, "train")
+    images = open_faces(path, labels=recipe.labels, root=recipe.root or None)
+    if recipe.samples_per_class:
+        require_labels(images, f"data.samples_per_class={recipe.samples_per_class}", "leave that key out")
+    return images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facekd.deploy.benchmark.latency import measure_latency
+from facekd.deploy.int8.equalization import equalize
 from facekd.deploy.model_card import render_model_card
 from facekd.deploy.onnx.quantization_error import layer_snr
 from facekd.deploy.package import VERSION, Package, read_metadata
@@ -76,8 +78,8 @@ def write_package(
         validator: the validator of the source.
         results: evaluation results for card and metadata, JSON-able.
         provenance: origin of the model (run, data, teacher), JSON-able; `LICENSES` are the defaults of its licenses.
-        int8_source: returns the source of int8 files for an `int8_weight_max`; None for ``source`` itself. It is
-            called once for each value, just before the first file that needs it.
+        int8_source: returns the source of int8 files for an `int8_weight_max`; None for the equalized ``source``. It
+            is called once for each value, just before the first file that needs it.
 
     Raises:
         ExportError: the folder is not empty, the source's name is not a file name, or a file was refused.
@@ -86,7 +88,7 @@ def write_package(
     with files.atomic_folder(out, ExportError) as folder:
         metadata = _metadata(source, results, provenance)
         instances = {name: get_target(name) for name, _ in targets}
-        get_int8_source = cache(int8_source or (lambda weight_max: source))
+        get_int8_source = cache(int8_source or (lambda weight_max: equalize(source)))
         for name, precision in targets:
             target = instances[name]
             file_source = get_int8_source(target.int8_weight_max) if precision == "int8" else source
@@ -125,12 +127,19 @@ def _device_command(target: Target, entry: Mapping[str, Any], metadata: Mapping[
 
 
 def _measure_layers(converted: ConvertedFiles, precision: Precision, source: ExportSource) -> MeasureLayers | None:
-    """Return a function that measures the error of each layer, for int8 ONNX files with a float32 file next to them."""
+    """Return a function that measures the error of each layer of an int8 ONNX file."""
     int8_path = converted.files[0]
-    float_path = int8_path.with_name(f"{source.name}.onnx")
-    if precision != "int8" or int8_path.suffix != ".onnx" or not float_path.exists() or source.calibration is None:
+    if precision != "int8" or int8_path.suffix != ".onnx" or source.calibration is None:
         return None
-    return partial(layer_snr, float_path, int8_path, source.calibration[:LAYER_CROPS])
+    crops = source.calibration[:LAYER_CROPS]
+
+    def measure() -> list[tuple[str, float]]:
+        """Compare with a float32 file of the source of the int8 file, which can differ from that of the package."""
+        with tempfile.TemporaryDirectory() as folder:
+            (float_path,) = get_target("onnx").convert(source, "fp32", Path(folder)).files
+            return layer_snr(float_path, int8_path, crops)
+
+    return measure
 
 
 def _count_bytes(path: Path) -> int:

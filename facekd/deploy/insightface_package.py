@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facekd.data.alignment.detector import Scrfd, open_detector
+from facekd.data.alignment.detector_file import Scrfd, open_detector
 from facekd.deploy.package import Package
 from facekd.errors import ExportError, FacekdError
 from facekd.io import files

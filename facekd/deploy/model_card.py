@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from facekd.deploy.lineage import VERBS, describe_lineage
 from facekd.text import markdown
 
 INTENDED_USE = (
@@ -22,7 +23,7 @@ def render_model_card(metadata: Mapping[str, Any]) -> str:
     size, name = metadata["size"], metadata["name"]
     entries: Mapping[str, Any] = metadata["files"]
     lines = [
-        f"# {markdown(name)}", "",
+        f"# {markdown(name)}", "", *describe_lineage(metadata["provenance"]),
         f"A face-recognition model made by facekd: an aligned {size}x{size} face in, "
         f"{metadata['dimension']} numbers out. The cosine between two faces' numbers says how alike they are.", "",
         f"- architecture: {markdown(metadata['model']['name'])}, {metadata['parameters'] / 1e6:.3f} M parameters, "
@@ -37,12 +38,13 @@ def render_model_card(metadata: Mapping[str, Any]) -> str:
     lines += [*(f"\nNote: {markdown(note)}" for note in notes)]
     accuracies = {title: _accuracy(entry["validation"]["verification"]) for title, entry in entries.items()}
     lines += _section("Verification", accuracies)
+    lines += _losses_against(entries)
     thresholds = {title: _thresholds(entry["validation"]["verification"]) for title, entry in entries.items()}
     lines += _section("Thresholds of the cosine", thresholds)
     results = {markdown(key): _result(value) for key, value in metadata["results"].items()}
     lines += _section("Results of the network", results)
     lines += _section("Provenance", {key: markdown(value if isinstance(value, str) else json.dumps(value))
-                                     for key, value in metadata["provenance"].items()})
+                                     for key, value in metadata["provenance"].items() if key not in VERBS})
     lines += _section("Exported with", {title: _versions(entry) for title, entry in entries.items()})
     lines += _device_commands(entries)
     lines += ["", "## Intended use and limits", "", *INTENDED_USE]
@@ -60,9 +62,7 @@ def _table_row(title: str, entry: Mapping[str, Any]) -> str:
         summary = validation["cosine"].get("crops", validation["cosine"]["noise"])["1"]
         cosine = f"{summary['mean']:.4f}, {summary['minimum']:.4f} ({summary['images']} images)"
     if isinstance(validation["verification"], Mapping):
-        accuracy = validation["verification"]["drop"]["accuracy"]
-        low, high = accuracy["interval"]
-        drop = f"{accuracy['points']:+.2f} [{low:+.2f}, {high:+.2f}]"
+        drop = _loss(validation["verification"]["drop"]["accuracy"])
     if latency != "not run":
         first, third = latency["quartiles_ms"]
         speed = f"{latency['median_ms']:.2f} ({first:.2f} to {third:.2f})"
@@ -78,6 +78,26 @@ def _accuracy(verification: Any) -> str:
     file, network = verification["file"], verification["network"]
     return (f"accuracy {100 * file['accuracy']:.2f} %, the float network's {100 * network['accuracy']:.2f} %, on "
             f"{markdown(verification['pairs_file'])}")
+
+
+def _losses_against(entries: Mapping[str, Any]) -> list[str]:
+    """Return the section of what the files lose against another model, e.g. the teacher; empty without one."""
+    rows, reference = {}, None
+    for title, entry in entries.items():
+        verification = entry["validation"]["verification"]
+        if isinstance(verification, Mapping) and verification["against"]:
+            reference = verification["against"]
+            rows[title] = ", ".join(f"{metric} {_loss(loss)}" for metric, loss in reference["drop"].items())
+    if reference is None:
+        return []
+    heading = f"Points lost against {markdown(reference['name'])} [95 %]"
+    accuracy = f"its accuracy {100 * reference['result']['accuracy']:.2f} %, SHA-256 {markdown(reference['sha256'])}"
+    return _section(heading, {"the model": accuracy, **rows})
+
+
+def _loss(loss: Mapping[str, Any]) -> str:
+    low, high = loss["interval"]
+    return f"{loss['points']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _thresholds(verification: Any) -> str:

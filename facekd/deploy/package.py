@@ -15,9 +15,9 @@ from facekd.errors import ExportError, FacekdError, did_you_mean
 from facekd.io import files
 from facekd.io.reading import reading
 from facekd.models.embedder import Embedder
-from facekd.text import path_text
+from facekd.text import path_text, shorten
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -114,4 +114,8 @@ def _describe_file(title: str, entry: Mapping[str, Any]) -> str:
         low, high = drop["interval"]
         phrases.append(f"accuracy {100 * accuracy:.2f} %, {drop['points']:+.2f} points lost [{low:+.2f}, {high:+.2f}], "
                        f"{validation['status']}")
+        against = validation["verification"]["against"]
+        if against:
+            losses = ", ".join(f"{metric} {loss['points']:+.2f}" for metric, loss in against["drop"].items())
+            phrases.append(f"points lost against {shorten(against['name'])}: {losses}")
     return ", ".join(phrases)

@@ -22,10 +22,19 @@ class _Figures(Record):
 
 
 class _Drop(Record):
-    """The loss against the network in percentage points."""
+    """The loss of one figure in percentage points."""
 
     points: float
     interval: Interval
+
+
+class _Against(Record):
+    """The comparison with another model, e.g. the teacher."""
+
+    name: str
+    sha256: str
+    result: _Figures
+    drop: dict[str, _Drop]
 
 
 class _Verification(Record):
@@ -35,6 +44,7 @@ class _Verification(Record):
     network: _Figures
     file: _Figures
     drop: dict[str, _Drop]
+    against: _Against | None
     resampled: Literal["identities", "pairs"]
     thresholds: dict[str, float | None]
     impostor_pairs: Count
@@ -67,14 +77,24 @@ class _Cosines(Record):
         return self
 
 
+class _Similarities(Record):
+    """See `facekd.evaluation.drift.similarities.Similarities`."""
+
+    images: Count
+    pairs: Count
+    cosines: dict[str, float]
+    lengths: dict[str, float]
+
+
 class _Validation(Record):
     """See `facekd.deploy.validation.ValidationReport`."""
 
     status: Literal["passed", "warned", "no gate", "not measured", "not run"]
-    max_drop: float | None
+    gates: list[str]
     note: str | None
     cosine: _Cosines | NotRun
     verification: _Verification | Literal["not measured", "not run"]
+    similarities: _Similarities | None = None
 
 
 class _Latency(Record):

@@ -1,4 +1,4 @@
-"""The decision whether an exported file may stay in a package, by the verification accuracy that it loses."""
+"""The decision whether an exported file may stay in a package, by what it loses in figures of verification."""
 
 from __future__ import annotations
 
@@ -10,36 +10,47 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.errors import ExportError
-from facekd.evaluation.statistics.difference import Difference
+from facekd.errors import DataError, ExportError, did_you_mean
+from facekd.evaluation.statistics.far import measurable_fars, parse_far
+from facekd.evaluation.verification.loss import Loss
+from facekd.text import shorten
 from facekd.utils.functional import l2_normalize_rows
 
 MeasureLayers = Callable[[], Sequence[tuple[str, float]]]
 """Returns layer and signal-to-noise ratio in dB, the lowest first, as `layer_snr` does; it is slow and called only for
 a message."""
+METRICS = ("accuracy", "auc", "eer")
+"""The figures of verification that a gate can limit, besides ``tar@FAR``."""
 
 
 @dataclass(frozen=True)
-class AccuracyGate:
-    """The verification accuracy that a file may lose against the float network.
+class Gate:
+    """The loss of one figure that a file may have.
 
     Attributes:
-        max_drop: the limit in percentage points.
+        metric: one of `METRICS`, or ``tar@FAR``.
+        points: the limit in percentage points.
     """
 
-    max_drop: float
+    metric: str
+    points: float
 
-    def __post_init__(self) -> None:
-        """Raise an ExportError if the limit is negative or not finite."""
-        if not (math.isfinite(self.max_drop) and self.max_drop >= 0):
-            raise ExportError(f"the gate's max-drop is {self.max_drop}; give percentage points, 0 or more, e.g. 0.3")
+    @property
+    def far(self) -> str | None:
+        """The false accept rate of ``tar@FAR``."""
+        return self.metric.partition("@")[2] or None
 
-    def check(self, file: Path, drop: Difference, measure_layers: MeasureLayers | None = None) -> str | None:
+    def __str__(self) -> str:
+        """Return the text that `parse_gate` reads."""
+        return f"{self.metric}={self.points:g}"
+
+    def check(self, file: Path, loss: Loss, reference: str, measure_layers: MeasureLayers | None = None) -> str | None:
         """Compare the loss of a file with the limit.
 
         Args:
             file: the path in messages.
-            drop: accuracy of the network and of the file, with the paired 95 % interval of the difference.
+            loss: the loss in the metric of this gate.
+            reference: what the loss is measured against, in words.
             measure_layers: measures the error of each layer for the message; None if there is no such measurement.
 
         Returns:
@@ -48,25 +59,68 @@ class AccuracyGate:
         Raises:
             ExportError: the lower end of the interval exceeds the limit.
         """
-        points, low, high = to_percentage_points(drop)
-        if points <= self.max_drop and low <= self.max_drop:
+        low, high = loss.interval
+        if loss.points <= self.points:
             return None
-        loss = f"{points:.2f} points of verification accuracy [{low:.2f}, {high:.2f}] against the float network"
+        lost = f"{loss.points:.2f} points of {self.metric} [{low:.2f}, {high:.2f}] against {reference}"
         worst = measure_layers()[:3] if measure_layers else ()
         layers = f"; most is lost in {', '.join(f'{name} ({ratio:.1f} dB)' for name, ratio in worst)}" if worst else ""
-        if low > self.max_drop:
-            raise ExportError(
-                f"{file} was refused: it loses {loss}, more than max-drop {self.max_drop:g}{layers}; "
-                "keep the worst layers in float, calibrate on more faces, or allow a larger max-drop"
-            )
-        return (f"{file.name} loses {loss}, more than max-drop {self.max_drop:g} but not clearly so{layers}; "
-                "measure it on more pairs")
+        if low > self.points:
+            remedy = "train its int8 weights with --qat-epochs 1" if measure_layers else "export a better network"
+            raise ExportError(f"{file} was refused: it loses {lost}, more than --gate {self} allows{layers}; {remedy}, "
+                              f"leave this precision out by --precision, or allow more by --gate {self.metric}=POINTS")
+        return (f"{file.name} loses {lost}, more than --gate {self} allows but not clearly so{layers}; measure it on "
+                "more pairs")
 
 
-def to_percentage_points(drop: Difference) -> tuple[float, float, float]:
-    """Return a loss and its interval in percentage points, rounded so that 0.3 does not exceed a limit of 0.3."""
-    low, high = (round(100 * end, 9) for end in drop.interval)
-    return round(100 * (drop.first - drop.second), 9), low, high
+DEFAULT_GATE = Gate("accuracy", 0.3)
+
+
+def parse_gates(texts: Sequence[str]) -> list[Gate]:
+    """Parse gates; `DEFAULT_GATE` if there are none.
+
+    Args:
+        texts: each ``METRIC=POINTS``, e.g. ``accuracy=0.3`` or ``tar@1e-4=1.0``.
+
+    Raises:
+        ExportError: a metric is unknown or given twice, a rate is none, or points are negative or no number.
+    """
+    gates = [_parse_gate(text) for text in texts] or [DEFAULT_GATE]
+    metrics = [gate.metric for gate in gates]
+    for metric in metrics:
+        if metrics.count(metric) > 1:
+            raise ExportError(f"--gate {metric} is given twice; give one limit for each figure")
+    return gates
+
+
+def _parse_gate(text: str) -> Gate:
+    metric, _, limit = text.partition("=")
+    name, at, far = metric.partition("@")
+    if name != "tar" if at else name not in METRICS:
+        raise ExportError(f"--gate {shorten(text, 100)}: unknown figure: "
+                          f"{did_you_mean(metric, [*METRICS, 'tar@1e-3', 'tar@1e-4'])}; write e.g. --gate tar@1e-4=1.0")
+    try:
+        points = float(limit)
+        if at:
+            parse_far(far)
+    except DataError as error:
+        raise ExportError(f"--gate {shorten(text, 100)}: {error}") from error
+    except ValueError:
+        points = math.nan
+    if not (math.isfinite(points) and points >= 0):
+        raise ExportError(f"--gate {shorten(text, 100)}: the limit is in percentage points, 0 or more, e.g. "
+                          f"{metric}=0.3")
+    return Gate(metric, points)
+
+
+def check_measurable(gates: Sequence[Gate], impostors: int, pairs_file: str) -> None:
+    """Raise an ExportError if so many impostor pairs cannot measure the false accept rate of a gate."""
+    for gate in gates:
+        if gate.far and not measurable_fars([gate.far], impostors)[0]:
+            needed = math.ceil(1 / parse_far(gate.far))
+            raise ExportError(f"--gate {gate}: a FAR of {gate.far} needs at least {needed:,} impostor pairs, the "
+                              f"images of {shorten(pairs_file, 200)} make {impostors:,}; give a list of more people, "
+                              "or a gate at a higher FAR")
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,15 @@ def check_record(schema: type[S], content: Mapping[str, Any], source: Path | str
         raise error(f"{path_text(source)} is damaged: {text}; {remedy}") from None
 
 
+def tuples_to_lists(value: Any) -> Any:
+    """Return a value of mappings, sequences and scalars with lists in place of tuples, as it is read back from JSON."""
+    if isinstance(value, Mapping):
+        return {key: tuples_to_lists(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [tuples_to_lists(item) for item in value]
+    return value
+
+
 def dotted_key(details: Mapping[str, Any]) -> str:
     """Return the key of one of pydantic's errors with dots between its levels, e.g. ``stages.0.share``."""
     # pydantic names a validator between the keys as "function-after[...]".

@@ -10,6 +10,10 @@ from facekd.errors import DataError
 from facekd.io.reading import read_text
 from facekd.utils.console import notify
 
+TEACHER_COSINE = "teacher_cosine"
+"""The key of the mean cosine of the student's embeddings to the teacher's, of the training images of a line's steps."""
+HELD_OUT_COSINE = "held_out_cosine"
+"""The key of the same mean of held-out images, in lines at the end of an epoch."""
 LOG_LIMIT = 1 << 30
 """Bytes that are read."""
 

@@ -41,9 +41,12 @@ class Loss(nn.Module, ABC):
         faces_weight: the default weight for face networks, where it differs.
         weight_source: the source of that weight.
         label_weight: the default weight of the cross entropy on labels next to this loss.
-        works_without_labels: whether a face network can follow the loss without a term on labels.
+        works_without_label_term: whether a face network can follow the loss without a term on labels.
+        follows_embeddings: whether it pulls the embedding of an image to the teacher's embedding of this image or to
+            the teacher's center of its identity, so that a face network learns the teacher's space.
         warmup_share: the share of the training in which the loss acts alone by default, before labels count; 0 if
             labels count from the beginning.
+        uses_labels: whether its formula uses the labels of the images.
         needs_feature_maps: whether it uses intermediate feature maps; the teacher must then run live.
         needs_features: whether it uses `ModelOutput.features`; the teacher of a closed set must then run live.
         needs_logits: whether its formula is one of class probabilities, so that it cannot compare embeddings.
@@ -61,8 +64,10 @@ class Loss(nn.Module, ABC):
     faces_weight: ClassVar[float | None] = None
     weight_source: ClassVar[str]
     label_weight: ClassVar[float] = 1.0
-    works_without_labels: ClassVar[bool] = False
+    works_without_label_term: ClassVar[bool] = False
+    follows_embeddings: ClassVar[bool] = False
     warmup_share: ClassVar[float] = 0.0
+    uses_labels: ClassVar[bool] = False
     needs_feature_maps: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
     needs_logits: ClassVar[bool] = False

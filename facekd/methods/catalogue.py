@@ -99,7 +99,7 @@ def _teacher(loss_class: type[Loss]) -> str:
 def _weight(loss_class: type[Loss]) -> str:
     """Return the default weights of the loss and of the labels as text."""
     labels = f"{loss_class.label_weight:g}"
-    if loss_class.works_without_labels:
+    if loss_class.works_without_label_term:
         labels = "0 for faces" if loss_class.needs_embeddings else f"{labels} for classes, 0 for faces"
     faces = f" ({loss_class.faces_weight:g} for faces)" if loss_class.faces_weight else ""
     return f"{loss_class.weight:g}{faces}, {loss_class.weight_source}; weight of labels: {labels}"

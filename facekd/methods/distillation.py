@@ -15,11 +15,13 @@ from torch import Tensor
 
 from facekd.config import HeadRecipe
 from facekd.data.loading.loader import Batch, Loader
+from facekd.io.training_log import TEACHER_COSINE
 from facekd.losses import Loss
+from facekd.losses.pairwise import row_cosines
 from facekd.methods.objective import LABELS, Objective
 from facekd.methods.pretraining import losses_to_pretrain, pretrain_on_teacher
 from facekd.methods.student_parts import StudentParts, build_student_parts, comparable_output, weighted_losses
-from facekd.models.feature_extractor import forward_without_side_effects
+from facekd.models.feature_extractor import evaluation_mode, forward_without_side_effects
 from facekd.models.registry import Network
 from facekd.route.teacher import Teacher
 from facekd.training.method import Method, Stage
@@ -36,10 +38,14 @@ class Distillation(Method):
         parts: the student and the modules of its objective.
         teacher_for: maps route points to their teacher.
         loader: the loader of the training set.
+
+    Attributes:
+        anchors: the route points of the current stage.
     """
 
     student: Network
     pretrained_for: Tensor
+    anchors: tuple[int, ...] = ()
 
     def __init__(self, parts: StudentParts, teacher_for: Callable[[Sequence[int]], Teacher], loader: Loader) -> None:
         super().__init__()
@@ -63,6 +69,7 @@ class Distillation(Method):
         """
         if not stage.anchors:
             raise ValueError("distillation needs an anchor in every stage")
+        self.anchors = stage.anchors
         self._teacher = self._teacher_for(stage.anchors)
         pretraining = self._pretraining_targets()
         # The checkpoint of a resumed run contains the pretrained modules, so that they are not trained again.
@@ -72,14 +79,17 @@ class Distillation(Method):
             self.pretrained_for.fill_(stage.anchors[-1])
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """See `Method.losses`: the active terms by name."""
+        """See `Method.losses`: the active terms by name. `metrics` are the cosine of embeddings to the teacher's."""
         output = self._extractor(self.student.preprocess(batch.images))
         weights = self._active_weights(progress)
         terms: dict[str, Tensor] = {}
+        self.metrics = {}
         if weights.keys() - {LABELS}:  # otherwise the teacher need not run
             context = BatchContext(batch.labels, batch.index, progress)
-            terms = weighted_losses(weights, self.distillation_losses, self._projected(output),
-                                    self._teacher_output(batch), context)
+            projected, teacher_output = self._projected(output), self._teacher_output(batch)
+            terms = weighted_losses(weights, self.distillation_losses, projected, teacher_output, context)
+            if not self._closed_set:
+                self.metrics = {TEACHER_COSINE: _mean_cosine(projected.outputs, teacher_output.outputs)}
         if self.head is not None and LABELS in weights:
             terms[LABELS] = weights[LABELS] * self.head.loss(output.outputs, batch.labels)
         return terms
@@ -92,6 +102,17 @@ class Distillation(Method):
             images: uint8 [N, size, size, 3].
         """
         return self._detached_output(images).outputs.float()
+
+    @torch.no_grad()
+    def evaluated_outputs(self, images: Tensor) -> Tensor:
+        """Return the projected outputs of the student in evaluation mode: float32 [N, D]; the student is not changed.
+
+        Args:
+            images: uint8 [N, size, size, 3].
+        """
+        with evaluation_mode(self.student):
+            output = self._extractor(self.student.preprocess(images))
+        return self._projected(output).outputs.float()
 
     def differentiable_outputs(self, images: Tensor) -> Tensor:
         """Return the current student's projected outputs with gradient: float32 [N, D].
@@ -120,6 +141,12 @@ class Distillation(Method):
     @torch.no_grad()
     def _detached_output(self, images: Tensor) -> ModelOutput:
         return self._projected(forward_without_side_effects(self.student, self._extractor, images))
+
+
+@torch.no_grad()
+def _mean_cosine(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the mean cosine of the rows of two batches of embeddings, [N, D]: a float32 scalar without gradient."""
+    return row_cosines(student.detach().float(), teacher.detach().float()).mean()
 
 
 def build_distillation(student: Network, objective: Objective, teacher_for: Callable[[Sequence[int]], Teacher],

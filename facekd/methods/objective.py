@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facekd.config import LossRecipe
+from facekd.data.image_set import ImageSet
+from facekd.data.unlabeled import require_labels
 from facekd.errors import ModelError, did_you_mean
 from facekd.losses import get_loss_class, list_losses
 from facekd.methods.online_registry import ONLINE_METHODS, OnlineMethod
@@ -26,6 +28,18 @@ class Objective:
     terms: Mapping[str, LossRecipe]
     joint_teacher: str | None = None
 
+    @property
+    def terms_on_labels(self) -> list[str]:
+        """The names of the terms that use labels; the method first, if it trains a teacher on them."""
+        names = [name for name in self.terms if name == LABELS or get_loss_class(name).uses_labels]
+        return [self.joint_teacher, *names] if self.joint_teacher else names
+
+    @property
+    def follows_embeddings(self) -> bool:
+        """Whether a term pulls embeddings to a frozen teacher's until the end: the student learns its space."""
+        lasting = [name for name, recipe in self.terms.items() if name != LABELS and recipe.end == 1]
+        return self.joint_teacher is None and any(get_loss_class(name).follows_embeddings for name in lasting)
+
     def needs_live_teacher(self, closed_set: bool) -> bool:
         """Return whether a term uses more than the networks' outputs, which are the only thing a cache contains.
 
@@ -39,6 +53,17 @@ class Objective:
         """Return the terms in one line, e.g. ``kd 0.9 (temperature 4) + labels 0.1``."""
         names = [self.joint_teacher] if self.joint_teacher else []
         return " + ".join([*names, *(_describe_term(name, term) for name, term in sorted(self.terms.items()))])
+
+
+def check_objective_labels(objective: Objective, images: ImageSet) -> None:
+    """Refuse a training set without labels if a term of the objective uses them.
+
+    Raises:
+        DataError: the set has no labels; the message names the terms.
+    """
+    if names := objective.terms_on_labels:
+        remedy = "set losses.labels=0" if names == [LABELS] else "use a method without labels (method=l2 or cosine)"
+        require_labels(images, f"the objective ({', '.join(names)})", remedy)
 
 
 def _describe_term(name: str, term: LossRecipe) -> str:
@@ -98,7 +123,7 @@ def default_terms(names: Sequence[str], online: OnlineMethod | None, closed_set:
             label_weight = loss_classes["kd"].label_weight if "kd" in loss_classes else 0.0
         label_weights = [label_weight]
     else:
-        label_weights = [0.0 if loss.works_without_labels and not closed_set else loss.label_weight
+        label_weights = [0.0 if loss.works_without_label_term and not closed_set else loss.label_weight
                          for loss in loss_classes.values()]
     if label_weights:
         begin = max([loss.warmup_share for loss in loss_classes.values()], default=0.0)

@@ -131,6 +131,18 @@ def without_side_effects(network: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Switch a network to evaluation mode; the previous modes are restored in any case, also after an exception."""
+    training = [module for module in network.modules() if module.training]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def dummy_input(network: Network) -> Tensor:
     """Return two black images of the network's size, uint8 [2, size, size, 3], to learn the shapes of its outputs."""
     size = network.spec.size

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -17,11 +17,13 @@ from typing_extensions import Unpack
 
 from facekd.errors import FacekdError, ModelError
 from facekd.io.onnx_file import FETCH_AGAIN, external_weights, fingerprint, read_model
+from facekd.io.onnx_session import open_session, runs_on_cpu
 from facekd.io.reading import reading
 from facekd.models.embedder import Embedder
 from facekd.models.input_format import InputOptions
 from facekd.models.onnx_input import RANGES
 from facekd.models.onnx_interface import GraphInterface, read_interface
+from facekd.models.onnx_prelu import open_split_form
 from facekd.text import path_text, shorten
 
 ONNX_RUNTIME_ERRORS = (
@@ -30,21 +32,31 @@ ONNX_RUNTIME_ERRORS = (
 )
 """The errors of ONNX Runtime for a graph it cannot load or run; they have no common base class."""
 
+CPU_BATCH = 8
+"""Images in one run on a CPU: with more of them, the values between layers leave its caches (1/5 of the time)."""
+DEVICE_BATCH = 64
+"""Images in one run on a card."""
+TOLERANCE = 1e-4
+"""The largest difference between the outputs of a file and of its faster form, as a share of the outputs' length."""
+
 
 class OnnxEmbedder(Embedder):
     """A face model in one ONNX file: one input of images, and an output with one embedding per image.
 
     How the input is fed follows from the options, else from the graph, see `facekd.models.onnx_interface`. A graph with
     a fixed batch size runs at that size. A graph whose batch is declared dynamic, but that fails or gives other
-    embeddings for two images at once, runs at batch size 1. No library of custom operators is ever loaded, so that a
-    file cannot bring code of its own.
+    embeddings for two images at once, runs at batch size 1.
+
+    On a CPU, PReLUs are computed in a faster form (`facekd.models.onnx_prelu`) if noise and the first crops have equal
+    outputs, see `TOLERANCE`; otherwise the graph runs as the file has it.
 
     Args:
         path: the ``.onnx`` file; weights in external files must be in the same folder.
         name: the name in tables; by default the file's stem.
         threads: number of threads inside one operator; by default ONNX Runtime's choice.
-        batch_size: number of images in one run of a dynamic graph.
-        providers: ONNX Runtime's execution providers; the first one that works is used.
+        batch_size: number of images in one run of a dynamic graph, by default `CPU_BATCH` or `DEVICE_BATCH`.
+        device: the device, see `facekd.io.onnx_session.choose_providers`.
+        as_written: whether to run the operators of the file and no faster form, as a phone does; for measurements.
         options: what the user states about the file.
 
     Attributes:
@@ -53,11 +65,12 @@ class OnnxEmbedder(Embedder):
 
     Raises:
         ModelError: the file does not exist, is damaged, is not an ONNX file, or is not a face model of this shape.
+        SetupError: the device cannot be used.
     """
 
     def __init__(
-        self, path: Path | str, name: str | None = None, threads: int | None = None, batch_size: int = 64,
-        providers: Sequence[str] = ("CPUExecutionProvider",), **options: Unpack[InputOptions],
+        self, path: Path | str, name: str | None = None, threads: int | None = None, batch_size: int | None = None,
+        device: str = "cpu", *, as_written: bool = False, **options: Unpack[InputOptions],
     ) -> None:
         self.path = Path(path)
         self.name = name or self.path.stem
@@ -65,7 +78,7 @@ class OnnxEmbedder(Embedder):
         model = read_model(self.path)
         external = external_weights(self.path, model)
         with reading(self.path, ModelError, kind="a face model in ONNX", remedy=FETCH_AGAIN):
-            self.session = _open_session(self.path, threads, providers)
+            self.session = open_session(self.path, device, threads)
             self.interface = read_interface(self.path, model, self.session, options)
         self.size = self.interface.size
         self.input_format = self.interface.input_format
@@ -75,7 +88,10 @@ class OnnxEmbedder(Embedder):
         self.batch_size = self.interface.batch_size or 1
         self.dimension = self._run(self._noise(self.batch_size)).shape[1]
         if not self.has_fixed_batch and self._supports_batches():
-            self.batch_size = batch_size
+            self.batch_size = batch_size or (CPU_BATCH if runs_on_cpu(self.session) else DEVICE_BATCH)
+        self._fast: ort.InferenceSession | None = None
+        if not as_written and not external:
+            self._fast = self._open_fast(model)
 
     def forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute embeddings, float32 [batch, dimension], not normalized; see `Embedder.forward`."""
@@ -85,6 +101,10 @@ class OnnxEmbedder(Embedder):
             if self.has_fixed_batch and len(pixels) < self.batch_size:
                 padding = np.zeros((self.batch_size - len(pixels), *pixels.shape[1:]), pixels.dtype)
                 pixels = np.concatenate([pixels, padding])
+            if self._fast is not None:
+                first = pixels if self.has_fixed_batch else pixels[:2]
+                self.session = self._fast if self._is_equal(self._fast, first) else self.session
+                self._fast = None
             features[start : start + self.batch_size] = self._run(pixels)[: len(crops) - start]
         return features
 
@@ -106,9 +126,24 @@ class OnnxEmbedder(Embedder):
                 others[pixels] = other
         return others
 
-    def _run(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    def _open_fast(self, model: onnx.ModelProto) -> ort.InferenceSession | None:
+        """Return a session of the faster form, if there is one and it gives equal outputs for noise."""
+        fast = open_split_form(model, self.threads) if runs_on_cpu(self.session) else None
+        count = self.batch_size if self.has_fixed_batch else 1
+        return fast if fast is not None and self._is_equal(fast, self._noise(count)) else None
+
+    def _is_equal(self, fast: ort.InferenceSession, pixels: NDArray[Any]) -> bool:
+        """Return whether another session gives the outputs of the file within `TOLERANCE`."""
+        expected = self._run(pixels)
         try:
-            output = self.session.run([self.interface.output], {self.interface.input: pixels})[0]
+            difference = np.linalg.norm(self._run(pixels, fast) - expected)
+        except (FacekdError, ValueError):  # it fails, or gives another shape
+            return False
+        return bool(difference <= TOLERANCE * np.linalg.norm(expected))
+
+    def _run(self, pixels: NDArray[Any], session: ort.InferenceSession | None = None) -> NDArray[np.float32]:
+        try:
+            output = (session or self.session).run([self.interface.output], {self.interface.input: pixels})[0]
             rows = np.asarray(output, np.float32).reshape(len(pixels), -1)
         except Exception as error:  # of ONNX Runtime without a common base; TypeError, ValueError: no array of rows
             raise ModelError(f"{path_text(self.path)} fails on an input of shape {list(pixels.shape)}: "
@@ -135,14 +170,6 @@ class OnnxEmbedder(Embedder):
             return False
         largest = np.abs(alone).max()
         return not np.isfinite(largest) or bool(np.allclose(together, alone, rtol=1e-2, atol=1e-3 * largest))
-
-
-def _open_session(path: Path, threads: int | None, providers: Sequence[str]) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # errors are raised as well
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    return ort.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
 
 
 def _fingerprint(checksum: str, interface: GraphInterface) -> str:

@@ -33,6 +33,8 @@ class ModelSpec:
         outputs: length of the output: of the embedding, or the number of classes.
         options: all options of the architecture, defaults included, so that a changed default does not alter old runs.
         normalization: the scaling of pixels, a key of `facekd.models.preprocessing.NORMALIZATIONS`.
+        embedding: length of the architecture's own output, which a linear layer maps to ``outputs``, see
+            `facekd.models.output_layer`; 0: there is no such layer.
     """
 
     name: str
@@ -40,12 +42,13 @@ class ModelSpec:
     outputs: int
     options: Mapping[str, Any] = field(default_factory=dict)
     normalization: str = "unit"
+    embedding: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the description as JSON-able values."""
         options = {key: list(value) if isinstance(value, tuple) else value for key, value in self.options.items()}
         return {"name": self.name, "size": self.size, "outputs": self.outputs, "options": options,
-                "normalization": self.normalization}
+                "normalization": self.normalization, **({"embedding": self.embedding} if self.embedding else {})}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> ModelSpec:
@@ -55,14 +58,15 @@ class ModelSpec:
             ModelError: a key is missing or unknown, or a value has the wrong type.
         """
         required = {"name", "size", "outputs"}
-        wrong = sorted(required - set(record)) + sorted(set(record) - required - {"options", "normalization"})
+        known = {*required, "options", "normalization", "embedding"}
+        wrong = sorted(required - set(record)) + sorted(set(record) - known)
         if wrong:
             raise ModelError(f"model description: missing or unknown keys: {shorten(', '.join(wrong))}")
         texts = (record["name"], record.get("normalization", "unit"))
         if not all(isinstance(text, str) for text in texts) or not isinstance(record.get("options", {}), Mapping):
             raise ModelError("model description: 'name' and 'normalization' must be text and 'options' a mapping")
         return _resolve(record["name"], record["size"], record["outputs"], record.get("options", {}),
-                        record.get("normalization", "unit"))
+                        record.get("normalization", "unit"), record.get("embedding", 0))
 
 
 class Network(nn.Module):
@@ -141,9 +145,13 @@ def build(spec: ModelSpec) -> Network:
     Raises:
         ModelError: see `create`.
     """
-    spec = _resolve(spec.name, spec.size, spec.outputs, spec.options, spec.normalization)
+    spec = _resolve(spec.name, spec.size, spec.outputs, spec.options, spec.normalization, spec.embedding)
+    if spec.embedding:
+        from facekd.models.output_layer import with_outputs  # it is a `Network` itself
+
+        return with_outputs(build(replace(spec, outputs=spec.embedding, embedding=0)), spec.outputs)
     try:
-        model = _get_factory(spec.name)(spec.size, spec.outputs, **spec.options)
+        model = get_factory(spec.name)(spec.size, spec.outputs, **spec.options)
     except (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError, ValueError) as error:  # raised by torch
         raise ModelError(f"{spec.name} cannot be built with size {spec.size}, {spec.outputs} outputs and the options "
                          f"{short_repr(dict(spec.options))} ({shorten(error)}); give other values") from error
@@ -154,8 +162,12 @@ def build(spec: ModelSpec) -> Network:
     return model
 
 
-def _get_factory(name: str) -> Factory:
-    """Return the factory of an architecture or of a library's model."""
+def get_factory(name: str) -> Factory:
+    """Return the factory of an architecture or of a library's model; its keyword-only arguments are the options.
+
+    Raises:
+        ModelError: the name is unknown.
+    """
     library, _, model = name.partition("/")
     if model and library in _LIBRARIES:
         return _LIBRARIES[library](model)
@@ -167,7 +179,7 @@ def _get_factory(name: str) -> Factory:
 def model_problems(name: str, size: Any, outputs: Any, options: Mapping[str, Any], normalization: Any) -> Iterator[str]:
     """Yield every mistake in the values that describe a model, see `create`; nothing is built."""
     try:
-        factory = _get_factory(name)
+        factory = get_factory(name)
     except ModelError as error:
         yield str(error)
         return
@@ -188,8 +200,13 @@ def model_problems(name: str, size: Any, outputs: Any, options: Mapping[str, Any
             yield f"{name}: option '{shorten(key, 80)}' must be at most {limit}, not {short_repr(value)}"
 
 
-def _resolve(name: str, size: Any, outputs: Any, options: Mapping[str, Any], normalization: str) -> ModelSpec:
+def _resolve(name: str, size: Any, outputs: Any, options: Mapping[str, Any], normalization: str,
+             embedding: Any = 0) -> ModelSpec:
     """Check all values a user can give, and add the defaults of the options."""
     for problem in model_problems(name, size, outputs, options, normalization):
         raise ModelError(problem)
-    return ModelSpec(name, size, outputs, resolve_options(_get_factory(name), options, name), normalization)
+    if type(embedding) is not int or not 0 <= embedding <= MAX_OUTPUTS or embedding == outputs:
+        raise ModelError(f"{name}: embedding must be a whole number from 0 to {MAX_OUTPUTS} other than the "
+                         f"{outputs} outputs, not {short_repr(embedding)}")
+    resolved = resolve_options(get_factory(name), options, name)
+    return ModelSpec(name, size, outputs, resolved, normalization, embedding)

@@ -52,6 +52,17 @@ def load_model(path: Path) -> Network:
     return model.eval()
 
 
+def load_spec(path: Path) -> ModelSpec:
+    """Return the description of a network written by `save_model`, without its weights.
+
+    Raises:
+        ModelError: the file is damaged, is not a facekd model, or has another format version.
+    """
+    with reading(path, ModelError, kind="safetensors"), safe_open(path, "pt") as handle:
+        header = handle.metadata() or {}
+    return _read_spec(path, header)
+
+
 def _check_description(spec: ModelSpec, weights: Mapping[str, Tensor], path: Path) -> None:
     """Check before memory is taken that the described network is not larger than the weights of the file."""
     if "/" not in spec.name:

@@ -68,17 +68,21 @@ def check_learning_rate(job: Job) -> Findings:
 
 
 def check_classes(job: Job) -> Findings:
-    """Find a classifier teacher of other classes, a single class, and fewer classes than processes."""
+    """Find a classifier teacher of other classes, no labels, a single class, and fewer classes than processes."""
     closed_set = job.recipe.head.closed_set
     if job.teacher and closed_set:
         route = job.teacher.route
         if route.spec and route.spec.outputs != job.num_classes:
             yield Finding("error", f"the teacher knows {route.spec.outputs:,} classes and {job.data.images.path} has "
                           f"{job.num_classes:,}", str(route.folder), "train both on the same classes", 1)
-    if job.has_head and job.num_classes < 2:
+    if job.terms_on_labels and not job.data.images.is_labeled:
+        yield Finding("error", f"{job.data.images.path} has no labels, and the objective needs them "
+                      f"({', '.join(job.terms_on_labels)})", job.data.images.unlabeled_reason,
+                      "distill by a method without labels, or sort the images into people by 'facekd group'", 1)
+    elif job.has_head and job.num_classes < 2:
         yield Finding("error", f"{job.data.images.path} holds one class, from whose labels nothing can be learned", "",
                       "add more, or use 'facekd distill' with a method without labels", 1)
-    elif job.num_classes < job.world_size and not closed_set:
+    elif job.has_head and job.num_classes < job.world_size and not closed_set:
         yield Finding("error", f"{job.num_classes} classes cannot be shared out among {job.world_size} processes", "",
                       "use fewer processes", 1)
 

@@ -14,13 +14,17 @@ from facekd.errors import DataError
 from facekd.heads import create_head
 from facekd.heads.base import Head
 from facekd.io.documents import read_yaml
+from facekd.methods.compatibility import shared_length
 from facekd.methods.objective import LABELS, Objective, parse_objective
 from facekd.methods.recipe_check import load_training_recipe
-from facekd.models.registry import Network
+from facekd.models.output_layer import with_outputs
+from facekd.models.registry import Network, build
+from facekd.models.weights import load_spec
 from facekd.route.plan import Plan
 from facekd.route.route import Route
 from facekd.training.builders import build_network
-from facekd.training.machine import resolve_device
+from facekd.training.initial_student import complete_student
+from facekd.utils.device import resolve_device
 
 
 class TeacherRoute(NamedTuple):
@@ -59,8 +63,12 @@ class Job:
         self.world_size = world_size
         self.teacher = teacher
         self.objective: Objective | None = None
+        self._outputs: int | None = None
         if isinstance(recipe, DistillRecipe):
             self.objective = parse_objective(recipe.method, recipe.losses, recipe.head.closed_set)
+            if teacher is not None:
+                self._outputs = shared_length(recipe, self.objective, *teacher)
+            self.recipe = complete_student(recipe, self.num_classes, self._outputs)
         with torch.device("meta"):
             self.meta_network = self.build_network()
 
@@ -80,6 +88,11 @@ class Job:
     def has_head(self) -> bool:
         """Whether the loss uses the labels."""
         return self.objective is None or LABELS in self.objective.terms
+
+    @property
+    def terms_on_labels(self) -> list[str]:
+        """The terms of the loss that use labels."""
+        return [LABELS] if self.objective is None else self.objective.terms_on_labels
 
     @property
     def device(self) -> str:
@@ -122,7 +135,11 @@ class Job:
 
     def build_network(self) -> Network:
         """Build the network on torch's current default device."""
-        return build_network(self.model_recipe, self.recipe.head, self.num_classes)
+        if isinstance(self.recipe, DistillRecipe) and self.recipe.student.weights:
+            network = build(load_spec(Path(self.recipe.student.weights)))
+        else:
+            network = build_network(self.model_recipe, self.recipe.head, self.num_classes)
+        return network if self._outputs is None else with_outputs(network, self._outputs)
 
     def build_head(self, classes: int) -> Head:
         """Build a head over this many classes, all of which are used in every step."""

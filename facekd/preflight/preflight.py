@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from facekd.data.diagnosis.diagnose import Diagnosis, diagnose, sort_by_severity
 from facekd.data.opening import open_faces
+from facekd.data.unlabeled import require_labels
 from facekd.errors import DataError
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
@@ -20,7 +21,7 @@ from facekd.preflight.job import Job, open_job
 from facekd.preflight.memory import memory_use
 from facekd.preflight.resources import ResourceUse, format_bytes, total_bytes
 from facekd.preflight.review import Review, review_with_model
-from facekd.training.machine import resolve_device
+from facekd.utils.device import resolve_device
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,18 @@ def preflight(recipe: Path, overrides: Sequence[str] = (), test_sets: Sequence[P
     summaries = []
     review = None
     if not closed_set:
-        face_sets = [open_faces(job.recipe.dataset), *map(open_faces, test_sets)]
+        data = job.recipe.data
+        face_sets = [open_faces(job.recipe.dataset, labels=data.labels, root=data.root or None),
+                     *map(open_faces, test_sets)]
+        if model:
+            for faces in face_sets:
+                require_labels(faces, "--model, which compares people,", "leave --model out")
         diagnosis = diagnose(face_sets, job.model_recipe.size)
         summaries = diagnosis.sets
         findings += diagnosis.findings
         if model:
-            device = resolve_device("auto")
-            review = review_with_model(load(model, device, **options), face_sets[0], face_sets[1:], device)
+            review = review_with_model(load(model, "auto", **options), face_sets[0], face_sets[1:],
+                                       resolve_device("auto"))
             findings += review.findings
     return Preflight(
         sets=summaries,
@@ -104,8 +110,10 @@ def preflight(recipe: Path, overrides: Sequence[str] = (), test_sets: Sequence[P
 def _summarize(job: Job) -> str:
     """Return the run in one line."""
     processes = f"{job.world_size} process" + ("es" if job.world_size > 1 else "")
-    return (f"{job.recipe.out}: {job.meta_network.spec.name}, {len(job.data.images):,} images of {job.num_classes:,} "
-            f"classes, {job.recipe.training.epochs:g} epochs of {job.steps_per_epoch:,} steps of "
+    images = job.data.images
+    labels = f"of {images.num_classes:,} classes" if images.is_labeled else "without labels"
+    return (f"{job.recipe.out}: {job.meta_network.spec.name}, {len(images):,} images {labels}, "
+            f"{job.recipe.training.epochs:g} epochs of {job.steps_per_epoch:,} steps of "
             f"{job.images_per_step:,} images, {processes} on {job.device}")
 
 

@@ -41,16 +41,19 @@ def nats(value: float | None) -> str:
     return MISSING if value is None else f"{value:.4f}"
 
 
-def model(spec: Mapping[str, Any] | None) -> str:
+def model(spec: Mapping[str, Any] | None, parameters: int | None = None) -> str:
     """Return a short description of a model, e.g. ``mobilenetv2 x0.5, 64 px, 128-d``.
 
     Args:
         spec: the fields of `facekd.models.registry.ModelSpec`, or None for an unknown model.
+        parameters: the number of parameters, which tells one ``graph`` from another.
     """
     if not spec:
         return MISSING
     width = (spec.get("options") or {}).get("width", 1)
     width_text = f" x{width:g}" if isinstance(width, (int, float)) and width != 1 else ""
+    if spec["name"] == "graph" and parameters is not None:
+        width_text = f", {millions(parameters)} parameters"
     return f"{spec['name']}{width_text}, {spec.get('size', MISSING)} px, {spec.get('outputs', MISSING)}-d"
 
 

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from facekd.errors import DataError
 from facekd.io.documents import read_json
 from facekd.io.records import Count, Interval, Record, check_record
+from facekd.reporting.comparison_records import AgreeResult, AllImpostorsRecord, GroupsRecord, ProbabilityRecord
 
 Fraction = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
 """A rate, of which rounding may leave the range from 0 to 1."""
@@ -64,6 +65,8 @@ class VerifyResult(_PairRates):
     threshold: float
     pairs: Count
     roc: _Roc | None = None
+    all_impostors: AllImpostorsRecord | None = None
+    probability: ProbabilityRecord | None = None
 
 
 class MegafaceResult(_PairRates):
@@ -169,6 +172,8 @@ RESULTS: Mapping[str, type[_Result]] = {
     "classify": ClassifyResult,
 }
 """The kinds of results that reports show, in their order."""
+COMPARISONS: Mapping[str, type[Record]] = {"agree": AgreeResult, "groups": GroupsRecord}
+"""The kinds of results that the page of a run shows, and tables of runs do not."""
 
 
 def read_result(file: Path, kind: str) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def read_result(file: Path, kind: str) -> dict[str, Any]:
         DataError: the file lacks a figure of this kind of result, or is damaged.
     """
     content = read_json(file)
-    check_record(RESULTS[kind], content, file, DataError, remedy="delete it and evaluate again")
+    check_record({**RESULTS, **COMPARISONS}[kind], content, file, DataError, remedy="delete it and evaluate again")
     return {**content, "name": file.stem.removeprefix(f"{kind}-")}
 
 

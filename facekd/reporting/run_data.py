@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from facekd.io.documents import YAML_LIMIT, parse_yaml, read_json
 from facekd.io.reading import read_bytes, read_text
 from facekd.models.complexity import count_macs
 from facekd.models.registry import ModelSpec, build
-from facekd.reporting.result_records import RESULTS, read_result
+from facekd.reporting.result_records import COMPARISONS, RESULTS, read_result
 from facekd.route.route import Route
 from facekd.run import Run
 from facekd.text import path_text, short_repr
@@ -43,6 +43,7 @@ class RunData:
         points: the epochs of the recorded points of ``route/route.json``; empty without a route.
         results: the evaluation results by their kind, a key of `facekd.reporting.result_records.RESULTS`; each has its
             name under ``name``.
+        comparisons: the results of `facekd.reporting.result_records.COMPARISONS`, likewise.
         package: the content of ``package/metadata.json``; None without an export.
         diagnosis: the sentence of ``diagnosis.json``; empty if the student was not diagnosed.
     """
@@ -56,6 +57,7 @@ class RunData:
     results: Mapping[str, Sequence[Json]]
     package: Json | None
     diagnosis: str = ""
+    comparisons: Mapping[str, Sequence[Json]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -116,6 +118,7 @@ def load_run_data(path: Path) -> RunData:
         log=_read_log(run),
         points=_read_points(run),
         results={kind: _read_results(run, kind) for kind in RESULTS},
+        comparisons={kind: _read_results(run, kind) for kind in COMPARISONS},
         package=_read_package(path / "package" / "metadata.json"),
         diagnosis=str(read_json(run.diagnosis).get("sentence", "")) if run.diagnosis.is_file() else "",
     )

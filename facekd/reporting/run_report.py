@@ -7,9 +7,11 @@ from pathlib import Path
 
 from facekd.io import files
 from facekd.reporting import formatting, html
+from facekd.reporting.plots import cosines
 from facekd.reporting.plots import training as plots
 from facekd.reporting.run_data import Json, RunData
 from facekd.reporting.run_report_classes import classification_elements
+from facekd.reporting.run_report_comparisons import comparison_elements
 from facekd.reporting.run_report_faces import face_elements
 
 PROVENANCE_KEYS = ("dataset", "versions", "git", "hardware", "started", "finished", "outcome")
@@ -34,7 +36,8 @@ def write_report(run: RunData) -> Path:
 def render_report(run: RunData) -> str:
     """Return the report as an HTML document."""
     info = run.info
-    lead = [f"facekd {info.get('command')}", formatting.model(info.get("model")), f"seed {run.recipe.get('seed')}",
+    model = formatting.model(info.get("model"), info.get("parameters"))
+    lead = [f"facekd {info.get('command')}", model, f"seed {run.recipe.get('seed')}",
             f"{info.get('outcome')}, begun {info.get('started')}"]
     return html.page(
         run.name, " · ".join(lead),
@@ -54,6 +57,7 @@ def _results(run: RunData) -> Iterator[str]:
         yield html.preformatted("\n".join(_evaluation_commands(run)))
     yield from classification_elements(run.results["classify"])
     yield from face_elements(run.results)
+    yield from comparison_elements(run)
 
 
 def _evaluation_commands(run: RunData) -> Iterator[str]:
@@ -84,6 +88,11 @@ def _training(run: RunData) -> Iterator[str]:
              for stage, epoch in _stage_starts(run.log).items() if stage < len(anchors)]
     picture = plots.training_curves(run.log, marks, run.points)
     yield html.svg(picture, "loss and learning rate over epochs")
+    if any(key in line for line in run.log for key in cosines.COSINES):
+        yield html.svg(cosines.cosine_curves(run.log), "cosine of the embeddings to the teacher's over epochs")
+    if fit := run.info.get("teacher_fit"):
+        sentence = fit.get("sentence", "")
+        yield html.paragraph(f"{sentence[:1].upper()}{sentence[1:]}.")
     last_line = run.log[-1]
     terms = ", ".join(f"{name} {value:.4g}" for name, value in plots.loss_terms(last_line).items())
     yield html.paragraph(f"Last logged: step {last_line['step']:,}, epoch {last_line['epoch']:g}: {terms}.", "note")
@@ -121,7 +130,7 @@ def _anchors(run: RunData) -> Iterator[str]:
 
 
 def _cost(run: RunData) -> Iterator[str]:
-    pairs = [("model", formatting.model(run.info.get("model"))),
+    pairs = [("model", formatting.model(run.info.get("model"), run.info.get("parameters"))),
              ("parameters", formatting.count(run.info.get("parameters"))),
              ("multiply-adds of one image", formatting.millions(run.macs()))]
     weights = run.path / "model.safetensors"

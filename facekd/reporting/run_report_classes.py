@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from facekd.reporting import formatting, html
 from facekd.reporting.plots import training as plots
+from facekd.reporting.plots.reliability import reliability_diagram
 from facekd.reporting.run_data import Json
 
 EXPLANATION = (
@@ -38,7 +39,7 @@ def classification_elements(results: Sequence[Json]) -> Iterator[str]:
         for result in results
     }
     yield html.side_by_side(
-        html.heading("Calibration") + html.svg(plots.reliability_diagram(diagrams), "accuracy over confidence"),
+        html.heading("Calibration") + html.svg(reliability_diagram(diagrams), "accuracy over confidence"),
         *(_class_accuracies(result) for result in results),
     )
 

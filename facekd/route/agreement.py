@@ -8,7 +8,6 @@ points. A distance does not show whether the student can reduce it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -94,7 +93,9 @@ class GradientAgreement:
         device = self.anchors.machine.device
         # float32, also under autocast; sums instead of means, which have the same cosine
         sums = torch.zeros(2, len(targets), sum(weight.numel() for weight in weights), device=device)
-        with without_side_effects(self._student), self._without_compilation(), torch.enable_grad():
+        # A compiled backward pass cannot be repeated.
+        eagerly = self.anchors.machine.without_compilation()
+        with without_side_effects(self._student), eagerly, torch.enable_grad():
             for half, images, index in self._half_batches():
                 outputs = self._outputs(images)
                 for number, target in enumerate(targets):
@@ -123,12 +124,6 @@ class GradientAgreement:
             images = batch.images.to(self.anchors.machine.device)
             for half, rows in enumerate(torch.randperm(len(batch.index), generator=generator).chunk(2)):
                 yield half, images[rows.to(images.device)], batch.index[rows].numpy()
-
-    def _without_compilation(self) -> AbstractContextManager[None]:
-        """Return the context in which the student runs eagerly: a compiled backward pass cannot be repeated."""
-        if self.anchors.machine.recipe.compile:
-            return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
-        return nullcontext()
 
 
 def create_agreement(images: ImageSet, transform: Augmentation, size: int, route: Route, student: nn.Module,

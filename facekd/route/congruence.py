@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from facekd.data.image_set import ImageSet
@@ -101,8 +102,9 @@ def create_congruence(images: ImageSet, transform: Augmentation, size: int, rout
 
 
 def held_out_teachers(images: ImageSet, transform: Augmentation, size: int, route: Route, *, batch_size: int,
-                      machine: Machine, decoded_cache_gib: float) -> AnchorTeachers:
+                      machine: Machine, decoded_cache_gib: float,
+                      rotations: Mapping[int, NDArray[np.float32]] | None = None) -> AnchorTeachers:
     """Return the teachers of a route over held-out images, with outputs in float32, see `create_congruence`."""
     loader = Loader(images, size, batch_size=batch_size, seed=0, augmentation=transform,
                     decoded_cache_gib=decoded_cache_gib, device=machine.device)
-    return AnchorTeachers(route, loader, images.fingerprint(), "float32", machine)
+    return AnchorTeachers(route, loader, images.fingerprint(), "float32", machine, rotations=rotations)

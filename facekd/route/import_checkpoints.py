@@ -9,6 +9,7 @@ from typing import Any
 
 from facekd.errors import RouteError
 from facekd.io.files import atomic_write, sha256
+from facekd.io.licenses import find_license
 from facekd.io.onnx_file import external_weights, read_model
 from facekd.models.input_format import InputOptions, refuse_options
 from facekd.models.onnx_embedder import OnnxEmbedder
@@ -16,7 +17,7 @@ from facekd.models.onnx_interface import store_options
 from facekd.models.registry import Network
 from facekd.models.weights import save_model
 from facekd.route.external_checkpoint import load_checkpoint
-from facekd.route.route import Point, Route
+from facekd.route.route import ImportedFile, Point, Route
 from facekd.text import path_text
 from facekd.utils.console import notify
 
@@ -24,7 +25,7 @@ from facekd.utils.console import notify
 def import_route(
     files: Sequence[Path], out: Path, *, name: str | None = None, size: int | None = None, outputs: int | None = None,
     options: Mapping[str, Any] | None = None, normalization: str | None = None, pixels: str | None = None,
-    channels: str | None = None, output: str | None = None,
+    channels: str | None = None, output: str | None = None, license_text: str | None = None,
 ) -> Route:
     """Make a route of a teacher that was trained elsewhere; its points are numbered in the order of the files.
 
@@ -46,6 +47,8 @@ def import_route(
             other facts of `facekd.models.input_format.InputOptions`, are stored in the point's file.
         channels: the order of an ONNX's channels, ``rgb`` or ``bgr``.
         output: the name of an ONNX's output with the embedding.
+        license_text: the license of the teacher; by default what the file or a text beside it says, see
+            `find_license`.
 
     Returns:
         The route; step and epoch of its points count the files from 1.
@@ -75,6 +78,8 @@ def import_route(
         models = (load_checkpoint(file, name, 112 if size is None else size, outputs, normalization or "unit",
                                   options or {}) for file in files)
         route = _import_models(models, out)
+    license_name = license_text.strip() if license_text else find_license(files[-1])
+    route.imported_from = ImportedFile(files[-1].name, sha256(files[-1]), license_name)
     route.write()
     return route
 

@@ -17,6 +17,8 @@ from facekd.models.registry import ModelSpec, Network
 from facekd.models.weights import save_model
 from facekd.text import path_text
 
+LICENSE_OF_TRAINED = "that of its training data"
+"""The license of a teacher that facekd trained."""
 VERSION = 2
 REMEDY = "train or import the teacher again"
 
@@ -45,6 +47,21 @@ class Point:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ImportedFile:
+    """Where an imported teacher comes from.
+
+    Attributes:
+        name: the name of its file; of several checkpoints the last one.
+        sha256: the SHA-256 of that file before the import.
+        license: its license as text; ``unknown`` if nobody stated it.
+    """
+
+    name: str
+    sha256: str
+    license: str
+
+
 class _RouteRecord(Record):
     """The content of ``route.json``."""
 
@@ -52,6 +69,7 @@ class _RouteRecord(Record):
 
     model: dict[str, Any] | None
     points: list[Point]
+    imported_from: ImportedFile | None = None
 
 
 class Route:
@@ -61,12 +79,15 @@ class Route:
         folder: the folder of the route.
         spec: the specification of the teacher; None for an imported ONNX.
         points: the points in the order of the training.
+        imported_from: where an imported teacher comes from; None for one that was trained by facekd.
     """
 
-    def __init__(self, folder: Path, spec: ModelSpec | None, points: Sequence[Point] = ()) -> None:
+    def __init__(self, folder: Path, spec: ModelSpec | None, points: Sequence[Point] = (),
+                 imported_from: ImportedFile | None = None) -> None:
         self.folder = folder
         self.spec = spec
         self.points = list(points)
+        self.imported_from = imported_from
 
     @classmethod
     def open(cls, path: Path | str) -> Route:
@@ -87,7 +108,18 @@ class Route:
             spec = ModelSpec.from_dict(record.model) if record.model else None
         except ModelError as error:
             raise RouteError(f"{path_text(file)} is damaged: {error}; restore it, or {REMEDY}") from error
-        return cls(file.parent, spec, record.points)
+        return cls(file.parent, spec, record.points, record.imported_from)
+
+    def describe_teacher(self) -> dict[str, str]:
+        """Return name, SHA-256 and license of the teacher, for the record of what is distilled from it.
+
+        The SHA-256 is that of the file that was imported, or for a teacher trained by facekd that of the last point.
+        """
+        if self.imported_from is not None:
+            return asdict(self.imported_from)
+        name = self.spec.name if self.spec else self.folder.name
+        return {"name": f"{name}, trained by facekd", "sha256": self.points[-1].sha256,
+                "license": LICENSE_OF_TRAINED}
 
     def point_file(self, number: int) -> Path:
         """Return the weight file of a point after comparing it with the checksum in the route.
@@ -139,5 +171,6 @@ class Route:
         content: dict[str, Any] = {
             "model": self.spec.to_dict() if self.spec else None,
             "points": [asdict(point) for point in self.points],
+            "imported_from": asdict(self.imported_from) if self.imported_from else None,
         }
         files.write_versioned(self.folder / "route.json", "route", VERSION, content)

@@ -95,10 +95,11 @@ class OnnxTeacher(LiveTeacher):
 
     Args:
         file: the ONNX file.
+        device: its device, see `facekd.io.onnx_session.choose_providers`.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._model = OnnxEmbedder(file)
+    def __init__(self, file: Path, device: str = "cpu") -> None:
+        self._model = OnnxEmbedder(file, device=device)
         self.size = self._model.size
         self.dimension = self._model.dimension
 
@@ -171,19 +172,23 @@ class TrainingTeacher(Teacher):
 
 
 def load_live_teacher(file: Path, device: torch.device, dtype: torch.dtype = torch.float32, *,
-                      with_features: bool = False, feature_layers: Sequence[str] = ()) -> LiveTeacher:
+                      with_features: bool = False, feature_layers: Sequence[str] = (), onnx_device: str = "cpu"
+                      ) -> LiveTeacher:
     """Load an anchor as a live teacher: safetensors run in torch, ONNX files in ONNX Runtime.
 
     Args:
         file: the file of the anchor.
-        device: the device of the network.
+        device: the device of a network.
         dtype: float32, or the dtype of autocast.
         with_features: whether the outputs include feature maps and features, see `TorchTeacher`.
         feature_layers: the modules whose outputs are the feature maps.
+        onnx_device: the device of an ONNX as the user names it (``machine.device``); ``auto`` is the best one of the
+            installed ONNX Runtime, which may have another choice than torch.
 
     Raises:
         ModelError: the file is damaged.
+        SetupError: the installed ONNX Runtime cannot use the device.
     """
     if file.suffix == ".onnx":
-        return OnnxTeacher(file)
+        return OnnxTeacher(file, onnx_device)
     return TorchTeacher(file, device, dtype, with_features=with_features, feature_layers=feature_layers)

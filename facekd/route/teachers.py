@@ -141,7 +141,7 @@ class AnchorTeachers:
         # Outputs for the cache are computed once, and therefore in full precision.
         dtype = self.machine.dtype if self._runs_live else torch.float32
         teacher = load_live_teacher(file, self.machine.device, dtype, with_features=self.with_features,
-                                    feature_layers=self.feature_layers)
+                                    feature_layers=self.feature_layers, onnx_device=self.machine.recipe.device)
         if teacher.size != self.loader.size and self._runs_live:
             remedy = "a loss without maps and features" if self.with_features else "teacher_cache=float16"
             raise RouteError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -12,8 +12,8 @@ from torch import nn
 from facekd.config import MachineRecipe
 from facekd.distributed import get_world_size, local_device
 from facekd.errors import SetupError
-from facekd.text import shorten
 from facekd.training.activation_checkpointing import apply_activation_checkpointing
+from facekd.utils.device import resolve_device
 
 THREADS_PER_CORE = 4
 MIN_THREAD_LIMIT = 64
@@ -70,6 +70,12 @@ class Machine:
         """Return the context in which losses are computed."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
+    def without_compilation(self) -> AbstractContextManager[None]:
+        """Return the context in which networks run eagerly: for passes whose shapes or modes are not the training's."""
+        if self.recipe.compile:
+            return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
+        return nullcontext()
+
     def build_grad_scaler(self) -> torch.amp.GradScaler:
         """Return a gradient scaler for float16; it is disabled for other precisions.
 
@@ -88,24 +94,3 @@ def _set_threads(count: int) -> None:
         raise SetupError(f"machine.threads={count} is more than {limit}, {THREADS_PER_CORE} for each core of this "
                          "machine; leave it out for one thread per core")
     torch.set_num_threads(count)
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` is CUDA, else Apple's MPS, else the CPU.
-
-    Raises:
-        SetupError: the device does not exist on this machine.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = shorten(str(error).splitlines()[0])
-        raise SetupError(
-            f"the device '{name}' cannot be used here ({reason}); use machine.device=auto or cpu"
-        ) from error
-    return device

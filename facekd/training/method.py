@@ -60,11 +60,13 @@ class Method(nn.Module, ABC):
         all_parameters_used: True if every backward pass reaches every parameter, which allows DistributedDataParallel
             with ``find_unused_parameters=False``.
         lr_scales: factors on the learning rate of submodules, by name; 1 for all others.
+        metrics: what the last call of `losses` measured: logged by name, and not minimized (scalars without gradient).
     """
 
     student: nn.Module
     all_parameters_used: ClassVar[bool] = False
     lr_scales: Mapping[str, float] = MappingProxyType({})
+    metrics: Mapping[str, Tensor] = MappingProxyType({})
 
     def on_stage_start(self, stage: Stage) -> None:
         """Prepare for a stage, e.g. load its anchor; called once before its first step, and after a resume."""

@@ -35,9 +35,9 @@ def convert_sync_batchnorm(network: nn.Module, device: torch.device) -> None:
 
 
 @torch.no_grad()
-def average_batchnorm_statistics(module: nn.Module) -> None:
-    """Replace the running statistics of batch norms by their means over all ranks, in place."""
-    for norm in module.modules():
+def average_batchnorm_statistics(*modules: nn.Module | None) -> None:
+    """Replace the running statistics of batch norms by their means over all ranks, in place; None is left out."""
+    for norm in (norm for module in modules if module is not None for norm in module.modules()):
         if isinstance(norm, BatchNorm) and norm.running_mean is not None:
             all_reduce_mean(norm.running_mean)
             all_reduce_mean(norm.running_var)  # type: ignore[arg-type]

@@ -58,8 +58,8 @@ class TrainStep:
             progress: share of the training steps that are done.
 
         Returns:
-            the loss terms of all optimizer passes, with the total of the last pass as ``loss``; and the gradient
-            norms, which are left out in float16, where gradients that are not finite are normal.
+            the loss terms of all optimizer passes, with the total of the last pass as ``loss``, and `Method.metrics`;
+            and the gradient norms, which are left out in float16, where gradients that are not finite are normal.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["lr_scale"]
@@ -77,16 +77,18 @@ class TrainStep:
         return metrics, {} if self.scaler.is_enabled() else norms
 
     def _backward(self, closures: Sequence[LossClosure]) -> Metrics:
-        """Compute the mean gradient of one optimizer pass over the chunks of a batch; return the mean terms."""
+        """Compute the mean gradient of one optimizer pass over a batch; return the means of terms and metrics."""
         self.optimizer.zero_grad(set_to_none=True)
         chunk_terms: list[Metrics] = []
         for number, closure in enumerate(closures, 1):
             with self._gradient_sync(is_last=number == len(closures)):
+                self.method.metrics = {}
                 with self.machine.autocast():
                     terms = closure() if self._ddp is None else self._ddp(closure)
                 total = torch.stack(list(terms.values())).sum()
                 self.scaler.scale(total / len(closures)).backward()  # type: ignore[no-untyped-call]
-            chunk_terms.append({"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}})
+            detached = {name: term.detach() for name, term in terms.items()}
+            chunk_terms.append({"loss": total.detach(), **detached, **self.method.metrics})
         return {name: torch.stack([terms[name] for terms in chunk_terms]).mean() for name in chunk_terms[0]}
 
     def _gradient_sync(self, *, is_last: bool) -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -51,6 +51,8 @@ class Trainer:
         on_checkpoint: called at the end of every epoch, at the last step before every drop of the learning rate, every
             ``event_every_steps`` steps, and at the very end, before the checkpoint is written.
         event_every_steps: number of steps between two further calls of ``on_checkpoint``; 0: there are none.
+        measure: called at the end of every epoch and of the training; returns figures for the log, by name, and changes
+            nothing that the training depends on.
 
     Attributes:
         ema: the average of the student's weights, if ``training.ema_decay`` is set.
@@ -62,7 +64,7 @@ class Trainer:
     def __init__(
         self, run: Run, method: Method, stages: Callable[[int], Stage], loader: Loader, recipe: TrainingRecipe,
         machine: Machine, *, on_checkpoint: Callable[[CheckpointEvent], None] | None = None,
-        event_every_steps: int = 0,
+        event_every_steps: int = 0, measure: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self.run = run
         self.method = method
@@ -72,6 +74,7 @@ class Trainer:
         self.machine = machine
         self.on_checkpoint = on_checkpoint
         self.event_every_steps = event_every_steps
+        self.measure = measure
         self.scaler = machine.build_grad_scaler()
         self.guard = NanGuard(run, loader)
         self.checkpoint_seconds = 60 * machine.recipe.checkpoint_every_minutes
@@ -146,7 +149,7 @@ class Trainer:
             self.guard.add(StepRecord(step, begin.stage, learning_rate, {**metrics, **norms}))
             position = Position(begin.stage, step - stage_begin, step)
             self._after_step(position, schedule, train_step.optimizer, logger)
-            advance(self.loader.batch_size, f"loss {logger.latest.get('loss', 0):.3f}")
+            advance(self.loader.batch_size, logger.note())
         return end, train_step.optimizer
 
     def _after_step(self, position: Position, schedule: StageSchedule, optimizer: torch.optim.Optimizer,
@@ -158,15 +161,16 @@ class Trainer:
         stops = self._is_stop_requested(is_log_step)
         is_checkpoint_step = (schedule.is_checkpoint_step(step) or stops
                               or (is_log_step and self._is_checkpoint_overdue()))
+        if is_checkpoint_step:
+            average_batchnorm_statistics(self.method, self.ema)
         if is_log_step or is_checkpoint_step:
-            means = logger.write(step, step / self.loader.steps_per_epoch, position.stage, schedule.learning_rate(step))
+            is_measured = step == self.steps or schedule.ends_epoch(step)
+            means = logger.write(step, step / self.loader.steps_per_epoch, position.stage, schedule.learning_rate(step),
+                                 measure=self.measure if is_measured else None)
             overflow = {"every gradient": math.inf} if self.scaler.get_scale() < MIN_LOSS_SCALE else {}
             self.guard.check({**means, **overflow})
         if is_checkpoint_step:
             self.guard.check_weights(self.method)
-            average_batchnorm_statistics(self.method)
-            if self.ema is not None:
-                average_batchnorm_statistics(self.ema)
             self._call_on_checkpoint(step, schedule, logger)
             self._save_checkpoint(position, optimizer)
             self._last_checkpoint = time.monotonic()

@@ -41,6 +41,11 @@ def git_revision() -> str | None:
         return None
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def hardware() -> dict[str, Any]:
     """Return the processor, the cores and the graphics cards of this machine.
 
@@ -48,7 +53,7 @@ def hardware() -> dict[str, Any]:
     """
     import torch  # slow to import
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     label = f"cpu{cores}"
     if cards:

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from facekd.api.compare import compare
+from facekd.api.evaluate.verify import verify
 from facekd.api.export import export
-from facekd.data.alignment.detector import DETECTOR_VARIABLE, DetectedFace, Detector, Image
+from facekd.data.alignment.detector import DetectedFace, Detector, Image
+from facekd.data.alignment.detector_file import DETECTOR_VARIABLE
 from facekd.data.alignment.landmarks import warp_face
 from facekd.data.synthetic.dataset import render_crop
 from facekd.data.transforms import decode
@@ -130,6 +132,8 @@ def test_a_crop_that_is_not_square_is_not_squeezed(run: Run, crops: tuple[Path, 
         ({"far": "nan"}, "--far nan is no false accept rate"), ({"far": "-1"}, "--far -1"), ({"far": "x"}, "--far x"),
         ({"far": ""}, "--far"), ({"far": "1"}, "--far 1 is no"), ({"threshold": float("nan")}, "--threshold nan"),
         ({"threshold": 0.5, "far": "1e-2"}, "--threshold replaces"), ({"threshold": 0.5, "result": "r"}, "replaces"),
+        ({"prior": 0.0}, "--prior 0 is no probability"), ({"prior": 0.1}, "--prior has no effect: no calibration"),
+        ({"prior": 0.1, "threshold": 0.5}, "--prior has no effect beside --threshold"),
         ({"detector": "d.onnx"}, "--aligned crops need no --detector"),
     ],
 )
@@ -144,7 +148,7 @@ def test_a_model_that_is_a_file_takes_the_threshold_of_its_result_file(
     run: Run, crops: tuple[Path, Path], tmp_path: Path
 ) -> None:
     advice = compare(*crops, model=run.model, aligned=True).source
-    assert f"run 'facekd eval verify --model {run.model} --json FILE' and give --result FILE" in advice
+    assert f"run 'facekd eval verify --model {run.model}' on a list" in advice
     result = tmp_path / "result.json"
     content = {"kind": "verify", "model_sha256": load(run.model).fingerprint, "flip": False,
                "thresholds": {"0.01": 0.25}}
@@ -159,19 +163,43 @@ def test_a_model_that_is_a_file_takes_the_threshold_of_its_result_file(
         compare(*crops, model=run.model, aligned=True, result=result)
 
 
-def test_the_thresholds_of_a_package_are_those_of_its_file(run: Run, crops: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_thresholds_of_a_package_are_those_of_its_file(
+    fixtures: Path, run: Run, crops: tuple[Path, Path], tmp_path: Path
+) -> None:
     package = export(run.model, tmp_path / "package", precisions=["fp32"])
     assert "export it with --pairs" in compare(*crops, model=package.path, aligned=True).source
     metadata = read_json(package.path / "metadata.json")
     figures = {"accuracy": 0.9, "thresholds": {"1e-2": 0.4}}
     metadata["files"]["onnx fp32"]["validation"]["verification"] = {
-        "pairs_file": "pairs.csv", "network": figures, "file": figures, "resampled": "identities",
+        "pairs_file": "pairs.csv", "network": figures, "file": figures, "against": None, "resampled": "identities",
         "drop": {"accuracy": {"points": 0.0, "interval": [0.0, 0.0]}}, "thresholds": {"1e-2": 0.5},
         "impostor_pairs": 100,
     }
     files.write_json(package.path / "metadata.json", metadata)
     comparison = compare(*crops, model=package.path, aligned=True)
     assert (comparison.threshold, comparison.source) == (0.5, str(package.path / "metadata.json"))
+    file = next(package.path.glob("*.onnx"))
+    assert compare(*crops, model=file, aligned=True).threshold == 0.5
+    verify(file, fixtures / "pairs.csv", images=fixtures / "folder")
+    assert not (package.path / f"{file.name}.results").exists()
+
+
+def test_a_verification_that_is_kept_beside_the_file_gives_verdict_and_probability(
+    fixtures: Path, run: Run, crops: tuple[Path, Path]
+) -> None:
+    assert compare(*crops, model=run.model, aligned=True, far="1e-1").same_person is None
+    verify(run.model, fixtures / "pairs.csv", images=fixtures / "folder")
+    file = run.path / "model.safetensors.results" / "verify-pairs.json"
+    result = read_json(file)
+    comparison = compare(*crops, model=run.model, aligned=True, far="1e-1")
+    assert comparison.threshold == result["thresholds"]["1e-1"]
+    assert comparison.source == str(file) and comparison.same_person is not None
+    fit = {"slope": 10.0, "intercept": -3.0, "pairs": 1000}
+    files.write_json(file, {**result, "probability": fit})
+    comparison = compare(*crops, model=run.model, aligned=True, far="1e-1", prior=0.2)
+    log_odds = 10 * comparison.similarity - 3 + np.log(0.2 / 0.8)
+    assert comparison.probability == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-3)
+    assert comparison.prior == 0.2
 
 
 @pytest.mark.parametrize("thresholds", ["x", {"1e-2": "high"}, {"1e-2": []}, None])

@@ -56,6 +56,7 @@ def test_a_student_follows_the_plan(small_faces: Path, rco_plan: Path, tmp_path:
     run = distill(small_faces, rco_plan, tmp_path / "run", *STUDENT)
     info = Run(run).info()
     assert (info["command"], info["outcome"], info["strategy"]) == ("distill", "finished", "equal")
+    assert info["teacher"]["name"].endswith(", trained by facekd")
     assert [(a["point"], a["step"], a["share"]) for a in info["anchors"]] == [("2", 24, 0.5), ("4", 36, 0.5)]
     assert info["followed_anchors"] == info["anchors"]
     assert list(Plan.read(run / "plan.json")[0].stages) == list(Plan.read(rco_plan)[0].stages)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from facekd.models.onnx_input import takes_raw_by_names
 from facekd.models.registry import ModelSpec, build
 from facekd.models.weights import load_model, save_model
 from facekd.run import Run
+from tests.models.graph.exports import SIZE, ScalesInside, random_network, write_onnx
 
 HELD_OUT = range(100, 106)
 
@@ -56,7 +58,7 @@ def verified_run(teacher_run: Path, held_out: Path, tmp_path_factory: pytest.Tem
 def exported(verified_run: Path, small_faces: Path, held_out: Path) -> Package:
     """The ONNX files of that run, calibrated and verified."""
     return export(verified_run, verified_run / "package", calibration=small_faces, pairs=held_out / "pairs.csv",
-                  images=held_out / "faces", max_drop=100)
+                  images=held_out / "faces", gates=["accuracy=100"])
 
 
 def test_files_are_named_after_the_run(exported: Package) -> None:
@@ -160,8 +162,8 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_limit_below_nothing_is_refused(verified_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="max-drop is -1"):
-        export(verified_run, tmp_path / "p", max_drop=-1)
+    with pytest.raises(ExportError, match=r"--gate accuracy=-1: the limit is in percentage points"):
+        export(verified_run, tmp_path / "p", gates=["accuracy=-1"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -220,13 +222,13 @@ def test_metadata_and_card_name_the_training_set_of_the_int8_weights(qat_package
 def test_no_face_of_quantization_aware_training_may_be_in_the_pairs(
     verified_run: Path, small_faces: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facekd.api.export.CALIBRATION_FACES", 1)
+    monkeypatch.setattr("facekd.deploy.int8.calibration.CALIBRATION_FACES", 1)
     shutil.copytree(small_faces, tmp_path / "faces")
     image = min((held_out / "faces").rglob("*.*"))
     (tmp_path / "faces" / "zz").mkdir()
     shutil.copy(image, tmp_path / "faces" / "zz")
     options: dict[str, Any] = {"calibration": tmp_path / "faces", "pairs": held_out / "pairs.csv",
-                               "images": held_out / "faces", "precisions": ["int8"], "max_drop": 100}
+                               "images": held_out / "faces", "precisions": ["int8"], "gates": ["accuracy=100"]}
     with pytest.raises(DataError, match=r"zz.* (is|are) also in the test pairs"):
         export(verified_run, tmp_path / "p", **options, qat_epochs=1)
     assert export(verified_run, tmp_path / "p", **options).metadata["files"]
@@ -246,15 +248,94 @@ def test_options_that_do_not_fit_end_with_2(
     assert line.startswith("facekd: ") and message in line
 
 
-def test_an_onnx_file_is_refused_with_what_to_do_instead(exported: Package, tmp_path: Path) -> None:
-    for model in (exported.path / "student.onnx", exported.path):
-        with pytest.raises(ExportError, match=r"holds ONNX, which runs as it is; .* 'facekd route import'"):
-            export(model, tmp_path / "p")
+def test_a_package_is_refused_with_what_to_do_instead(exported: Package, tmp_path: Path) -> None:
+    message = r"is a package already; export takes the run, the \.safetensors or the \.onnx"
+    with pytest.raises(ExportError, match=message):
+        export(exported.path, tmp_path / "p")
 
 
-@pytest.mark.parametrize("arguments", [{"images": "i"}, {"max_drop": 0.5}])
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX from elsewhere that scales pixels inside, in the convention of OpenCV: it takes BGR from 0 to 255."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "LICENSE").write_text("\nMIT License\n")
+    return write_onnx(ScalesInside(random_network("mobilefacenet", width=0.25), 127.5, 127.5), folder / "mbf.onnx",
+                      dynamo=False)
+
+
+@pytest.fixture(scope="module")
+def foreign_package(foreign: Path, small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return export(foreign, tmp_path_factory.mktemp("package") / "p", calibration=small_faces, channels="bgr")
+
+
+def test_a_foreign_onnx_is_exported_in_all_precisions(foreign_package: Package) -> None:
+    assert list(foreign_package.metadata["files"]) == ["onnx fp32", "onnx fp16", "onnx int8"]
+    assert foreign_package.metadata["size"] == SIZE
+
+
+def test_its_files_give_what_the_original_gives_as_it_is_fed(foreign: Path, foreign_package: Package) -> None:
+    crops = np.stack([render_crop(1, view, SIZE) for view in range(3)])
+    expected = load(foreign, channels="bgr")(crops)
+    np.testing.assert_allclose(load(foreign_package.path)(crops), expected, atol=1e-4)
+
+
+def test_its_package_names_the_original_with_its_license(foreign: Path, foreign_package: Package) -> None:
+    origin = foreign_package.metadata["provenance"]["converted_from"]
+    assert origin["name"] == "mbf.onnx"
+    assert origin["sha256"] == hashlib.sha256(foreign.read_bytes()).hexdigest()
+    assert origin["license"] == "MIT License (first line of LICENSE)"
+    lines = (foreign_package.path / "card.md").read_text().splitlines()
+    assert lines[2].startswith("Converted from mbf.onnx (SHA-256 ")
+
+
+def test_an_operator_that_cannot_be_converted_is_named_with_what_to_do(foreign: Path, tmp_path: Path) -> None:
+    model = onnx.load(foreign)
+    node = next(node for node in model.graph.node if node.op_type == "PRelu")
+    node.op_type = "Elu"
+    del node.input[1:]
+    onnx.save(model, tmp_path / "elu.onnx")
+    message = r"the operator Elu .* make it the teacher of a student by 'facekd route import'"
+    with pytest.raises(ExportError, match=message):
+        export(tmp_path / "elu.onnx", tmp_path / "p")
+    assert [path.name for path in tmp_path.iterdir()] == ["elu.onnx"]
+
+
+def test_a_network_of_facekd_takes_no_input_options(verified_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"--pixels has no effect.*knows how it is fed"):
+        export(verified_run, tmp_path / "p", pixels="raw")
+
+
+def test_losses_against_another_model_are_in_card_and_metadata(
+    verified_run: Path, held_out: Path, exported: Package, tmp_path: Path
+) -> None:
+    package = export(verified_run, tmp_path / "p", precisions=["fp32"], pairs=held_out / "pairs.csv",
+                     images=held_out / "faces", gates=["accuracy=100", "tar@1e-2=100"],
+                     against=exported.path / "student.int8.onnx")
+    validation = package.metadata["files"]["onnx fp32"]["validation"]
+    assert validation["gates"] == ["accuracy=100", "tar@1e-2=100"]
+    against = validation["verification"]["against"]
+    assert against["sha256"] == exported.metadata["sha256"]["student.int8.onnx"]
+    int8 = exported.metadata["files"]["onnx int8"]["validation"]["verification"]["file"]["accuracy"]
+    fp32 = validation["verification"]["file"]["accuracy"]
+    assert against["drop"]["accuracy"]["points"] == pytest.approx(100 * (int8 - fp32))
+    assert "## Points lost against student.int8 [95 %]" in (package.path / "card.md").read_text()
+
+
+def test_the_card_of_a_student_begins_with_its_teacher(verified_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(verified_run, tmp_path / "run", ignore=shutil.ignore_patterns("package"))
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    teacher = {"name": "w600k.onnx", "sha256": "ab" * 32, "license": "CC-BY-NC-4.0"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**info, "teacher": teacher}))
+    package = export(tmp_path / "run", tmp_path / "p", precisions=["fp32"])
+    assert package.metadata["provenance"]["distilled_from"] == teacher
+    lines = (package.path / "card.md").read_text().splitlines()
+    assert lines[2] == f"Distilled from w600k.onnx (SHA-256 {'ab' * 32}), license: CC-BY-NC-4.0."
+    assert lines[4].startswith("**Ask before shipping:** that license names a restricted use")
+
+
+@pytest.mark.parametrize("arguments", [{"images": "i"}, {"gates": ["auc=0.5"]}, {"against": "m.onnx"}])
 def test_arguments_of_the_pairs_need_pairs(verified_run: Path, tmp_path: Path, arguments: dict[str, Any]) -> None:
-    with pytest.raises(ExportError, match="--images and --max-drop belong to --pairs"):
+    with pytest.raises(ExportError, match="--images, --gate and --against belong to --pairs"):
         export(verified_run, tmp_path / "p", **arguments)
 
 

@@ -213,7 +213,7 @@ def test_a_recipe_file_is_overridden_by_the_call(small_faces: Path, teacher_run:
     (["model.name=resnet"], RecipeError, "unknown model 'resnet'"),
     (["machine.device=cuda:99"], SetupError, "cuda:99"),
     (["head.name=sofmax"], FacekdError, "did you mean 'softmax'"),
-    (["data.augmentation.kind=mirror"], RecipeError, "'flip', 'crop' or 'resized-crop', not 'mirror'"),
+    (["data.augmentation.kind=mirror"], RecipeError, "'flip', 'camera', 'crop' or 'resized-crop', not 'mirror'"),
     (["data.classes=9"], DataError, "has 8 classes, not 9"),
 ])
 def test_mistakes_are_named(

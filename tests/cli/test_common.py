@@ -12,9 +12,10 @@ from facekd.cli.common import (
     add_recipe_arguments,
     add_result_options,
     input_options,
+    parse_input,
     split_overrides,
 )
-from facekd.errors import FacekdError
+from facekd.errors import FacekdError, ModelError
 
 
 def new_command() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -80,3 +81,18 @@ def test_an_existing_folder_with_an_equals_sign_is_a_path(tmp_path: Path) -> Non
 def test_too_many_paths_are_refused() -> None:
     with pytest.raises(FacekdError, match="at most DATASET OUT and key=value are understood, not more paths"):
         split_overrides(["faces", "out", "more", "paths"], 2, "DATASET OUT")
+
+
+def test_the_input_of_another_model_is_key_and_value() -> None:
+    assert parse_input(["pixels=raw", "channels=bgr", "size=96", "output=y"], "--old-input") == {
+        "pixels": "raw", "channels": "bgr", "size": 96, "output": "y"}
+    assert parse_input(None, "--old-input") == {}
+
+
+@pytest.mark.parametrize(("pair", "message"), [
+    ("pixel=raw", "--old-input pixel=raw is unknown: .*pixels="), ("raw", "--old-input raw is unknown"),
+    ("pixels=new", "--pixels new is unknown"), ("size=big", "no side of an image"),
+])
+def test_another_key_or_value_is_refused(pair: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        parse_input([pair], "--old-input")

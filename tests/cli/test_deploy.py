@@ -15,7 +15,7 @@ RunCli = Callable[..., int]
 RecordCalls = Callable[..., list[RecordedCall]]
 EXPORT_DEFAULTS: dict[str, Any] = {
     "calibration": None, "pairs": None, "images": None, "name": None, "targets": ["onnx"], "precisions": [],
-    "max_drop": None, "input_dtype": "float", "l2_normalized": False, "detector": None, "qat_epochs": None,
+    "gates": [], "against": None, "input_dtype": "float", "l2_normalized": False, "detector": None, "qat_epochs": None,
     "licenses": {},
 }
 
@@ -32,14 +32,16 @@ def test_export_has_these_defaults(run_cli: RunCli, export_calls: list[RecordedC
 
 
 def test_export_passes_on_its_options(run_cli: RunCli, export_calls: list[RecordedCall]) -> None:
-    arguments = ("--to onnx,ncnn --precision fp32,int8 --calibration f --pairs c.csv --images i --max-drop 0.5 "
+    arguments = ("--to onnx,ncnn --precision fp32,int8 --calibration f --pairs c.csv --images i "
+                 "--gate auc=1 --gate tar@1e-3=2 "
                  "--input-dtype uint8 --l2-normalize --name n --detector d --qat-epochs 2 "
-                 "--license weights=CC0 data=none")
+                 "--against m --license weights=CC0 data=none --pixels raw")
     assert run_cli("export", "run", "p", *arguments.split()) == 0
     assert export_calls == [(("run", "p"), {
         "calibration": "f", "pairs": "c.csv", "images": "i", "name": "n", "targets": ["onnx", "ncnn"],
-        "precisions": ["fp32", "int8"], "max_drop": 0.5, "input_dtype": "uint8", "l2_normalized": True, "detector": "d",
-        "qat_epochs": 2, "licenses": {"weights": "CC0", "data": "none"}})]
+        "precisions": ["fp32", "int8"], "gates": ["auc=1", "tar@1e-3=2"], "against": "m",
+        "input_dtype": "uint8", "l2_normalized": True, "detector": "d",
+        "qat_epochs": 2, "licenses": {"weights": "CC0", "data": "none"}, "pixels": "raw"})]
 
 
 @pytest.mark.parametrize("license_text", ["weights", "weights= "])
@@ -54,11 +56,11 @@ def test_embed_passes_on_its_options(
     run_cli: RunCli, record_calls: RecordCalls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = record_calls("facekd.api.embed.embed", 12)
-    arguments = "crops f.npy --model m --list l.txt --float16 --megaface-tree t --suffix _m.bin"
+    arguments = "crops f.npy --model m --list l.txt --float16 --megaface-tree t --suffix _m.bin --no-labels"
     assert run_cli("embed", *arguments.split()) == 0
     assert calls == [(("crops", "f.npy", "m"), {
         "flip": True, "device": "auto", "image_list": "l.txt", "float16": True, "megaface_tree": "t",
-        "suffix": "_m.bin"})]
+        "suffix": "_m.bin", "labels": False})]
     assert capsys.readouterr().out.startswith("f.npy: 12 embeddings; ")
 
 
@@ -67,6 +69,12 @@ def test_embed_passes_on_its_options(
      ["similarity 0.500", "the same person (threshold 0.400 at FAR 1e-2, from v.json)"]),
     (Comparison(0.3, 0.4, None, "given"), ["similarity 0.300", "different people (threshold 0.400 as given)"]),
     (Comparison(0.3, None, None, "nothing measured"), ["similarity 0.300", "no verdict: nothing measured"]),
+    (Comparison(0.5, 0.4, "1e-2", "v", 0.98), ["similarity 0.500, probability 0.980 of one person at equal priors",
+                                               "the same person (threshold 0.400 at FAR 1e-2, from v)"]),
+    (Comparison(0.5, None, None, "none", 0.9999), ["similarity 0.500, probability above 0.999 of one person at equal "
+                                                   "priors", "no verdict: none"]),
+    (Comparison(0.5, 0.4, "1e-2", "v", 0.2, 0.01), ["similarity 0.500, probability 0.200 of one person at a prior of "
+                                                    "0.01", "the same person (threshold 0.400 at FAR 1e-2, from v)"]),
 ])
 def test_compare_prints_a_verdict_where_a_threshold_is_known(
     run_cli: RunCli, record_calls: RecordCalls, capsys: pytest.CaptureFixture[str], comparison: Comparison,
@@ -75,7 +83,7 @@ def test_compare_prints_a_verdict_where_a_threshold_is_known(
     calls = record_calls("facekd.api.compare.compare", comparison)
     assert run_cli("compare", "a.jpg", "b.jpg", "--model", "m", "--aligned") == 0
     assert calls == [(("a.jpg", "b.jpg", "m"), {
-        "detector": None, "far": None, "threshold": None, "result": None, "aligned": True})]
+        "detector": None, "far": None, "threshold": None, "result": None, "aligned": True, "prior": None})]
     assert capsys.readouterr().out.splitlines() == lines
 
 

@@ -135,5 +135,5 @@ def test_every_command_is_a_function_too(name: str) -> None:
 
 
 def test_a_function_that_does_not_exist_is_named() -> None:
-    with pytest.raises(AttributeError, match="facekd has no 'tech'; it has align, bench, classify, clean, compare"):
-        _ = facekd.tech
+    with pytest.raises(AttributeError, match="facekd has no 'trains': did you mean 'train'"):
+        _ = facekd.trains

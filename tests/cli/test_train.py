@@ -105,8 +105,9 @@ def test_route_import_passes_on_its_options(
     words = "route import a.pt b.pt out --model iresnet50 --size 64 --normalization cifar10"
     assert run_cli(*words.split()) == 0
     assert calls == [((["a.pt", "b.pt"], "out"), {
-        "model": "iresnet50", "size": 64, "normalization": "cifar10", "outputs": None, "images": None})]
-    assert capsys.readouterr().out.startswith(f"{route.folder}: 20 points; next: facekd plan")
+        "model": "iresnet50", "size": 64, "normalization": "cifar10", "outputs": None, "images": None,
+        "license": None})]
+    assert capsys.readouterr().out.startswith(f"{route.folder}: 20 points, license of the teacher: ")
 
 
 def test_distill_passes_on_paths_and_overrides(

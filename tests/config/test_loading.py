@@ -117,8 +117,8 @@ def test_a_value_out_of_range_is_named_with_its_range(override: str, needed: str
     (["losses.kd=high"], "'losses.kd': input should be a valid dictionary or instance of LossRecipe, not 'high'"),
     (["losses.kd.weight=-1"], "'losses.kd.weight': input should be greater than or equal to 0, not -1"),
     (["student.sise=64"], "unknown key 'student.sise'; did you mean 'size'?"),
-    (["data.augmentation.kind=crops"], "'data.augmentation.kind': input should be 'auto', 'plain', 'flip', 'crop' or "
-                                       "'resized-crop', not 'crops'"),
+    (["data.augmentation.kind=crops"], "'data.augmentation.kind': input should be 'auto', 'plain', 'flip', 'camera', "
+                                       "'crop' or 'resized-crop', not 'crops'"),
     (["data.augmentation.sead=1"], "unknown key 'data.augmentation.sead'; did you mean 'seed'?"),
     (["mimic.l2=10"], "unknown key 'mimic'; valid names: "),
 ])

@@ -80,3 +80,27 @@ def test_a_fraction_that_is_not_one_image_is_refused(class_set: Path) -> None:
     message = r"data\.val_fraction=0\.01 of the 40 images of .* is not one image; set it higher"
     with pytest.raises(DataError, match=message):
         open_training_set(class_set, recipe(val_fraction=0.01), closed_set=True)
+
+
+def test_faces_without_labels_can_be_held_out(small_faces: Path) -> None:
+    data = open_training_set(small_faces, recipe(labels=False, val_fraction=0.25), closed_set=False)
+    assert data.held_out is not None
+    assert [(len(images), images.is_labeled) for images in (data.images, data.held_out)] == [(36, False), (12, False)]
+
+
+def test_paths_of_a_list_start_from_the_root_of_the_recipe(small_faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("\n".join(path.relative_to(small_faces).as_posix()
+                                                 for path in sorted(small_faces.rglob("*.jpg"))[:5]))
+    data = open_training_set(tmp_path / "list.txt", recipe(root=str(small_faces)), closed_set=False)
+    assert (len(data.images), data.images.is_labeled) == (5, False)
+
+
+def test_balanced_batches_need_labels(small_faces: Path) -> None:
+    with pytest.raises(DataError, match=r"has no labels .* and data\.samples_per_class=2 needs them"):
+        open_training_set(small_faces, recipe(labels=False, samples_per_class=2), closed_set=False)
+
+
+@pytest.mark.parametrize("values", [{"labels": False}, {"root": "x"}])
+def test_keys_of_faces_are_refused_for_a_class_set(class_set: Path, values: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=r"data\.labels and data\.root belong to face sets"):
+        open_training_set(class_set, recipe(**values), closed_set=True)

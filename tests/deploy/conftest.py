@@ -21,7 +21,7 @@ from facekd.deploy.targets import ConvertedFiles, Target
 from facekd.deploy.targets.base import Precision, RuntimeUnavailableError, registered
 from facekd.deploy.targets.onnx import OnnxTarget
 from facekd.deploy.validation import ExportValidator
-from facekd.deploy.validation_gate import AccuracyGate
+from facekd.deploy.validation_gate import Gate
 from facekd.models.embedder import Embedder
 from facekd.models.registry import ModelSpec, Network
 
@@ -136,7 +136,7 @@ def exported_package(source: ExportSource, pairs: PairSet, tmp_path_factory: pyt
     with registered(UnavailableTarget):
         return write_package(
             source, tmp_path_factory.mktemp("package") / "phone", [*ONNX_FILES, ("elsewhere", "fp32")],
-            ExportValidator(source, source.calibration, pairs, AccuracyGate(100)),
+            ExportValidator(source, source.calibration, pairs, [Gate("accuracy", 100)]),
             results={"verify-cfp": {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95]}},
             provenance={"run": "abc", "license_data": "CC0"},
         )

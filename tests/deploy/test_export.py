@@ -20,7 +20,7 @@ from facekd.deploy.targets import ConvertedFiles
 from facekd.deploy.targets.base import Precision, registered
 from facekd.deploy.targets.onnx import OnnxTarget
 from facekd.deploy.validation import ExportValidator
-from facekd.deploy.validation_gate import AccuracyGate
+from facekd.deploy.validation_gate import DEFAULT_GATE, Gate
 from facekd.errors import ExportError
 from facekd.io.files import read_versioned
 from facekd.models.onnx_embedder import OnnxEmbedder
@@ -42,7 +42,7 @@ class BrokenInt8Target(OnnxTarget):
 
 @pytest.fixture(scope="module")
 def metadata(exported_package: Package) -> dict[str, Any]:
-    return read_versioned(exported_package.path / "metadata.json", "package", 3, ExportError)
+    return read_versioned(exported_package.path / "metadata.json", "package", 4, ExportError)
 
 
 def test_it_holds_the_requested_files_and_nothing_is_left_next_to_it(exported_package: Package) -> None:
@@ -52,14 +52,14 @@ def test_it_holds_the_requested_files_and_nothing_is_left_next_to_it(exported_pa
     assert list(exported_package.path.parent.iterdir()) == [exported_package.path]
 
 
-def test_metadata_are_of_version_3_and_describe_what_the_target_returned(tmp_path: Path, source: ExportSource) -> None:
+def test_metadata_are_of_version_4_and_describe_what_the_target_returned(tmp_path: Path, source: ExportSource) -> None:
     with registered(UnavailableTarget):
         package = write_package(source, tmp_path / "p", [("elsewhere", "fp32")], ExportValidator(source), results={},
                                 provenance={})
     metadata = json.loads((tmp_path / "p" / "metadata.json").read_text())
-    report = {"status": "not run", "max_drop": None, "note": "it runs elsewhere only", "cosine": "not run",
-              "verification": "not run"}
-    assert metadata["version"] == 3
+    report = {"status": "not run", "gates": [], "note": "it runs elsewhere only", "cosine": "not run",
+              "verification": "not run", "similarities": None}
+    assert metadata["version"] == 4
     assert metadata["files"] == package.metadata["files"] == {"elsewhere fp32": {
         "target": "elsewhere", "precision": "fp32", "files": ["tiny.else"], "bytes": 5,
         "versions": {"numpy": np.__version__}, "notes": ["It is a folder.", "it runs elsewhere only"],
@@ -142,7 +142,7 @@ def test_the_program_in_the_card_runs(
 
 
 def test_without_pairs_nothing_is_said_of_accuracy(source: ExportSource, tmp_path: Path) -> None:
-    validator = ExportValidator(source, gate=AccuracyGate(0))
+    validator = ExportValidator(source, gates=[Gate("accuracy", 0)])
     package = write_package(source, tmp_path / "p", ONNX_FILES[:1], validator, results={}, provenance={})
     assert package.metadata["files"]["onnx fp32"]["validation"]["status"] == "not measured"
     assert "accuracy" not in package.describe()
@@ -163,8 +163,8 @@ def test_files_that_share_a_command_share_it_in_the_card(source: ExportSource, t
 def test_the_gate_refuses_the_whole_package_and_names_file_and_layer(
     source: ExportSource, pairs: PairSet, tmp_path: Path
 ) -> None:
-    validator = ExportValidator(source, pairs=pairs, gate=AccuracyGate(0.3))
-    message = r"tiny\.int8\.onnx was refused: .* max-drop 0\.3; most is lost in layers\.8"
+    validator = ExportValidator(source, pairs=pairs, gates=[DEFAULT_GATE])
+    message = r"tiny\.int8\.onnx was refused: .* --gate accuracy=0\.3 allows; most is lost in layers\.8"
     with registered(BrokenInt8Target), pytest.raises(ExportError, match=message):
         write_package(source, tmp_path / "p", ONNX_FILES, validator, results={}, provenance={})
     assert list(tmp_path.iterdir()) == []

@@ -11,14 +11,14 @@ VERIFICATION = {
     "pairs_file": "pairs.bin", "network": {"accuracy": 0.9912},
     "file": {"accuracy": 0.9901, "thresholds": {"0.01": 0.4}},
     "drop": {"accuracy": {"points": 0.11, "interval": [-0.05, 0.3]}}, "resampled": "identities",
-    "thresholds": {"0.001": 0.321, "1e-06": None}, "impostor_pairs": 12345,
+    "thresholds": {"0.001": 0.321, "1e-06": None}, "impostor_pairs": 12345, "against": None,
 }
 ENTRY = {
     "target": "onnx", "precision": "fp32", "files": ["m.onnx"], "bytes": 4_100_000, "versions": {"onnx": "1.19"},
     "notes": ["One note."], "device_command": "bench m.onnx",
     "latency": {"median_ms": 1.5, "quartiles_ms": [1.25, 2.0], "p95_ms": 3.0, "repeats": 100},
     "validation": {
-        "status": "passed", "max_drop": 0.3, "note": None, "verification": VERIFICATION,
+        "status": "passed", "gates": ["accuracy=0.3"], "note": None, "verification": VERIFICATION,
         "cosine": {"noise": {"1": {"mean": 0.9, "minimum": 0.8, "images": 14}},
                    "crops": {"1": {"mean": 0.99995, "minimum": 0.9999, "images": 24}}},
     },

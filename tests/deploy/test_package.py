@@ -57,7 +57,7 @@ def test_a_missing_file_is_named(package_copy: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("version", "message"), [
-    (2, "format version 2 was written by an older facekd .*; export it again"), (4, "upgrade facekd")
+    (2, "format version 2 was written by an older facekd .*; export it again"), (5, "upgrade facekd")
 ])
 def test_another_format_version_is_refused(package_copy: Path, version: int, message: str) -> None:
     content = json.loads((package_copy / "metadata.json").read_text())

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from facekd.data.pairs.pair_set import PairSet
 from facekd.deploy.source import ExportFormat, ExportSource, prepare_source
 from facekd.deploy.targets.base import RuntimeUnavailableError
-from facekd.deploy.validation import ExportValidator, ValidationReport
-from facekd.deploy.validation_gate import AccuracyGate
+from facekd.deploy.validation import ExportValidator
+from facekd.deploy.validation_gate import DEFAULT_GATE, Gate
+from facekd.deploy.validation_report import ValidationReport
 from facekd.errors import ExportError, ModelError
 from facekd.evaluation.verification.verify import evaluate_verification, verify
 from facekd.models.embedder import Embedder
@@ -59,16 +60,16 @@ def noise(scale: float) -> Change:
 
 
 def validate(
-    source: ExportSource, change: Change, pairs: PairSet | None = None, gate: AccuracyGate | None = None
+    source: ExportSource, change: Change, pairs: PairSet | None = None, gates: Sequence[Gate] = ()
 ) -> ValidationReport:
-    validator = ExportValidator(source, pairs=pairs, gate=gate)
+    validator = ExportValidator(source, pairs=pairs, gates=gates)
     return validator.validate(FILE, "int8", lambda: ChangedEmbedder(source, change))
 
 
 def test_a_float_file_passes(
     source: ExportSource, float_file: Path, crops: NDArray[np.uint8], pairs: PairSet
 ) -> None:
-    validator = ExportValidator(source, crops, pairs, AccuracyGate(0.3))
+    validator = ExportValidator(source, crops, pairs, [DEFAULT_GATE])
     report = validator.validate(float_file, "fp32", lambda: OnnxEmbedder(float_file))
     summaries = [*report.noise_cosines.values(), *report.crop_cosines.values()]
     assert report.status == "passed"
@@ -77,7 +78,7 @@ def test_a_float_file_passes(
     assert min(summary.minimum for summary in summaries) > 0.999999
     assert [summary.images for summary in report.crop_cosines.values()] == [24, 24, 24]
     assert report.verification is not None
-    assert report.verification.drops[0].interval == (0.0, 0.0)
+    assert report.verification.losses[0].interval == (0.0, 0.0)
 
 
 def test_cosines_are_those_of_the_embeddings(source: ExportSource, crops: NDArray[np.uint8]) -> None:
@@ -132,26 +133,26 @@ def test_both_are_measured_on_the_same_pairs(source: ExportSource, pairs: PairSe
     assert report.verification.network.accuracy == network_result.accuracy
     file_result, _ = evaluate_verification(ChangedEmbedder(source, noise(1.0)), pairs, flip=False)
     assert report.verification.file.accuracy == file_result.accuracy
-    drop = report.verification.drops[0]
-    assert drop.first == pytest.approx(verify(scores, pairs.same, pairs.fold).accuracy)
-    assert drop.interval[0] <= drop.first - drop.second <= drop.interval[1]
+    loss = report.verification.losses[0]
+    assert loss.reference == pytest.approx(verify(scores, pairs.same, pairs.fold).accuracy)
+    assert loss.interval[0] <= loss.points <= loss.interval[1]
     assert report.verification.resampled == "pairs"
 
 
 def test_a_file_that_clearly_loses_is_refused_with_its_layers(source: ExportSource, pairs: PairSet) -> None:
-    validator = ExportValidator(source, pairs=pairs, gate=AccuracyGate(0.3))
+    validator = ExportValidator(source, pairs=pairs, gates=[DEFAULT_GATE])
     with pytest.raises(ExportError) as refused:
         validator.validate(FILE, "int8", lambda: ChangedEmbedder(source, noise(5.0)),
                            lambda: [("a", 3.21), ("b", 9.0), ("c", 12.0), ("d", 30.0)])
     assert str(refused.value).startswith("package/tiny.int8.onnx was refused: it loses ")
-    assert "most is lost in a (3.2 dB), b (9.0 dB), c (12.0 dB); keep" in str(refused.value)
+    assert "most is lost in a (3.2 dB), b (9.0 dB), c (12.0 dB); train" in str(refused.value)
 
 
 def test_layers_are_not_measured_if_the_file_passes(source: ExportSource, pairs: PairSet) -> None:
     def never() -> list[tuple[str, float]]:
         raise AssertionError
 
-    validator = ExportValidator(source, pairs=pairs, gate=AccuracyGate(0.3))
+    validator = ExportValidator(source, pairs=pairs, gates=[DEFAULT_GATE])
     report = validator.validate(FILE, "int8", lambda: ChangedEmbedder(source, lambda rows, _: rows), never)
     assert report.status == "passed"
 
@@ -159,16 +160,16 @@ def test_layers_are_not_measured_if_the_file_passes(source: ExportSource, pairs:
 def test_a_file_that_perhaps_loses_is_warned_of(source: ExportSource, pairs: PairSet) -> None:
     measured = validate(source, noise(2.0), pairs).verification
     assert measured is not None
-    drop = measured.drops[0]
-    between = 100 * (max(drop.interval[0], 0) + drop.first - drop.second) / 2
-    report = validate(source, noise(2.0), pairs, AccuracyGate(between))
+    loss = measured.losses[0]
+    between = (max(loss.interval[0], 0) + loss.points) / 2
+    report = validate(source, noise(2.0), pairs, [Gate("accuracy", between)])
     assert report.status == "warned"
     assert report.note is not None
     assert "but not clearly so; measure it on more pairs" in report.note
 
 
 def test_without_pairs_nothing_is_gated(source: ExportSource) -> None:
-    report = validate(source, noise(5.0), gate=AccuracyGate(0.0))
+    report = validate(source, noise(5.0), gates=[Gate("accuracy", 0.0)])
     assert report.status == "not measured"
     assert report.to_dict()["verification"] == "not measured"
 
@@ -177,17 +178,17 @@ def test_a_file_that_cannot_run_here_is_marked(source: ExportSource, pairs: Pair
     def unavailable() -> Embedder:
         raise RuntimeUnavailableError("Core ML files run on macOS only")
 
-    validator = ExportValidator(source, pairs=pairs, gate=AccuracyGate(0.3))
+    validator = ExportValidator(source, pairs=pairs, gates=[DEFAULT_GATE])
     record = validator.validate(FILE, "int8", unavailable).to_dict()
     assert record["status"] == record["cosine"] == record["verification"] == "not run"
     assert record["note"] == "Core ML files run on macOS only"
 
 
 def test_json_fields(source: ExportSource, crops: NDArray[np.uint8], pairs: PairSet) -> None:
-    validator = ExportValidator(source, crops, pairs, AccuracyGate(90))
+    validator = ExportValidator(source, crops, pairs, [Gate("accuracy", 90)])
     report = validator.validate(FILE, "int8", lambda: ChangedEmbedder(source, noise(2.0)))
     record = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert set(record) == {"status", "max_drop", "note", "cosine", "verification"}
+    assert set(record) == {"status", "gates", "note", "cosine", "verification", "similarities"}
     assert set(record["cosine"]["crops"]["7"]) == {"mean", "minimum", "images"}
     verification = record["verification"]
     assert (verification["pairs_file"], verification["resampled"]) == ("pairs.bin", "pairs")
@@ -199,3 +200,36 @@ def test_the_network_is_left_as_it_was(source: ExportSource, pairs: PairSet) -> 
     before = [value.stride() for value in source.network.state_dict().values()]
     ExportValidator(source, pairs=pairs)
     assert [value.stride() for value in source.network.state_dict().values()] == before
+
+
+def test_losses_are_gated_against_another_model(source: ExportSource, pairs: PairSet) -> None:
+    better = ChangedEmbedder(source, lambda rows, _: rows)
+    worse = noise(5.0)
+    validator = ExportValidator(source, pairs=pairs, gates=[DEFAULT_GATE], against=ChangedEmbedder(source, worse))
+    report = validator.validate(FILE, "int8", lambda: ChangedEmbedder(source, worse))
+    assert report.status == "passed"
+    assert report.verification is not None
+    assert report.verification.losses[0].points > 0
+    assert report.verification.losses_against[0].points == 0
+    validator = ExportValidator(source, pairs=pairs, gates=[DEFAULT_GATE], against=better)
+    message = r"points of accuracy .* against changed, more than --gate accuracy=0\.3 allows"
+    with pytest.raises(ExportError, match=message):
+        validator.validate(FILE, "int8", lambda: ChangedEmbedder(source, worse))
+
+
+def test_an_original_stands_for_the_network(source: ExportSource, crops: NDArray[np.uint8]) -> None:
+    original = ChangedEmbedder(source, lambda rows, _: -rows)
+    report = ExportValidator(source, crops, original=original).validate(
+        FILE, "int8", lambda: ChangedEmbedder(source, lambda rows, _: rows))
+    assert report.crop_cosines[1].mean == pytest.approx(-1)
+
+
+def test_every_gate_counts(source: ExportSource, pairs: PairSet) -> None:
+    gates = [Gate("accuracy", 100), Gate("eer", 0.0)]
+    with pytest.raises(ExportError, match=r"points of eer .*, more than --gate eer=0 allows"):
+        validate(source, noise(5.0), pairs, gates)
+
+
+def test_a_rate_that_the_pairs_cannot_measure_is_refused_first(source: ExportSource, pairs: PairSet) -> None:
+    with pytest.raises(ExportError, match=r"--gate tar@1e-6=1: a FAR of 1e-6 needs at least 1,000,000 impostor pairs"):
+        ExportValidator(source, pairs=pairs, gates=[Gate("tar@1e-6", 1.0)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from facekd.errors import DataError
 from facekd.io.files import read_versioned, write_versioned
-from facekd.io.records import FileName, Record, check_record
+from facekd.io.records import FileName, Record, check_record, tuples_to_lists
 
 
 class Stage(Record):
@@ -72,3 +73,8 @@ def test_a_file_of_the_folder_is_accepted(name: str) -> None:
 def test_a_file_elsewhere_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="'file': "):
         check_record(Place, {"file": name}, "x", DataError)
+
+
+def test_lists_stand_in_place_of_tuples_as_in_json() -> None:
+    value = {"a": (1, (2.5, None)), "b": [("x",), {"c": ()}], "d": "text"}
+    assert tuples_to_lists(value) == json.loads(json.dumps(value))

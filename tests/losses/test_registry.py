@@ -186,3 +186,22 @@ def test_a_loss_without_a_valid_family_is_refused(family: str | None) -> None:
     with pytest.raises(ModelError, match="loss odd: its attribute 'family' must be one of responses, maps, relations"):
         register_loss(type("Odd", (Loss,), attributes))
     assert "odd" not in list_losses()
+
+
+class _NoLabels(torch.Tensor):
+    """Labels that end a test where they are used."""
+
+    @classmethod
+    def __torch_function__(cls, *args: object, **kwargs: object) -> object:
+        raise AssertionError("labels were used")
+
+
+def test_it_uses_labels_only_where_it_declares_so(name: str) -> None:
+    loss = make(name)
+    context = BatchContext(CONTEXT.labels.as_subclass(_NoLabels), CONTEXT.index, CONTEXT.progress)
+    uses_labels = False
+    try:
+        loss(*make_outputs(), context)
+    except AssertionError:
+        uses_labels = True
+    assert uses_labels == loss.uses_labels

@@ -82,7 +82,7 @@ def online(method: str, head: HeadRecipe = ARCFACE, **joint_teacher: Any) -> Onl
 def usual_labels(name: str) -> dict[str, float]:
     """The term on labels of a face loss that is not used without labels."""
     loss_class = get_loss_class(name)
-    return {"labels": 0.1} if loss_class.needs_embeddings and not loss_class.works_without_labels else {}
+    return {"labels": 0.1} if loss_class.needs_embeddings and not loss_class.works_without_label_term else {}
 
 
 EMBEDDING_LOSSES = [name for name in list_losses() if not get_loss_class(name).needs_logits]

@@ -7,8 +7,9 @@ import pytest
 
 from facekd.config import DistillRecipe, LossRecipe
 from facekd.config.loading import dump_recipe, load_recipe
-from facekd.errors import ModelError
-from facekd.methods.objective import parse_objective
+from facekd.data.opening import open_faces
+from facekd.errors import DataError, ModelError
+from facekd.methods.objective import check_objective_labels, parse_objective
 
 Terms = dict[str, tuple[float | None, float, float]]
 
@@ -196,3 +197,21 @@ def test_default_terms_are_described_with_their_weights() -> None:
 def test_the_time_of_a_term_and_an_online_method_are_described() -> None:
     assert parse_objective("ab", {}, True).describe() == "ab 1 (end 0.125) + labels 1 (begin 0.125)"
     assert parse_objective("dml", {}, True).describe().startswith("dml + ")
+
+
+@pytest.mark.parametrize(("method", "names"), [
+    ("l2", []), ("cosine + rkd", []), ("rkd", ["labels"]), ("adadistill", ["adadistill"]), ("dml", ["dml", "labels"]),
+    ("prokt", ["prokt"]), ("ekd", ["labels", "ekd"]),
+])
+def test_the_terms_on_labels_are_known(method: str, names: list[str]) -> None:
+    assert sorted(parse_objective(method, {}, closed_set=False).terms_on_labels) == sorted(names)
+
+
+def test_labels_that_are_not_there_are_not_learned_from(small_faces: Path) -> None:
+    without, faces = open_faces(small_faces, labels=False), open_faces(small_faces)
+    check_objective_labels(parse_objective("l2", {}, closed_set=False), without)
+    check_objective_labels(parse_objective("ekd", {}, closed_set=False), faces)
+    for method, problem in (("rkd", r"the objective \(labels\) needs them.* or set losses\.labels=0$"),
+                            ("adadistill", r"\(adadistill\) needs them.* or use a method without labels")):
+        with pytest.raises(DataError, match=problem):
+            check_objective_labels(parse_objective(method, {}, closed_set=False), without)

@@ -23,7 +23,8 @@ def problems_of(recipe_class: type[TrainRecipe | DistillRecipe], *overrides: str
 def test_three_mistakes_of_a_newcomer_are_listed_at_once() -> None:
     problems = problems_of(DistillRecipe, "student.name=mobilenetv2x0.5", "student.width=0.5", "training.epoch=10")
     assert problems == [
-        "unknown key 'student.width'; valid names: embedding, name, normalization, options, size",
+        "unknown key 'student.width'; valid names: compatible, embedding, name, normalization, options, size, "
+            "weights",
         "unknown key 'training.epoch'; did you mean 'epochs'?",
         "'student': unknown model 'mobilenetv2x0.5': did you mean 'mobilenetv2'?",
     ]

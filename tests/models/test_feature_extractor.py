@@ -11,14 +11,19 @@ from torch import Tensor, nn
 from facekd.api.distill import distill
 from facekd.api.plan import plan
 from facekd.errors import ModelError
-from facekd.models.feature_extractor import FeatureExtractor, dummy_input, forward_without_side_effects
+from facekd.models.feature_extractor import (
+    FeatureExtractor,
+    dummy_input,
+    evaluation_mode,
+    forward_without_side_effects,
+)
 from facekd.models.registry import ModelSpec, Network, create, list_models
 from facekd.run import Run
 
 
 def small_network(name: str = "resnet8", outputs: int = 8) -> Network:
     width = {"width": 0.5 if name.startswith("resnet") else 0.25}
-    options: dict[str, Any] = {} if name.startswith(("shufflenet", "wrn", "resnet_pruned")) else width
+    options: dict[str, Any] = {} if name.startswith(("shufflenet", "wrn", "resnet_pruned", "graph")) else width
     torch.manual_seed(0)
     return create(name, size=32, outputs=outputs, **options).eval()
 
@@ -222,3 +227,12 @@ def test_distill_names_the_network_whose_module_is_wrong(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         distill(small_faces, final_plan, final_plan.parent / "run", *STEP, override)
+
+
+def test_evaluation_mode_ends_as_it_began() -> None:
+    network = small_network()
+    network.fc.train()
+    with pytest.raises(RuntimeError, match="stop"), evaluation_mode(network):
+        assert not any(module.training for module in network.modules())
+        raise RuntimeError("stop")
+    assert [name for name, module in network.named_modules() if module.training] == ["fc"]

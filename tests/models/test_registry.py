@@ -136,5 +136,5 @@ def test_options_and_normalization_of_a_description_have_defaults() -> None:
 
 
 def test_an_unknown_key_of_a_description_is_named() -> None:
-    with pytest.raises(ModelError, match="missing or unknown keys: outputs, embedding"):
-        ModelSpec.from_dict({"name": "iresnet18", "size": 112, "embedding": 8})
+    with pytest.raises(ModelError, match="missing or unknown keys: outputs, dimension"):
+        ModelSpec.from_dict({"name": "iresnet18", "size": 112, "dimension": 8})

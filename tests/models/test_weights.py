@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from facekd.errors import ModelError
 from facekd.models.registry import Network, create, list_models
-from facekd.models.weights import VERSION, check_shapes, load_model, load_weights, save_model
+from facekd.models.weights import VERSION, check_shapes, load_model, load_spec, load_weights, save_model
 
 
 def network(seed: int = 0, **options: float) -> Network:
@@ -158,3 +158,10 @@ def test_missing_and_unknown_weights_are_named() -> None:
     weights["unknown"] = weights.pop(name)
     with pytest.raises(ModelError, match=rf"there belongs.*1 missing \({name}\), 1 unknown \(unknown\)"):
         load_weights(network(), weights, "there")
+
+
+def test_the_description_is_read_without_the_weights(model_file: Path) -> None:
+    assert load_spec(model_file) == network().spec
+    model_file.write_bytes(b"no model")
+    with pytest.raises(ModelError):
+        load_spec(model_file)

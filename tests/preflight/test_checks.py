@@ -56,6 +56,11 @@ def test_one_class_is_a_mistake(find_mistakes: Callable[..., list[str]], small_f
     assert re.match("error: .*set holds one class, from whose labels nothing can be learned", finding)
 
 
+def test_labels_that_are_not_there_are_a_mistake(find_mistakes: Callable[..., list[str]]) -> None:
+    (finding,) = find_mistakes("data={labels: false}", "training={batch_size: 4, learning_rate: 0.001}")
+    assert re.match(r"error: .* has no labels, and the objective needs them \(labels\)", finding)
+
+
 def test_rates_in_proportion_to_the_images_of_a_step_are_accepted(find_mistakes: Callable[..., list[str]]) -> None:
     for batch_size, accumulation in ((4, 1), (8, 2), (4, 8)):
         rate = 0.1 * batch_size * accumulation / 512

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from facekd.errors import RecipeError
+from facekd.models.registry import create
+from facekd.models.weights import load_spec, save_model
 from facekd.preflight.job import open_job
 
 
@@ -60,3 +63,20 @@ def test_the_precision_follows_from_the_device(recipe: Path, overrides: list[str
 def test_a_run_that_cannot_be_built_is_refused(recipe: Path, override: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         open_job(recipe, [override], 1)
+
+
+def test_a_student_with_weights_is_that_of_the_file(student_recipe: Path, tmp_path: Path) -> None:
+    text = student_recipe.read_text(encoding="utf-8")
+    head, _, rest = text.partition("student:")
+    other_sections = rest[re.search(r"\n\S", rest).start() :]  # type: ignore[union-attr]
+    file = tmp_path / "part.safetensors"
+    save_model(create("mobilefacenet", size=48, outputs=16, width=0.25), file)
+    student_recipe.write_text(f"{head}student: {{weights: {file}}}{other_sections}", encoding="utf-8")
+    job = open_job(student_recipe, [], 1)
+    assert job.meta_network.spec == load_spec(file)
+    assert (job.model_recipe.size, job.model_recipe.name) == (48, "mobilefacenet")
+
+
+def test_a_student_of_another_length_is_planned_with_its_output_layer(student_recipe: Path) -> None:
+    spec = open_job(student_recipe, ["student.embedding=8"], 1).meta_network.spec
+    assert (spec.outputs, spec.embedding) == (16, 8)

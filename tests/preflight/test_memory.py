@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from facekd.models.registry import create
+from facekd.models.weights import save_model
 from facekd.preflight.job import open_job
 from facekd.preflight.memory import memory_use, optimizer_states
 from tests.preflight.sizes import bytes_of
@@ -51,3 +54,14 @@ def test_a_live_teacher_is_counted(student_recipe: Path) -> None:
     cached, live = (open_job(student_recipe, [f"teacher_cache={kind}"], 1) for kind in ("float16", "off"))
     assert bytes_of(memory_use(cached), "teacher") == 0 < bytes_of(memory_use(live), "teacher")
     assert bytes_of(memory_use(live), "head") == 0  # l2 alone uses no labels
+
+
+def test_a_graph_can_be_estimated(student_recipe: Path, tmp_path: Path) -> None:
+    text = student_recipe.read_text(encoding="utf-8")
+    head, _, rest = text.partition("student:")
+    other_sections = rest[re.search(r"\n\S", rest).start() :]  # type: ignore[union-attr]
+    save_model(create("graph", size=32, outputs=16), tmp_path / "graph.safetensors")
+    student_recipe.write_text(f"{head}student: {{weights: {tmp_path / 'graph.safetensors'}}}{other_sections}",
+                              encoding="utf-8")
+    names = [use.name for use in memory_use(open_job(student_recipe, [], 1))]
+    assert "graph: weights" in names and any(name.startswith("graph: activations") for name in names)

@@ -105,12 +105,13 @@ def test_the_package_is_described(make_run: MakeRun) -> None:
     near = {"mean": 0.99876, "minimum": 0.98765, "images": 14}
     figures = {"accuracy": 0.9, "thresholds": {}}
     lost = {"pairs_file": "pairs.csv", "drop": {"accuracy": {"points": 0.25, "interval": [-0.1, 0.6]}},
-            "network": figures, "file": figures, "resampled": "pairs", "thresholds": {}, "impostor_pairs": 7}
-    gate = {"max_drop": None, "note": None}
+            "network": figures, "file": figures, "resampled": "pairs", "thresholds": {}, "impostor_pairs": 7,
+            "against": None}
+    gate = {"gates": [], "note": None}
     validation = {**gate, "status": "passed", "cosine": {"noise": {"1": near}}, "verification": lost}
     absent = {**gate, "status": "not run", "cosine": "not run", "verification": "not run"}
     converted = {"target": "onnx", "precision": "int8", "versions": {}, "device_command": ""}
-    write_package(run, version=3, files={
+    write_package(run, version=4, files={
         "onnx int8": {**converted, "files": ["student.int8.onnx"], "bytes": 3_456_789, "latency": latency,
                       "validation": validation,
                       "notes": ["only for squares"]},

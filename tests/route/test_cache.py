@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from facekd.data.image_set import DatasetFingerprint
-from facekd.data.loading.augmentation import Crop, Flip
+from facekd.data.loading.augmentation import Flip
+from facekd.data.loading.crops import Crop
 from facekd.data.loading.loader import Batch, Loader
 from facekd.data.opening import open_faces
 from facekd.errors import RouteError, SetupError

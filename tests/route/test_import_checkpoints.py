@@ -22,7 +22,7 @@ from facekd.models.registry import Network, create
 from facekd.models.torch_embedder import TorchEmbedder
 from facekd.models.weights import load_model
 from facekd.route.import_checkpoints import import_route
-from facekd.route.route import Route
+from facekd.route.route import ImportedFile, Route
 from facekd.route.teacher import load_live_teacher
 
 SMALL: dict[str, Any] = {"name": "iresnet18", "size": 32, "options": {"width": 0.125}}
@@ -259,3 +259,14 @@ def test_a_classifier_of_repdistiller_becomes_a_teacher(tmp_path: Path) -> None:
                          options={"width": 0.5}, normalization="cifar100")
     assert route.spec == network.spec
     assert same_weights(network, load_model(route.point_file(0)))
+
+
+def test_the_route_records_file_checksum_and_license(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
+    file = write_onnx(tmp_path / "t.onnx")
+    stated = import_route([file], tmp_path / "stated", pixels="raw", license_text=" CC-BY-NC-4.0 ")
+    assert stated.imported_from == ImportedFile("t.onnx", sha256(file), "CC-BY-NC-4.0")
+    assert stated.points[0].sha256 != stated.imported_from.sha256
+    assert Route.open(tmp_path / "stated").imported_from == stated.imported_from
+    assert import_route([file], tmp_path / "unknown").describe_teacher()["license"] == "unknown"
+    (tmp_path / "LICENSE").write_text("MIT License")
+    assert import_route([file], tmp_path / "found").describe_teacher()["license"].startswith("MIT License")

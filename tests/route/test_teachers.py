@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import shutil
 from collections.abc import Callable
@@ -12,18 +13,21 @@ import torch
 
 from facekd.config import HeadRecipe, LossRecipe, MachineRecipe
 from facekd.data.containers.class_set import open_class_set
-from facekd.data.loading.augmentation import Augmentation, Crop, Flip, NoAugmentation, ResizedCrop
+from facekd.data.loading.augmentation import Augmentation, Flip, NoAugmentation
+from facekd.data.loading.crops import Crop, ResizedCrop
 from facekd.data.loading.loader import Batch, Loader
-from facekd.errors import RouteError
+from facekd.errors import RouteError, SetupError
 from facekd.methods.distillation import build_distillation
 from facekd.methods.objective import Objective
 from facekd.models.registry import create
 from facekd.models.weights import load_model
 from facekd.route import teachers
+from facekd.route.import_checkpoints import import_route
 from facekd.route.route import Route
 from facekd.route.teachers import AnchorTeachers
 from facekd.training.machine import Machine
 from facekd.training.method import Stage
+from tests.route.test_teacher import write_mean_color
 
 BOUNDS = [("float16", 1e-3), ("float32", 1e-6)]
 AUGMENTATIONS = {"flip": Flip(3), "crop": Crop(3), "resized-crop": ResizedCrop(3), "plain": NoAugmentation()}
@@ -217,3 +221,17 @@ def test_rotated_points_share_the_cache_of_the_others(make: Make, cache_dtype: s
     torch.testing.assert_close(mean, (expected + end) / 2, rtol=1e-5, atol=1e-5)
     assert caches(aligned).items() >= files.items()
     assert aligned.teacher([1]).dimension == 4 and aligned.teacher([1]).example_output().outputs.shape == (2, 4)
+
+
+def test_an_onnx_teacher_runs_where_the_recipe_says(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                    ) -> None:
+    anchors = make("off")
+    anchors.route = import_route([write_mean_color(tmp_path / "m.onnx")], tmp_path / "route")
+    anchors.machine = copy.copy(MACHINE)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    for device in ("auto", "cpu"):
+        anchors.machine.recipe = MachineRecipe(device=device)
+        assert anchors.teacher([0]).dimension == 3
+    anchors.machine.recipe = MachineRecipe(device="cuda")
+    with pytest.raises(SetupError, match="does not run on cuda, it has no CUDAExecutionProvider"):
+        anchors.teacher([0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,43 @@ def test_terms_may_come_and_go_between_two_lines_of_the_log(tmp_path: Path, load
     build_trainer(tmp_path, Fleeting(), loader, [Stage(1)]).fit()
     (line,) = Run(tmp_path).read_log()
     assert (line["early"], line["late"]) == (2.0, 9.5)  # the means of the steps in which they counted
+
+
+def test_what_was_measured_is_in_its_line_alone(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    with MetricLogger(run, 0) as logger:
+        logger.add({**loss(2.0), "teacher_cosine": torch.tensor(0.25)})
+        logger.write(1, 1.0, 0, 0.1, measure=lambda: {"held_out_cosine": 0.125})
+        assert logger.note() == "loss 2.000, cosine 0.250, held out 0.125"
+        logger.add({**loss(1.0), "teacher_cosine": torch.tensor(0.5)})
+        logger.write(2, 2.0, 0, 0.1)
+        assert logger.note() == "loss 1.000, cosine 0.500, held out 0.125"  # the last one
+    assert [line.get("held_out_cosine") for line in run.read_log()] == [0.125, None]
+
+
+def test_a_training_without_a_teacher_shows_its_loss_alone(tmp_path: Path) -> None:
+    with MetricLogger(Run(tmp_path), 0) as logger:
+        logger.add(loss(2.0))
+        logger.write(1, 1.0, 0, 0.1)
+        assert logger.note() == "loss 2.000"
+
+
+def test_the_time_of_measuring_is_not_that_of_steps(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+
+    def measure() -> dict[str, float]:
+        time.sleep(0.3)
+        return {}
+
+    with MetricLogger(run, 0) as logger:
+        for step in (1, 2):
+            logger.add(loss(1.0))
+            logger.write(step, 1.0, 0, 0.1, measure=measure)
+    assert max(line["seconds_per_step"] for line in run.read_log()) < 0.3
+
+
+def test_figures_are_measured_at_ends_of_epochs_and_at_the_end(tmp_path: Path, loader: Loader) -> None:
+    trainer = build_trainer(tmp_path, Linear(), loader, [Stage(2.25)], lr_schedule="step", milestones=[0.3])
+    trainer.measure = lambda: {"held_out_cosine": 1.0}
+    trainer.fit()
+    assert [line["step"] for line in Run(tmp_path).read_log() if "held_out_cosine" in line] == [12, 24, 27]

@@ -1,1 +1,1 @@
-"""The functions behind the data commands: align, pack, clean, doctor."""
+"""The functions behind the data commands: align, pack, clean, doctor, group."""

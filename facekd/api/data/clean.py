@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from facekd.data.face_set import FaceSet, FaceSubset
 from facekd.data.feature_set import Features
 from facekd.data.opening import open_faces
 from facekd.data.training_set import open_training_set
+from facekd.data.unlabeled import require_labels
 from facekd.errors import DataError
 from facekd.evaluation.dataset_quality.label_noise import NOISE_ANGLE, identity_centroids, stored_source
 from facekd.evaluation.dataset_quality.near_duplicates import (
@@ -28,14 +26,13 @@ from facekd.evaluation.dataset_quality.near_duplicates import (
 )
 from facekd.evaluation.embedding.extract import extract
 from facekd.evaluation.types import BoolArray, FloatArray
-from facekd.io.files import write_bytes
+from facekd.io.csv_table import write_csv
 from facekd.io.locks import lock_output
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.run import Run
-from facekd.text import csv_cell
 from facekd.training import checkpoint
-from facekd.training.machine import resolve_device
+from facekd.utils.device import resolve_device
 
 BATCH_SIZE = 256
 
@@ -83,7 +80,7 @@ class Cleaning:
 
 
 def clean(faces: Path | str, model: Path | str, out: Path | str, *, angle: float = NOISE_ANGLE, min_images: int = 2,
-          device: str = "auto", **options: Unpack[InputOptions]) -> Cleaning:
+          device: str = "auto", labels: bool | None = None, **options: Unpack[InputOptions]) -> Cleaning:
     """Write a face set without outlier images, and lists of dropped images and of possible duplicate identities.
 
     The reference of an identity is its dominant sub-center, as in Sub-center ArcFace, if the model is a run that was
@@ -98,7 +95,8 @@ def clean(faces: Path | str, model: Path | str, out: Path | str, *, angle: float
             ``embeddings.npy``.
         angle: the angle in degrees above which an image is dropped; the default is that of the paper.
         min_images: identities with fewer remaining images are dropped.
-        device: device of torch models.
+        device: device of the models.
+        labels: whether the set has labels, see `facekd.data.opening.open_faces`.
         options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
 
     Raises:
@@ -111,7 +109,8 @@ def clean(faces: Path | str, model: Path | str, out: Path | str, *, angle: float
         raise DataError(f"angle {angle:g} and min_images {min_images} are not valid: give an angle between 0 and 180 "
                         "degrees and at least 1 image")
     folder = require_path(out, "the output")
-    face_set = open_faces(require_path(faces, "the face set"))
+    face_set = open_faces(require_path(faces, "the face set"), labels=labels)
+    require_labels(face_set, "'facekd clean'")
     refuse_source(face_set, folder)
     refuse_existing_set(folder)
     with lock_output(folder):
@@ -121,7 +120,7 @@ def clean(faces: Path | str, model: Path | str, out: Path | str, *, angle: float
 def _clean(faces: Path | str, face_set: FaceSet, model: Path | str, folder: Path, angle: float, min_images: int,
            device: str, options: InputOptions) -> Cleaning:
     torch_device = resolve_device(device)
-    embedder = load(model, torch_device, **options)
+    embedder = load(model, device, **options)
     sub_centers = _read_sub_centers(Path(model), faces)
     features = extract(embedder, face_set, folder / "embeddings.npy", flip=False, batch_size=BATCH_SIZE)
     centroids = identity_centroids(stored_source(features), face_set.labels, face_set.num_identities,
@@ -178,7 +177,7 @@ def _write_dropped(path: Path, face_set: FaceSet, angles: FloatArray, is_outlier
         identity = face_set.class_names[face_set.labels[index]]
         reason = reasons[0] if is_outlier[index] else reasons[1]
         rows.append((face_set.image_name(index), identity, f"{angles[index]:.2f}", reason))
-    _write_csv(path, ("image", "identity", "angle", "reason"), rows)
+    write_csv(path, ("image", "identity", "angle", "reason"), rows)
 
 
 def _write_duplicates(path: Path, face_set: FaceSet, duplicates: NearDuplicates) -> None:
@@ -187,12 +186,4 @@ def _write_duplicates(path: Path, face_set: FaceSet, duplicates: NearDuplicates)
     for first, second, cosine in zip(duplicates.first, duplicates.second, duplicates.cosine, strict=True):
         names = face_set.class_names[first], face_set.class_names[second]
         rows.append((*names, f"{cosine:.4f}", counts[first], counts[second]))
-    _write_csv(path, ("identity", "other_identity", "cosine", "images", "other_images"), rows)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([csv_cell(str(value)) for value in row] for row in rows)
-    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))  # folder names need not be valid UTF-8
+    write_csv(path, ("identity", "other_identity", "cosine", "images", "other_images"), rows)

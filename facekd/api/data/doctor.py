@@ -15,7 +15,8 @@ from facekd.preflight.preflight import preflight
 
 
 def doctor(*datasets: Path | str, recipe: Path | str | None = None, overrides: Sequence[str] = (), world_size: int = 1,
-           model: Path | str | None = None, **options: Unpack[InputOptions]) -> Diagnosis:
+           model: Path | str | None = None, labels: bool | None = None, root: Path | str | None = None,
+           **options: Unpack[InputOptions]) -> Diagnosis:
     """Examine face sets, each of them and in pairs; with a recipe, examine the planned training run.
 
     Args:
@@ -25,6 +26,8 @@ def doctor(*datasets: Path | str, recipe: Path | str | None = None, overrides: S
         world_size: number of processes of the planned run.
         model: a model that searches the faces for wrong labels, identities under two names, and test identities in the
             training set.
+        labels: whether the sets have labels, see `facekd.data.opening.open_faces`; a recipe states it itself.
+        root: the folder from which the paths of a text list start.
         options: how an ``.onnx`` model is fed, see `facekd.models.input_format.InputOptions`.
 
     Returns:
@@ -39,9 +42,12 @@ def doctor(*datasets: Path | str, recipe: Path | str | None = None, overrides: S
     if not model:
         refuse_options(options, NO_MODEL)
     if recipe:
+        if labels is not None or root is not None:
+            raise DataError("the recipe states how its faces are read (data.labels, data.root); leave --no-labels and "
+                            "--root out")
         test_sets = [Path(path) for path in datasets]
         return preflight(Path(recipe), overrides, test_sets, world_size, Path(model) if model else None, **options)
     if overrides or world_size != 1 or model or not datasets:
         raise DataError("give face sets to examine, or --recipe FILE for a planned training run; key=value, "
                         "--world-size and --model need a recipe")
-    return diagnose([open_faces(path) for path in datasets])
+    return diagnose([open_faces(path, labels=labels, root=root) for path in datasets])

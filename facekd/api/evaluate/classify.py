@@ -12,7 +12,6 @@ from facekd.evaluation.classification.classify import evaluate_classification
 from facekd.evaluation.classification.result import ClassificationResult
 from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
-from facekd.training.machine import resolve_device
 
 
 def classify(model: Path | str, data: Path | str, *, json: Path | str | None = None, teacher: Path | str | None = None,
@@ -27,7 +26,7 @@ def classify(model: Path | str, data: Path | str, *, json: Path | str | None = N
         teacher: another classifier of the same classes, of any size.
         split: the split of the set.
         classes: number of classes to use, the first ones; 0 for all.
-        device: device of torch models.
+        device: device of the models.
         name: name of the result, by default the file name of the set, with the split unless it is ``test``.
         options: how the model is fed if it is an ``.onnx`` file, see `facekd.models.input_format.InputOptions`; a
             teacher of this kind must tell it by itself.
@@ -48,9 +47,8 @@ def classify(model: Path | str, data: Path | str, *, json: Path | str | None = N
 def _classify(model: Path | str, data: Path | str, *, json: Path | str | None, teacher: Path | str | None, split: str,
               classes: int, device: str, name: str, **options: Unpack[InputOptions]) -> ClassificationResult:
     """See `classify`; the caller holds the locks of the result."""
-    torch_device = resolve_device(device)
-    classifier = load(model, torch_device, **options)
-    teacher_classifier = load(teacher, torch_device) if teacher else None
+    classifier = load(model, device, **options)
+    teacher_classifier = load(teacher, device) if teacher else None
     images = open_class_set(Path(data), split)
     if classes:
         images = first_classes(images, classes)

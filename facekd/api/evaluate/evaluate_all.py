@@ -29,7 +29,6 @@ from facekd.models.loading import load
 from facekd.reporting.tables.evaluation import Row, Suite
 from facekd.run import Run
 from facekd.text import path_text
-from facekd.training.machine import resolve_device
 from facekd.utils.console import console
 from facekd.utils.environment import environment
 
@@ -51,7 +50,7 @@ def evaluate_all(model: Path | str, sets: Path | str, *, json: Path | str | None
             model in the folder of its protocol files, see `facekd.api.embed.embed`.
         json: a result file to write; a run folder gets every result in ``results/`` in any case.
         flip: whether to add the embedding of the mirrored image.
-        device: device of torch models.
+        device: device of the models.
         features: folder for the embeddings of MegaFace; by default they are in memory.
         options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
 
@@ -75,7 +74,7 @@ def evaluate_all(model: Path | str, sets: Path | str, *, json: Path | str | None
 def _evaluate_sets(model: Path | str, folder: Path, name: str, *, json: Path | str | None, flip: bool, device: str,
                    features: Path | str | None, **options: Unpack[InputOptions]) -> Suite:
     """See `evaluate_all`; the caller holds the locks of the result ``name``."""
-    embedder = load(model, resolve_device(device), **options)
+    embedder = load(model, device, **options)
     evaluation_sets, notes = find_evaluation_sets(folder)
     evaluation_sets = [_add_features(one_set, embedder, model, flip, options) for one_set in evaluation_sets]
     facts = [embedder.fingerprint, flip, environment()["versions"]]

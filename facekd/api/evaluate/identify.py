@@ -25,7 +25,6 @@ from facekd.models.embedder import Embedder
 from facekd.models.input_format import NO_MODEL, InputOptions, refuse_options
 from facekd.models.loading import load
 from facekd.text import path_text, short_repr
-from facekd.training.machine import resolve_device
 
 
 def identify(probes: Path | str, gallery: Path | str, *, model: Path | str | None = None,
@@ -43,7 +42,7 @@ def identify(probes: Path | str, gallery: Path | str, *, model: Path | str | Non
             gallery of its teacher; without it that is refused.
         json: a result file to write; a run folder gets one in ``results/`` in any case.
         flip: whether to add the embedding of the mirrored image.
-        device: device of torch models.
+        device: device of the models.
         name: name of the result, by default the file name of the gallery.
         options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
 
@@ -61,8 +60,8 @@ def identify(probes: Path | str, gallery: Path | str, *, model: Path | str | Non
     features = () if model else (probes, gallery)
     with result_output("identify", name, model=model, json=json, inputs=(probes, gallery), features=features):
         check_different_paths(probes, gallery, "gallery")
-        embedder = load(model, resolve_device(device), **options) if model else None
-        plausibility = check_faces(embedder, open_faces(probes)) if embedder else None
+        embedder = load(model, device, **options) if model else None
+        plausibility = check_faces(embedder, open_faces(probes, labels=True)) if embedder else None
         if embedder:
             result = _identify_faces(embedder, Path(probes), Path(gallery), flip)
             match = None
@@ -79,9 +78,9 @@ def identify(probes: Path | str, gallery: Path | str, *, model: Path | str | Non
 
 
 def _identify_faces(embedder: Embedder, probes: Path, gallery: Path, flip: bool) -> OpenSetResult:
-    probe_features, gallery_features = (_embed(embedder, path, flip) for path in (probes, gallery))
+    probe_features, gallery_features = (embed_face_set(embedder, path, flip) for path in (probes, gallery))
     check_different_sets(probe_features, gallery_features, "gallery")
-    return identify_open_set(*_label_by_folder(probe_features, gallery_features))
+    return identify_open_set(*label_by_folder(probe_features, gallery_features))
 
 
 def _identify_features(probes: FeatureSet, gallery: FeatureSet, identity_from: str | None) -> OpenSetResult:
@@ -91,7 +90,7 @@ def _identify_features(probes: FeatureSet, gallery: FeatureSet, identity_from: s
     if identity_from not in ("folder", "label"):
         raise DataError(f"identities cannot be read from {short_repr(identity_from)}; use 'folder' or 'label'")
     if identity_from == "folder":
-        result = identify_open_set(*_label_by_folder(probes, gallery))
+        result = identify_open_set(*label_by_folder(probes, gallery))
         note = "identities are the folders of the image names"
     else:
         result = identify_open_set(probes, gallery)
@@ -99,9 +98,9 @@ def _identify_features(probes: FeatureSet, gallery: FeatureSet, identity_from: s
     return replace(result, notes=(*result.notes, note))
 
 
-def _embed(embedder: Embedder, path: Path, flip: bool) -> FeatureSet:
+def embed_face_set(embedder: Embedder, path: Path, flip: bool) -> FeatureSet:
     """Return the features of a face set; the image name of a row is the name of its identity as a folder."""
-    faces = open_faces(path)
+    faces = open_faces(path, labels=True)
     rows = embed_images(embedder, faces, flip)
     names = [f"{faces.class_names[label]}/" for label in faces.labels.tolist()]
     return ArrayFeatures(rows, path, image_names=names)
@@ -111,7 +110,7 @@ def _has_folders(features: FeatureSet) -> bool:
     return features.image_names is not None and all("/" in name for name in features.image_names)
 
 
-def _label_by_folder(probes: FeatureSet, gallery: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
+def label_by_folder(probes: FeatureSet, gallery: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
     """Return both sets with the folders of their image names as labels, numbered in common."""
     folders = [*_folders(probes), *_folders(gallery)]
     labels = np.unique(folders, return_inverse=True)[1]

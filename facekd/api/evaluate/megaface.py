@@ -26,7 +26,7 @@ from facekd.models.embedder import Embedder
 from facekd.models.input_format import MODEL_LOADED, NO_MODEL, InputOptions, refuse_options
 from facekd.models.loading import load
 from facekd.run import Run
-from facekd.training.machine import resolve_device
+from facekd.utils.device import resolve_device
 
 
 def megaface(model: Path | str | None = None, probes: Path | str | None = None, distractors: Path | str | None = None,
@@ -59,7 +59,7 @@ def megaface(model: Path | str | None = None, probes: Path | str | None = None, 
         across: whether the features are meant to be of different models, for example probes of a student among
             distractors of its teacher; without it that is refused.
         flip: whether to add the embedding of the mirrored image.
-        device: device of torch models and of the scores.
+        device: device of the models and of the scores.
         name: name of the result, by default ``megaface``.
         embedder: the model of the path, if it is loaded already.
         options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
@@ -90,7 +90,7 @@ def megaface(model: Path | str | None = None, probes: Path | str | None = None, 
             features=() if model else (probes, distractors)):
         torch_device = local_device(resolve_device(device))
         if embedder is None and model:
-            embedder = load(model, torch_device, **options)
+            embedder = load(model, device, **options)
         inputs = MegaFaceInputs(
             Path(probes), Path(distractors), embedder, flip, Path(features) / name if features else None,
             Path(template_lists) if template_lists else None, suffix, sizes, set_index, across,

@@ -22,7 +22,6 @@ from facekd.models.input_format import MODEL_LOADED, InputOptions, refuse_option
 from facekd.models.loading import load
 from facekd.reporting.plots.pair_grid import pair_grid
 from facekd.text import path_text
-from facekd.training.machine import resolve_device
 
 PAIRS_SHOWN = 8
 """Number of pairs of each kind in the picture: the most clearly right and the most clearly wrong ones."""
@@ -41,7 +40,7 @@ def verify(model: Path | str, pairs: Path | str, *, images: Path | str | None = 
         images: the root folder of the paths in the list (not for ``.bin``).
         json: a result file to write; a run folder gets one in ``results/`` in any case.
         flip: whether to add the embedding of the mirrored image.
-        device: device of torch models.
+        device: device of the models.
         name: name of the result, by default the file name of the pair list.
         embedder: the model of that path, if it is loaded already.
         options: how an ``.onnx`` file is fed, see `facekd.models.input_format.InputOptions`.
@@ -51,13 +50,12 @@ def verify(model: Path | str, pairs: Path | str, *, images: Path | str | None = 
         ModelError: the model cannot be loaded.
         SetupError: the result cannot be written, or another process writes it.
     """
-    if images and Path(pairs).suffix.lower() == ".bin":
-        raise DataError(f"--images has no effect: {path_text(pairs)} holds its images; leave --images out")
+    check_images(pairs, images)
     if embedder:
         refuse_options(options, MODEL_LOADED)
     name = result_name(name, Path(pairs).stem)
     with result_output("verify", name, model=model, json=json, inputs=(pairs, images)):
-        embedder = embedder or load(model, resolve_device(device), **options)
+        embedder = embedder or load(model, device, **options)
         pair_set = open_pairs(Path(pairs), Path(images) if images else None)
         plausibility = check_pairs(embedder, pair_set)
         result, scores = evaluate_verification(embedder, pair_set, flip)
@@ -68,6 +66,16 @@ def verify(model: Path | str, pairs: Path | str, *, images: Path | str | None = 
         if folder:
             files.write_bytes(folder / f"verify-{name}.jpg", _draw_pairs(pair_set, scores, result.threshold))
     return result
+
+
+def check_images(pairs: Path | str, images: Path | str | None) -> None:
+    """Refuse a folder of images beside a pair list that holds its images.
+
+    Raises:
+        DataError: both are given.
+    """
+    if images and Path(pairs).suffix.lower() == ".bin":
+        raise DataError(f"--images has no effect: {path_text(pairs)} holds its images; leave --images out")
 
 
 def _draw_pairs(pairs: PairSet, scores: NDArray[np.float64], threshold: float) -> bytes:

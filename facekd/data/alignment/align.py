@@ -1,21 +1,24 @@
-"""Align a folder of photographs: detect the largest face of each and write its aligned crop."""
+"""Align a folder of photographs: detect the faces of each and write their aligned crops."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from facekd.data import cv2
-from facekd.data.alignment.align_list import AlignEntry, read_align_list, write_align_list
+from facekd.data.alignment.align_list import AlignEntry, FaceCrop, read_align_list, write_align_list
+from facekd.data.alignment.align_summary import AlignSummary, summarize
 from facekd.data.alignment.detector import Detector
 from facekd.data.alignment.landmarks import warp_face
-from facekd.data.alignment.photographs import find_photographs, name_crops
-from facekd.data.containers.path_list import abbreviate
+from facekd.data.alignment.photographs import MAX_FACES, find_photographs, name_crops, name_face
 from facekd.data.image_file import read_image_file
+from facekd.data.prefetch import prefetch
 from facekd.data.transforms import decode
 from facekd.errors import DataError, FacekdError
 from facekd.io import files
@@ -32,51 +35,24 @@ SAVE_INTERVAL = 60.0
 
 
 @dataclass(frozen=True)
-class AlignSummary:
-    """The result of aligning a folder of photographs.
+class _Settings:
+    """How crops are made; `align.json` holds the values, so that a folder never mixes them."""
 
-    Attributes:
-        photographs: the number of photographs. Each is counted once in crops, no_face and unreadable.
-        crops: the number of photographs with a crop in the output folder.
-        reused: the number of these crops that an earlier run made.
-        multiple_faces: photographs with more than one face; the largest was used. They count in ``crops`` too.
-        no_face: photographs without a face.
-        unreadable: files that do not decode as an image.
-        ignored: the number of other files, including hidden files.
-    """
-
-    photographs: int
-    crops: int
-    reused: int
-    multiple_faces: list[str]
-    no_face: list[str]
-    unreadable: list[str]
-    ignored: int
-
-    def describe(self) -> str:
-        """Return the summary as text; it names photographs that should be checked."""
-        lines = [
-            f"{self.photographs} photographs, {self.crops} crops ({self.reused} from before), "
-            f"{self.ignored} other files"
-        ]
-        groups = (
-            ("without a face", self.no_face),
-            ("unreadable", self.unreadable),
-            ("with several faces, the largest taken", self.multiple_faces),
-        )
-        for description, names in groups:
-            if names:
-                lines.append(f"{len(names)} {description}: {abbreviate(names)}")
-        return "\n".join(lines)
+    size: int
+    png: bool
+    all_faces: bool
+    detector: str
 
 
-def align_folder(photos: Path, out: Path, detector: Detector, size: int = 112, png: bool = False) -> AlignSummary:
+def align_folder(photos: Path, out: Path, detector: Detector, size: int = 112, *, png: bool = False,
+                 all_faces: bool = False, workers: int = 1) -> AlignSummary:
     """Align every photograph below a folder; crops are written to ``out`` under the same relative paths.
 
-    If a photograph has several faces, the one with the largest box is used. ``PHOTOS/PERSON/any/depth.jpg`` becomes a
-    face set; photographs directly in ``photos`` are aligned as well, but belong to no person. ``out/align.json`` lists
-    for each photograph the crop, number of faces, score and landmarks, or the reason why there is no crop. Crops that
-    are listed there and exist are not made again, so the same command resumes an interrupted run.
+    If a photograph has several faces, the one with the largest box is used, or each of them. ``PHOTOS/PERSON/any/
+    depth.jpg`` becomes a face set; photographs directly in ``photos`` are aligned as well, but belong to no person.
+    ``out/align.json`` lists for each photograph the number of faces, and crop, score and landmarks of each, or the
+    reason why there is no crop. Photographs whose crops are listed there and exist are not processed again, so the same
+    command resumes an interrupted run.
 
     Args:
         photos: the folder of photographs.
@@ -85,6 +61,9 @@ def align_folder(photos: Path, out: Path, detector: Detector, size: int = 112, p
         size: the side of the crops in pixels, `MIN_SIZE` to `MAX_SIZE`.
         png: whether to write PNG (lossless) instead of JPEG of quality 95. ``.png`` or ``.jpg`` is appended to names
             that end differently.
+        all_faces: whether every face becomes a crop. That of the largest face has the name that it has alone, the
+            others follow by area, see `name_face`.
+        workers: number of photographs that are processed at once; the crops do not depend on it.
 
     Raises:
         DataError: the size is out of range; there are no photographs; one folder contains the other; two photographs
@@ -96,30 +75,30 @@ def align_folder(photos: Path, out: Path, detector: Detector, size: int = 112, p
     if out.resolve().is_relative_to(photos.resolve()) or photos.resolve().is_relative_to(out.resolve()):
         raise DataError(f"{path_text(out)} and {path_text(photos)} contain one another; give a folder apart from the "
                         "photographs")
-    crops = name_crops(photographs, out, ".png" if png else ".jpg")
+    crops = name_crops(photographs, out, ".png" if png else ".jpg", all_faces)
     check_writable(out, folder=True)
-    settings = {"size": size, "png": png, "detector": detector.fingerprint}
+    settings = _Settings(size, png, all_faces, detector.fingerprint)
     with lock_output(out):
-        entries = read_align_list(out, settings)
-        reused = [photo for photo in photographs
-                  if photo in entries and entries[photo].problem is None and (out / crops[photo]).is_file()]
+        entries = read_align_list(out, asdict(settings))
+        reused = [photo for photo in photographs if photo in entries and _has_crops(entries[photo], out)]
         remaining = sorted(set(photographs) - set(reused))
-        progress = progress_bar("align", len(photographs), start=len(reused))
-        with _saving(out, settings, entries) as save, progress as advance:
-            for photo in remaining:
-                entries[photo] = _align_photograph(photos / photo, out, crops[photo], detector, size)
+        names = {photo: crops[photo] for photo in remaining}
+        done = _align_photographs(photos, out, names, detector, settings, workers)
+        with (
+            closing(done),  # threads that still write crops end before the lock does
+            _saving(out, asdict(settings), entries) as save,
+            progress_bar("align", len(photographs), start=len(reused)) as advance,
+        ):
+            for photo, entry in done:
+                entries[photo] = entry
                 advance(1, "")
                 save()
-    found = {photo: entries[photo] for photo in photographs}
-    return AlignSummary(
-        photographs=len(photographs),
-        crops=sum(entry.problem is None for entry in found.values()),
-        reused=len(reused),
-        multiple_faces=[photo for photo, entry in found.items() if entry.faces > 1],
-        no_face=[photo for photo, entry in found.items() if entry.problem == "no face"],
-        unreadable=[photo for photo, entry in found.items() if entry.problem == "unreadable"],
-        ignored=ignored,
-    )
+    return summarize({photo: entries[photo] for photo in photographs}, reused, ignored, all_faces)
+
+
+def _has_crops(entry: AlignEntry, out: Path) -> bool:
+    # Unlike Path.is_file, os.path.isfile takes names that no file system holds, which a damaged list may have.
+    return bool(entry.crops) and all(os.path.isfile(out / face.crop) for face in entry.crops)
 
 
 def check_size(size: int) -> None:
@@ -153,20 +132,43 @@ def _saving(out: Path, settings: dict[str, Any], entries: dict[str, AlignEntry])
     write_align_list(out, settings, entries)
 
 
-def _align_photograph(photo: Path, out: Path, crop: str, detector: Detector, size: int) -> AlignEntry:
-    """Write the crop of one photograph and return the photograph's entry for ``align.json``."""
+def _align_photographs(photos: Path, out: Path, crops: dict[str, str], detector: Detector, settings: _Settings,
+                       workers: int) -> Generator[tuple[str, AlignEntry], None, None]:
+    """Yield photographs and their entries in the order of ``crops``, while threads process the next ones."""
+    names = list(crops)
+    detectors: SimpleQueue[Detector] = SimpleQueue()
+    for number in range(min(workers, len(names))):
+        detectors.put(detector.clone() if number else detector)
+
+    def process(index: int) -> AlignEntry:
+        """Align one photograph with a detector that no other thread uses meanwhile."""
+        own = detectors.get()
+        try:
+            return _align_photograph(photos / names[index], out, crops[names[index]], own, settings)
+        finally:
+            detectors.put(own)
+
+    for name, [entry] in zip(names, prefetch(process, len(names), 1, threads=workers), strict=True):
+        yield name, entry
+
+
+def _align_photograph(photo: Path, out: Path, crop: str, detector: Detector, settings: _Settings) -> AlignEntry:
+    """Write the crops of one photograph and return the photograph's entry for ``align.json``."""
     try:
         image = decode(read_image_file(photo), photo)
     except DataError:
         return AlignEntry(problem="unreadable")
     faces = detector(image)
-    try:
-        aligned = warp_face(image, faces[0].landmarks, size) if faces else None
-    except DataError:  # landmarks that coincide or are not finite
-        aligned = None
-    if aligned is None:
-        return AlignEntry(problem="no face")
-    _, data = cv2.imencode(Path(crop).suffix, cv2.cvtColor(aligned, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    files.write_bytes(out / crop, data.tobytes())
-    points = [[round(float(value), 3) for value in point] for point in faces[0].landmarks]
-    return AlignEntry(crop=crop, faces=len(faces), score=round(float(faces[0].score), 4), landmarks=points)
+    crops: list[FaceCrop] = []
+    for face in faces[: MAX_FACES if settings.all_faces else 1]:
+        try:
+            aligned = warp_face(image, face.landmarks, settings.size)
+        except DataError:  # landmarks that coincide or are not finite
+            continue
+        name = name_face(crop, len(crops) + 1) if crops else crop
+        _, data = cv2.imencode(Path(crop).suffix, cv2.cvtColor(aligned, cv2.COLOR_RGB2BGR),
+                               [cv2.IMWRITE_JPEG_QUALITY, 95])
+        files.write_bytes(out / name, data.tobytes())
+        points = [[round(float(value), 3) for value in point] for point in face.landmarks]
+        crops.append(FaceCrop(crop=name, score=round(float(face.score), 4), landmarks=points))
+    return AlignEntry(faces=len(faces), crops=crops) if crops else AlignEntry(problem="no face")

@@ -11,9 +11,26 @@ from facekd.errors import DataError
 from facekd.io import files
 from facekd.text import path_text, short_repr
 
-VERSION = 1
+VERSION = 2
 FILE_NAME = "align.json"
+_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 _Numbers = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class FaceCrop(BaseModel):
+    """The crop of one face.
+
+    Attributes:
+        crop: its path below the output folder.
+        score: the confidence of the detector.
+        landmarks: five points (x, y) in pixels of the photograph.
+    """
+
+    model_config = _STRICT
+
+    crop: str
+    score: float
+    landmarks: Annotated[list[_Numbers], Field(min_length=5, max_length=5)]
 
 
 class AlignEntry(BaseModel):
@@ -21,26 +38,23 @@ class AlignEntry(BaseModel):
 
     Attributes:
         problem: the reason why there is no crop; None if there is one.
-        crop: the path of the crop below the output folder.
-        faces: the number of faces; the largest was used.
-        score: the confidence of the detector.
-        landmarks: five points (x, y) in pixels of the photograph.
+        faces: the number of detected faces.
+        crops: the crops, that of the largest face first.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = _STRICT
 
     problem: Literal["unreadable", "no face"] | None = None
-    crop: str | None = None
     faces: int = Field(default=0, ge=0)
-    score: float | None = None
-    landmarks: Annotated[list[_Numbers], Field(min_length=5, max_length=5)] | None = None
+    crops: list[FaceCrop] = Field(default_factory=list)
 
 
 class _AlignFile(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = _STRICT
 
     size: int
     png: bool
+    all_faces: bool
     detector: str
     photographs: dict[str, AlignEntry]
 
@@ -50,7 +64,7 @@ def read_align_list(folder: Path, settings: dict[str, Any]) -> dict[str, AlignEn
 
     Args:
         folder: the folder of the crops.
-        settings: ``size``, ``png`` and ``detector`` of this run.
+        settings: ``size``, ``png``, ``all_faces`` and ``detector`` of this run.
 
     Raises:
         DataError: the file is damaged, or its crops were made with other settings.

@@ -73,6 +73,29 @@ def abbreviate(paths: Sequence[str]) -> str:
     return ", ".join(shorten(path, _MAX_CHARACTERS) for path in paths[:MAX_NAMED]) + more
 
 
+def check_files_exist(root: Path, paths: Sequence[str]) -> None:
+    """Refuse a list of images some of which are not there.
+
+    Args:
+        root: the folder to which the paths are relative.
+        paths: relative paths with '/'.
+
+    Raises:
+        DataError: a path is not a file; the message counts all and names the first five.
+    """
+    missing = []
+    with progress_bar("look for images", len(paths), "file") as advance:
+        for start in range(0, len(paths), _STEP):
+            block = paths[start : start + _STEP]
+            missing += [path for path in block if not os.path.isfile(root / path)]
+            advance(len(block), "")
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the {len(paths)} images listed are not below {path_text(root)}: "
+            f"{abbreviate(missing)}; check the folder the paths start from, or take them from the list"
+        )
+
+
 class ListedImages(FaceSet):
     """Image files below a folder, in the order of a list.
 
@@ -94,7 +117,7 @@ class ListedImages(FaceSet):
         if not self._paths:
             raise DataError(f"the list of images below {path_text(root)} is empty; it needs one path or more")
         check_relative_paths(self._paths, f"the list of images below {path_text(root)}")
-        self._check_files()
+        check_files_exist(root, self._paths)
         if labels is None:
             label_of: dict[str, int] = {}
             folders = [path.rpartition("/")[0] or "." for path in self._paths]
@@ -105,19 +128,6 @@ class ListedImages(FaceSet):
                 raise DataError(f"the list below {root} has {len(self._paths)} paths and {len(labels)} labels")
             self.labels = labels
             self.class_names = [str(label) for label in range(int(labels.max()) + 1)]
-
-    def _check_files(self) -> None:
-        missing = []
-        with progress_bar("look for images", len(self._paths), "file") as advance:
-            for start in range(0, len(self._paths), _STEP):
-                block = self._paths[start : start + _STEP]
-                missing += [path for path in block if not os.path.isfile(self.path / path)]
-                advance(len(block), "")
-        if missing:
-            raise DataError(
-                f"{len(missing)} of the {len(self._paths)} images listed are not below {path_text(self.path)}: "
-                f"{abbreviate(missing)}; check the folder the paths start from, or take them from the list"
-            )
 
     def read(self, index: int) -> bytes:
         """Return the bytes of image file ``index``.

@@ -39,7 +39,7 @@ class PackSummary:
     Attributes:
         folder: the folder of the four files.
         images: the number of images.
-        identities: the number of identities; each has at least one image.
+        identities: the number of identities; each has at least one image. 0 for a set without labels.
         size: the side of the square images in pixels.
         dropped: the number of identities of the source without an image; the labels after them are renumbered.
     """
@@ -78,7 +78,8 @@ def pack(source: FaceSet, out: Path) -> PackSummary:
         size = _write_records(source, labels, records, index)
         name_list.write_bytes("".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"))
         properties.write_bytes(f"{len(names)},{size},{size}".encode("ascii"))
-    return PackSummary(out, len(source), len(names), size, source.num_identities - len(names))
+    identities = len(names) if source.is_labeled else 0
+    return PackSummary(out, len(source), identities, size, source.num_identities - len(names))
 
 
 def refuse_existing_set(out: Path) -> None:

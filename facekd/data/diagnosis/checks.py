@@ -11,12 +11,15 @@ from facekd.data.containers.image_folder import FolderFaces
 from facekd.data.containers.recordio_faces import RecordFaces
 from facekd.data.diagnosis.digests import find_repeated, find_shared
 from facekd.data.diagnosis.finding import MAX_EXAMPLES, Finding, Level, format_examples
+from facekd.data.diagnosis.label_checks import check_folder_names, check_labels, check_single_identity
 from facekd.data.diagnosis.scan import ImageScan
+from facekd.data.unlabeled import LooseImages
 from facekd.errors import DataError
 
 Findings = Iterator[Finding]
 SKIN_MARGIN = 3.0
 """Gray levels by which blue must exceed red: skin is redder than blue by about 60, gray images by 0."""
+
 
 
 def check_unreadable(scan: ImageScan) -> Findings:
@@ -27,49 +30,6 @@ def check_unreadable(scan: ImageScan) -> Findings:
         if count > MAX_EXAMPLES:
             advice += "; --json FILE names all of them"
         yield Finding("error", message, format_examples(scan.reasons, count), advice, count)
-
-
-def check_labels(scan: ImageScan) -> Findings:
-    """Report identities without an image: gaps in the labels, empty subfolders."""
-    faces = scan.face_set
-    gaps = np.flatnonzero(scan.images_per_identity() == 0)
-    if len(gaps):
-        span = f"{len(gaps)} of 0 to {faces.num_identities - 1}"
-        message = f"the labels of {faces.path} are not contiguous: {span} have no image"
-        advice = "each adds a class to the head that is never trained; 'facekd pack' of this set renumbers the labels"
-        examples = format_examples([f"label {gap}" for gap in gaps[:MAX_EXAMPLES].tolist()], len(gaps))
-        yield Finding("warning", message, examples, advice, len(gaps))
-    if isinstance(faces, FolderFaces) and faces.empty:
-        message = f"{len(faces.empty)} subfolders of {faces.path} hold no image; they get no label"
-        advice = "remove them, or restore their images"
-        yield Finding("warning", message, format_examples(faces.empty), advice, len(faces.empty))
-
-
-def check_single_identity(scan: ImageScan) -> Findings:
-    """Report a set of one identity."""
-    faces = scan.face_set
-    if faces.num_identities == 1:
-        message = f"all images of {faces.path} are of one identity, from whose labels nothing can be learned"
-        advice = "give each person a subfolder; images without names serve 'facekd distill' by a method without labels"
-        yield Finding("warning", message, "", advice, 1)
-
-
-def check_near_empty(scan: ImageScan, min_images: int) -> Findings:
-    """Report identities with at least one image, but fewer than ``min_images``."""
-    faces = scan.face_set
-    counts = scan.images_per_identity()
-    small = np.flatnonzero((counts > 0) & (counts < min_images))
-    if not len(small):
-        return
-    message = f"{len(small)} of {faces.num_identities} identities in {faces.path} have fewer than {min_images} images"
-    named = [f"{faces.class_names[label]} ({counts[label]})" for label in small[:MAX_EXAMPLES].tolist()]
-    examples = format_examples(named, len(small))
-    if len(small) == faces.num_identities:
-        advice = "normal for distractors; a training set needs more images per person"
-        yield Finding("note", message, examples, advice, len(small))
-    else:
-        advice = "fine in a test set; for training, find more images of these people or remove them: they teach little"
-        yield Finding("warning", message, examples, advice, len(small))
 
 
 def check_duplicates(scan: ImageScan) -> Findings:
@@ -83,7 +43,8 @@ def check_duplicates(scan: ImageScan) -> Findings:
         advice = "at most one of the labels is right: merge the identities if they are one person, or remove the images"
         yield Finding("error", message, _format_pairs(scan, scan, across), advice, len(across))
     if len(within):
-        message = f"{len(within)} images of {faces.path} occur more than once under the same identity"
+        same = " under the same identity" if faces.is_labeled else ""
+        message = f"{len(within)} images of {faces.path} occur more than once{same}"
         advice = "remove all but one of each; in a published test set leave them, and state it with the results"
         yield Finding("warning", message, _format_pairs(scan, scan, within), advice, len(within))
 
@@ -133,7 +94,7 @@ def check_color_order(scan: ImageScan) -> Findings:
 def check_container(scan: ImageScan) -> Findings:
     """Report metadata of the container that contradict its content, and files that were ignored."""
     faces = scan.face_set
-    if isinstance(faces, FolderFaces) and faces.ignored:
+    if isinstance(faces, FolderFaces | LooseImages) and faces.ignored:
         kinds = "hidden, of another kind, or outside the subfolders"
         message = f"{faces.ignored} files in {faces.path} were ignored: {kinds}"
         yield Finding("note", message, "", "nothing to do unless images are among them", faces.ignored)
@@ -174,20 +135,23 @@ def compare_sets(first: ImageScan, second: ImageScan) -> Findings:
     if not names and not len(images):
         advice = "nothing to do"
         if unnamed:
-            advice += f"; the names of {' and '.join(unnamed)} are numbers, so people in both sets cannot be detected"
+            advice += (f"; the people of {' and '.join(unnamed)} are numbers or not known, so people in both sets "
+                       "cannot be detected")
         shared = "no image" if len(unnamed) == 2 else "no name and no image"
         yield Finding("note", f"{shared} is shared between {pair}", "", advice, 0)
 
 
 SINGLE_SET_CHECKS: tuple[Callable[[ImageScan], Findings], ...] = (
-    check_unreadable, check_labels, check_single_identity, check_duplicates, check_color_order, check_container,
+    check_unreadable, check_labels, check_single_identity, check_folder_names, check_duplicates, check_color_order,
+    check_container,
 )
 """The checks of one set that have no options."""
 
 
 def _person_names(scan: ImageScan) -> set[str]:
     """Return the names that identify people; numbers do not, because every set counts from 0."""
-    return {name for name in scan.face_set.class_names if not name.strip().isdecimal()}
+    faces = scan.face_set
+    return {name for name in faces.class_names if not name.strip().isdecimal()} if faces.is_labeled else set()
 
 
 def _format_pairs(first: ImageScan, second: ImageScan, pairs: NDArray[np.int64]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from facekd.data.diagnosis import checks
 from facekd.data.diagnosis.finding import Finding
+from facekd.data.diagnosis.label_checks import check_near_empty
 from facekd.data.diagnosis.scan import ImageScan, scan_images
 from facekd.data.face_set import FaceSet
 from facekd.text import path_text, printable
@@ -25,6 +26,7 @@ class SetSummary:
     Attributes:
         path: the folder or file.
         images: the number of images, including unreadable images.
+        is_labeled: whether the set has labels; without them the next four are 0.
         identities: the number of identities, including identities without an image.
         fewest: the smallest number of images of an identity.
         median: the median number of images of an identity.
@@ -37,6 +39,7 @@ class SetSummary:
 
     path: str
     images: int
+    is_labeled: bool
     identities: int
     fewest: int
     median: float
@@ -45,6 +48,13 @@ class SetSummary:
     unreadable: int
     unreadable_images: list[str]
     redness: float | None
+
+    def describe(self) -> str:
+        """Return the numbers in one line."""
+        people = ", unlabeled"
+        if self.is_labeled:
+            people = f" of {self.identities:,} people, {self.fewest} to {self.most} each (median {self.median:g})"
+        return f"{path_text(self.path)}: {self.images:,} images{people}, {', '.join(self.sizes)}"
 
 
 @dataclass(frozen=True)
@@ -66,11 +76,7 @@ class Diagnosis:
 
     def describe(self) -> str:
         """Return the diagnosis as text: numbers first, then the findings with advice."""
-        lines = [
-            f"{path_text(summary.path)}: {summary.images:,} images of {summary.identities:,} people, "
-            f"{summary.fewest} to {summary.most} each (median {summary.median:g}), {', '.join(summary.sizes)}"
-            for summary in self.sets
-        ]
+        lines = [summary.describe() for summary in self.sets]
         for finding in self.findings:
             examples = f"\n    examples: {printable(finding.examples)}" if finding.examples else ""
             lines.append(f"{finding.level}: {printable(finding.message)}{examples}\n    {printable(finding.advice)}")
@@ -97,7 +103,7 @@ def diagnose(sets: Sequence[FaceSet], size: int | None = None, min_images: int =
     for scan in scans:
         for check in checks.SINGLE_SET_CHECKS:
             findings += check(scan)
-        findings += checks.check_near_empty(scan, min_images)
+        findings += check_near_empty(scan, min_images)
         findings += checks.check_sizes(scan, size)
     for first, second in combinations(scans, 2):
         findings += checks.compare_sets(first, second)
@@ -111,7 +117,7 @@ def sort_by_severity(findings: Iterable[Finding]) -> list[Finding]:
 
 def _summarize(scan: ImageScan) -> SetSummary:
     faces = scan.face_set
-    per_identity = scan.images_per_identity()
+    per_identity = scan.images_per_identity() if faces.is_labeled else np.zeros(1, np.int64)
     readable = np.flatnonzero(scan.sizes[:, 0])
     sizes, counts = np.unique(scan.sizes[readable], axis=0, return_counts=True)
     by_frequency = np.argsort(-counts, kind="stable").tolist()
@@ -119,7 +125,8 @@ def _summarize(scan: ImageScan) -> SetSummary:
     return SetSummary(
         path=str(faces.path),
         images=len(faces),
-        identities=faces.num_identities,
+        is_labeled=faces.is_labeled,
+        identities=faces.num_identities if faces.is_labeled else 0,
         fewest=int(per_identity.min()),
         median=float(np.median(per_identity)),
         most=int(per_identity.max()),

@@ -19,7 +19,7 @@ def refuse_overlap(faces: FaceSet, indices: Sequence[int], pairs: PairSet, size:
     Images are equal if their pixels are equal after decoding and resizing to ``size``; so an image is recognized in
     another container, but not after it was compressed again. People are equal if their names are equal, provided that
     the paths of the pairs contain names (see `identities_from_folders`). Names that are numbers identify people only
-    within one folder, because every set counts from 0.
+    within one folder, because every set counts from 0. In a calibration set without labels any folder may be a person.
 
     Args:
         faces: the calibration set.
@@ -38,7 +38,7 @@ def refuse_overlap(faces: FaceSet, indices: Sequence[int], pairs: PairSet, size:
                 f"the calibration image {faces.location(match)} is also in the test pairs {pairs.source} "
                 f"({pairs.location(index)}); calibrate on other faces, such as those of the training set"
             )
-    calibration_people = {faces.class_names[label] for label in faces.labels[list(indices)].tolist()}
+    calibration_people = _people(faces, indices)
     test_people = set(identities_from_folders(pairs) or ())
     if not _is_same_folder(faces, pairs):
         test_people = {name for name in test_people if not name.strip().isdecimal()}
@@ -48,6 +48,13 @@ def refuse_overlap(faces: FaceSet, indices: Sequence[int], pairs: PairSet, size:
             f"{format_examples(shared)} of the calibration faces {faces.path} are also in the test pairs "
             f"{pairs.source}; calibrate on faces of other people, such as those of the training set"
         )
+
+
+def _people(faces: FaceSet, indices: Sequence[int]) -> set[str]:
+    """Return the names of the people in some images; without labels, the names of all folders above the images."""
+    if faces.is_labeled:
+        return {faces.class_names[label] for label in faces.labels[list(indices)].tolist()}
+    return {folder for index in indices for folder in faces.image_name(index).split("/")[:-1]}
 
 
 def _pixel_digest(data: bytes, size: int, location: str) -> bytes:

@@ -2,7 +2,7 @@
 
 The teacher cache stores one output per image and cache slot, so each augmented version of an image belongs to a slot. A
 flip has two versions, and thus two slots contain all of them. Random crops differ in every epoch; their slot k contains
-the versions of epoch k.
+the versions of epoch k. Crops are in `facekd.data.loading.crops`, effects of cameras in `facekd.data.loading.camera`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from facekd.data import cv2
 from facekd.data.image_set import Pixels
-from facekd.data.transforms import center_crop, resize, stretch
+from facekd.data.transforms import center_crop, resize
 from facekd.errors import DataError
 
 NUM_PARAMS = 5
-"""Number of random parameters per image and epoch; the constants below are their columns."""
-_TOP = 0
-_LEFT = 1
-_MIRROR = 2
-_AREA = 3
-_ASPECT_RATIO = 4
+"""Number of random parameters per image and epoch that all kinds have; the constants below are their columns."""
+TOP = 0
+LEFT = 1
+MIRROR = 2
+AREA = 3
+ASPECT_RATIO = 4
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class AugmentationParams:
     """The parameters of one augmented version of every image of a set.
 
     Attributes:
-        params: float64 [images, 5], uniform in [0, 1).
+        params: float64 [images, params], uniform in [0, 1); the first `NUM_PARAMS` columns mean the same for all kinds.
         cache_slot: int64 [images], the slot of the teacher cache to which the version belongs.
     """
 
@@ -55,11 +54,13 @@ class Augmentation(ABC):
         key: identifies the versions in the file names of the teacher cache.
         is_cacheable: whether `prepare_image` ignores the parameters, so that its result can be kept for all epochs.
         is_scale_invariant: whether a version shows the same region of the image at every input size.
+        always_prepares: whether `prepare_image` also changes an image that has the input size already.
     """
 
     key: str
     is_cacheable = True
     is_scale_invariant = True
+    always_prepares = False
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -82,7 +83,7 @@ class Augmentation(ABC):
         Args:
             image: uint8 [height, width, 3].
             size: the side of the result in pixels.
-            params: float64 [5], the parameters of the version.
+            params: float64 [params], the parameters of the version.
             location: an object whose text describes where the image is stored, for the error message.
 
         Returns:
@@ -104,7 +105,7 @@ class Augmentation(ABC):
 
         Args:
             images: uint8 [N, size, size, 3]; may be modified in place.
-            params: float64 [N, 5], the parameters of their versions.
+            params: float64 [N, params], the parameters of their versions.
 
         Returns:
             uint8 [N, size, size, 3].
@@ -159,7 +160,7 @@ class Flip(Augmentation):
     def epoch_params(self, epoch: int, num_images: int) -> AugmentationParams:
         """See `Augmentation.epoch_params`; slot 1 contains the mirrored images."""
         params = self._draw(epoch, num_images)
-        return AugmentationParams(params, _is_mirrored(params).astype(np.int64))
+        return AugmentationParams(params, is_mirrored(params).astype(np.int64))
 
     def slot_params(self, slot: int, num_images: int) -> AugmentationParams:
         """See `Augmentation.slot_params`."""
@@ -171,89 +172,23 @@ class Flip(Augmentation):
 
     def augment_batch(self, images: Tensor, params: NDArray[np.float64]) -> Tensor:
         """See `Augmentation.augment_batch`."""
-        mirrored = _is_mirrored(params)
-        if images.device.type == "cpu":  # OpenCV mirrors bytes twenty times faster than torch
-            pixels = images.numpy()
-            for row in np.flatnonzero(mirrored).tolist():
-                pixels[row] = cv2.flip(pixels[row], 1)
-            return images
-        return torch.where(torch.from_numpy(mirrored).to(images.device).view(-1, 1, 1, 1), images.flip(2), images)
+        return mirror(images, params)
 
 
-class Crop(Augmentation):
-    """Pads with black, crops a random square of the original size and mirrors half of the images.
-
-    This is the protocol of CIFAR (He et al., 2016).
-
-    Args:
-        seed: see `Augmentation`.
-        padding: the number of black pixels on each side.
-    """
-
-    is_scale_invariant = False
-
-    def __init__(self, seed: int = 0, padding: int = 4) -> None:
-        super().__init__(seed)
-        self.padding = padding
-        self.key = f"crop{padding}-seed{seed}"
-
-    def epoch_params(self, epoch: int, num_images: int) -> AugmentationParams:
-        """See `Augmentation.epoch_params`."""
-        return self.slot_params(epoch, num_images)
-
-    def slot_params(self, slot: int, num_images: int) -> AugmentationParams:
-        """See `Augmentation.slot_params`; slot k is epoch k."""
-        return AugmentationParams(self._draw(slot, num_images), np.full(num_images, slot, np.int64))
-
-    def sibling_slots(self, slot: int) -> Sequence[int]:
-        """See `Augmentation.sibling_slots`."""
-        return (slot,)
-
-    def augment_batch(self, images: Tensor, params: NDArray[np.float64]) -> Tensor:
-        """See `Augmentation.augment_batch`. Crop and mirror are one gather of pixels from the padded batch."""
-        offsets = np.arange(images.shape[1])
-        shifts = (params[:, [_TOP, _LEFT]] * (2 * self.padding + 1)).astype(np.int64)
-        rows = shifts[:, :1] + offsets
-        columns = shifts[:, 1:] + offsets
-        columns = np.where(_is_mirrored(params)[:, None], columns[:, ::-1], columns)
-        # The three indices broadcast to [N, size, size].
-        indices = (np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :])
-        padded = F.pad(images, (0, 0, *(self.padding,) * 4))
-        return padded[tuple(torch.from_numpy(index).to(images.device) for index in indices)]
+def mirror(images: Tensor, params: NDArray[np.float64]) -> Tensor:
+    """Mirror the versions that their parameters say, see `Augmentation.augment_batch`."""
+    mirrored = is_mirrored(params)
+    if images.device.type == "cpu":  # OpenCV mirrors bytes twenty times faster than torch
+        pixels = images.numpy()
+        for row in np.flatnonzero(mirrored).tolist():
+            pixels[row] = cv2.flip(pixels[row], 1)
+        return images
+    return torch.where(torch.from_numpy(mirrored).to(images.device).view(-1, 1, 1, 1), images.flip(2), images)
 
 
-class ResizedCrop(Crop):
-    """Crops a rectangle of 8 to 100 % of the area and aspect ratio 3:4 to 4:3, resizes it, mirrors half of the images.
-
-    This is the training augmentation of ImageNet (Szegedy et al., CVPR 2015). The first rectangle drawn is used; it is
-    shrunk if it does not fit into the image.
-
-    Args:
-        seed: see `Augmentation`.
-    """
-
-    is_cacheable = False
-    is_scale_invariant = True
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__(seed, 0)
-        self.key = f"resized-crop-seed{seed}"
-
-    def prepare_image(self, image: Pixels, size: int, params: NDArray[np.float64], location: object) -> Pixels:
-        """See `Augmentation.prepare_image`; accepts images of any shape."""
-        image_height, image_width = image.shape[:2]
-        area = image_height * image_width * (0.08 + 0.92 * params[_AREA])
-        ratio = (4 / 3) ** (2 * params[_ASPECT_RATIO] - 1)
-        height = min(image_height, max(1, round((area / ratio) ** 0.5)))
-        width = min(image_width, max(1, round((area * ratio) ** 0.5)))
-        top = int(params[_TOP] * (image_height - height + 1))
-        left = int(params[_LEFT] * (image_width - width + 1))
-        return stretch(image[top : top + height, left : left + width], size, size)
-
-
-def _is_mirrored(params: NDArray[np.float64]) -> NDArray[np.bool_]:
+def is_mirrored(params: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which versions are mirrored: bool [N]."""
-    return np.asarray(params[:, _MIRROR] < 0.5, np.bool_)
+    return np.asarray(params[:, MIRROR] < 0.5, np.bool_)
 
 
 def _constant_params(value: float, slot: int, num_images: int) -> AugmentationParams:

@@ -207,8 +207,7 @@ class Loader:
                 try:
                     if isinstance(image, DataError):
                         raise image
-                    # An image of the network's size needs no preparation, unless its crop is random.
-                    if not self.augmentation.is_cacheable or image.shape != pixels.shape[1:]:
+                    if self.augmentation.always_prepares or image.shape != pixels.shape[1:]:
                         location = ImageLocation(self.images, index)
                         image = self.augmentation.prepare_image(image, self.size, params[index], location)
                     pixels[row] = image

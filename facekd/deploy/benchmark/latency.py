@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from facekd.errors import ExportError
 from facekd.models.embedder import Embedder
 from facekd.models.onnx_embedder import OnnxEmbedder
+from facekd.utils.threads import one_torch_thread
 
 PAUSE = 0.03
 """Seconds to wait before each measurement if runtimes have several threads: threads without work spin for up to 20 ms
@@ -56,12 +55,12 @@ def measure_latency(model: Embedder | Path, repeats: int = 100, warmup: int = 10
         ExportError: the model is an ONNX embedder with more than one thread.
         ModelError: the file cannot be opened.
     """
-    embedder = OnnxEmbedder(model, threads=1) if isinstance(model, Path) else model
+    embedder = OnnxEmbedder(model, threads=1, as_written=True) if isinstance(model, Path) else model
     if isinstance(embedder, OnnxEmbedder) and embedder.threads != 1:
         raise ExportError(
             f"latency is measured on one thread, {embedder.path} was opened with another number; use threads=1"
         )
-    with _one_torch_thread():
+    with one_torch_thread():
         (times,) = time_interleaved([embedder], repeats, warmup)
     return Latency.from_times(times)
 
@@ -99,13 +98,3 @@ def time_interleaved(
             times[model_index, round_index] = time.perf_counter() - start
         advance(1, "")
     return times[:, warmup:] * 1000
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -94,7 +94,7 @@ def onnx_candidate(path: Path, options: InputOptions | None = None) -> Candidate
         ModelError: the file does not exist, or is not a face model.
     """
     options = options or {}
-    for note in OnnxEmbedder(path, **options).notes:  # also refuses files that are not face models
+    for note in OnnxEmbedder(path, as_written=True, **options).notes:  # also refuses files that are not face models
         notify(note)
     target = get_target("onnx")
     cost = count_onnx_cost(path)
@@ -103,7 +103,7 @@ def onnx_candidate(path: Path, options: InputOptions | None = None) -> Candidate
 
 
 def _open_onnx(path: Path, options: InputOptions, threads: int) -> Embedder:
-    return OnnxEmbedder(path, threads=threads, **options)
+    return OnnxEmbedder(path, threads=threads, as_written=True, **options)
 
 
 def benchmark_rounds(

@@ -114,7 +114,7 @@ def to_float16(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _open(file: Path, io_spec: IOSpec, threads: int = 1) -> OnnxEmbedder:
     """Open a file and check that it is what InsightFace and the IOSpec expect."""
     try:
-        embedder = OnnxEmbedder(file, size=io_spec.size, threads=threads)
+        embedder = OnnxEmbedder(file, size=io_spec.size, threads=threads, as_written=True)
     except ModelError as error:
         raise ExportError(str(error)) from error
     if embedder.has_fixed_batch:

@@ -43,8 +43,9 @@ def extract(
         embedder: the model; crops are scaled to its input size.
         images: aligned crops.
         out: ``NAME.npy``, float [images, dimension]. The rows keep the length that the model gave them, because
-            template pooling uses it; all other readers normalize. Written next to it are ``NAME.labels.npy`` (int64),
-            ``NAME.names.txt`` (`ImageSet.image_name`, one a line) and ``NAME.json`` (model, settings, versions).
+            template pooling uses it; all other readers normalize. Written next to it are ``NAME.labels.npy`` (int64;
+            not for a set without labels), ``NAME.names.txt`` (`ImageSet.image_name`, one a line) and ``NAME.json``
+            (model, settings, versions).
         flip: whether to sum the embeddings of image and mirror image.
         half: whether to write float16: half the size, rounded to 11 bits (5e-4 of a component).
         batch_size: images that the model processes at once.
@@ -82,7 +83,7 @@ def _embed_into(out: Path, identity: dict[str, Any], embedder: Embedder, images:
                 _check_float16_range(rows, images, array.rows_written)
             array.append(rows)
             advance(len(rows), "")
-    write_sidecars(out, images.labels, names)
+    write_sidecars(out, images.labels if images.is_labeled else None, names)
     write_provenance(out, identity, embedder.name, environment())
     array.finalize()
 

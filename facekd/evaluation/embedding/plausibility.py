@@ -25,6 +25,8 @@ IMAGES = 64
 """Largest number of images of a check."""
 MIN_IMAGES = 8
 """With fewer images nothing is said."""
+OPTION = "--pixels "
+"""What stands before the scaling of the pixels in the option that states it."""
 ALIKE = 0.999
 """Median cosine from which the embeddings of different people count as alike. Untrained networks reach 0.997."""
 
@@ -91,28 +93,29 @@ class _Images(Protocol):
     def location(self, index: int) -> str: ...
 
 
-def check_faces(embedder: Embedder, faces: FaceSet) -> Plausibility | None:
+def check_faces(embedder: Embedder, faces: FaceSet, *, option: str = OPTION) -> Plausibility | None:
     """Check a model on some images of a face set; see `check_crops`."""
     labels = np.asarray(faces.labels)
     values, counts = np.unique(labels, return_counts=True)
     people = _spread(values[counts > 1], IMAGES // 2)
-    if len(values) < 2 or len(people) < MIN_IMAGES // 2:  # no identities are known
+    if not faces.is_labeled or len(values) < 2 or len(people) < MIN_IMAGES // 2:  # no identities are known
         indices = _spread(np.arange(len(labels)), IMAGES).tolist()
-        return _check(embedder, faces, indices, indices)
+        return _check(embedder, faces, indices, indices, option)
     indices = [int(index) for person in people for index in np.flatnonzero(labels == person)[[0, -1]]]
-    return _check(embedder, faces, indices, labels[indices].tolist())
+    return _check(embedder, faces, indices, labels[indices].tolist(), option)
 
 
-def check_pairs(embedder: Embedder, pairs: PairSet) -> Plausibility | None:
+def check_pairs(embedder: Embedder, pairs: PairSet, *, option: str = OPTION) -> Plausibility | None:
     """Check a model on some genuine pairs of a list; see `check_crops`."""
     chosen = _spread(np.flatnonzero(pairs.same & (pairs.first != pairs.second)), IMAGES // 2)
     names = identities_from_folders(pairs)
     indices = [int(index) for pair in chosen for index in (pairs.first[pair], pairs.second[pair])]
     labels = [names[index] if names else str(pair) for index, pair in zip(indices, np.repeat(chosen, 2), strict=True)]
-    return _check(embedder, pairs, indices, labels)
+    return _check(embedder, pairs, indices, labels, option)
 
 
-def check_crops(embedder: Embedder, crops: Crops, labels: Sequence[object]) -> Plausibility | None:
+def check_crops(embedder: Embedder, crops: Crops, labels: Sequence[object], *, option: str = OPTION
+                ) -> Plausibility | None:
     """Check a model on crops, and notify the user of what is implausible.
 
     Args:
@@ -120,6 +123,7 @@ def check_crops(embedder: Embedder, crops: Crops, labels: Sequence[object]) -> P
             well, all ways are compared.
         crops: uint8 [images, size, size, 3], RGB.
         labels: who is in each image; all different if that is not known.
+        option: the option that states the scaling of the pixels, up to its value.
 
     Returns:
         the result; None if there are too few images, or the model fails on them, which its evaluation will report.
@@ -131,7 +135,7 @@ def check_crops(embedder: Embedder, crops: Crops, labels: Sequence[object]) -> P
         separation = _measure(embedder, crops, identities)
         result = Plausibility(len(crops), separation)
         if not separation.is_clear:
-            result = _compare(embedder, crops, identities, separation)
+            result = _compare(embedder, crops, identities, separation, option)
     except ModelError:
         return None
     if result.note:
@@ -139,7 +143,7 @@ def check_crops(embedder: Embedder, crops: Crops, labels: Sequence[object]) -> P
     return result
 
 
-def _check(embedder: Embedder, images: _Images, indices: Sequence[int], labels: Sequence[object]
+def _check(embedder: Embedder, images: _Images, indices: Sequence[int], labels: Sequence[object], option: str
            ) -> Plausibility | None:
     crops, readable = [], []
     for index, label in zip(indices, labels, strict=True):
@@ -148,18 +152,19 @@ def _check(embedder: Embedder, images: _Images, indices: Sequence[int], labels: 
             readable.append(label)
         except DataError:  # the evaluation itself reports unreadable images
             continue
-    return check_crops(embedder, np.stack(crops), readable) if crops else None
+    return check_crops(embedder, np.stack(crops), readable, option=option) if crops else None
 
 
-def _compare(embedder: Embedder, crops: Crops, identities: NDArray[np.int64], separation: Separation) -> Plausibility:
+def _compare(embedder: Embedder, crops: Crops, identities: NDArray[np.int64], separation: Separation, option: str
+             ) -> Plausibility:
     """Compare the ways in which a model can be fed."""
     others = {pixels: _measure(other, crops, identities) for pixels, other in embedder.fed_otherwise().items()}
     better = {pixels: other for pixels, other in others.items() if other.is_clearly_better(separation)}
     known = f"{embedder.name} was tried on {len(crops)} images: {separation.describe()}"
     if better:
         best = max(better, key=lambda pixels: (better[pixels].distance or 0, -better[pixels].median_cosine))
-        note = (f"{known}; with --pixels {best} it would reach {better[best].describe()}: it is probably fed in the "
-                f"wrong way, use --pixels {best}")
+        note = (f"{known}; with {option}{best} it would reach {better[best].describe()}: it is probably fed in the "
+                f"wrong way, use {option}{best}")
         return Plausibility(len(crops), separation, best, better[best], note)
     if separation.median_cosine >= ALIKE:
         return Plausibility(len(crops), separation, note=f"{known}: it gives different people nearly the same "

@@ -34,8 +34,8 @@ ROC_POINTS = 400
 
 
 def identify(
-    probes: FeatureSet, distractors: FeatureSet, fars: Sequence[str] = FARS, *, device: torch.device | str = "cpu",
-    resamples: int = 1000, seed: int = 0, checkpoint: Path | None = None,
+    probes: FeatureSet, distractors: FeatureSet, fars: Sequence[str] = FARS, *, enrolled: FeatureSet | None = None,
+    device: torch.device | str = "cpu", resamples: int = 1000, seed: int = 0, checkpoint: Path | None = None,
 ) -> IdentificationResult | None:
     """Rank every probe's mates among distractors, and verify probes against the distractors.
 
@@ -53,6 +53,7 @@ def identify(
         probes: the probes, with labels.
         distractors: the distractors; they are read once, in blocks.
         fars: false accept rates as text, e.g. ``"1e-6"``; they are the keys of the result.
+        enrolled: the probes as mates, by the model of the distractors if that is another one; by default ``probes``.
         device: device of the scores.
         resamples: number of bootstrap resamples.
         seed: seed of the bootstrap.
@@ -73,7 +74,8 @@ def identify(
         )
     if probes.labels is None:
         raise DataError(f"{probes.path} has no labels; write int64 labels next to it (NAME.labels.npy)")
-    mates = Mates(probes.all_l2_normalized_rows(), probes.labels)
+    mates = Mates(probes.all_l2_normalized_rows(), probes.labels,
+                  None if enrolled is None else enrolled.all_l2_normalized_rows())
     usable, notes = _usable_fars(fars, len(probes) * len(distractors))
     counter, counts = _count(mates, distractors, usable, torch.device(device), checkpoint)
     if counts is None:
@@ -128,6 +130,8 @@ def _count(mates: Mates, distractors: FeatureSet, fars: Sequence[str], device: t
         counter.use_score_bound(sample)
     facts = f"{distractors.path} {len(distractors)} {distractors.dimension} {counter.score_floor} {scores_needed}"
     content = facts.encode() + sample.tobytes() + mates.probes.tobytes() + mates.identity.tobytes()
+    if mates.mate_rows is not mates.probes:
+        content += mates.mate_rows.tobytes()
     key = hashlib.sha256(content).hexdigest()
     return counter, count_distractors_ahead(counter, distractors, 2 * scores_needed, device, checkpoint, key)
 

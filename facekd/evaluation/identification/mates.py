@@ -63,12 +63,15 @@ class Mates:
     Args:
         probes: float32 [probes, dimension], rows of unit length.
         labels: int64 [probes].
+        mate_rows: float32 [probes, dimension], rows of unit length: the same images as they are enrolled, by another
+            model; by default ``probes``.
 
     Raises:
         DataError: no identity has two probes.
 
     Attributes:
         probes: float32 [probes, dimension], as given.
+        mate_rows: float32 [probes, dimension], as given.
         identity: int64 [probes], identities numbered by rising label.
         labels: int64 [identities], label of each identity.
         sizes: int64 [identities], number of probes of each identity.
@@ -77,14 +80,15 @@ class Mates:
         score: float64 [pairs], exact, rising within a probe.
     """
 
-    def __init__(self, probes: Features, labels: IntArray) -> None:
+    def __init__(self, probes: Features, labels: IntArray, mate_rows: Features | None = None) -> None:
         self.probes = probes
+        self.mate_rows = probes if mate_rows is None else mate_rows
         self.labels, self.identity, self.sizes = np.unique(labels, return_inverse=True, return_counts=True)
         if self.sizes.max() < 2:
             raise DataError(f"each of the {len(self.sizes)} people has one probe; at least one needs two or more")
         members = np.split(np.argsort(self.identity, kind="stable"), np.cumsum(self.sizes)[:-1])
         probe, mate = np.concatenate([rows[_ordered_pairs(len(rows))] for rows in members], axis=1)
-        score = exact_scores(probes, probe, probes, mate)
+        score = exact_scores(probes, probe, self.mate_rows, mate)
         order = np.lexsort((mate, score, probe))
         self.probe: IntArray = probe[order]
         self.mate: IntArray = mate[order]
@@ -92,7 +96,10 @@ class Mates:
 
     @property
     def genuine(self) -> BoolArray:
-        """Return bool [pairs], one of the two orders of every pair: the genuine pairs of the verification protocol."""
+        """Return bool [pairs], one of the two orders of every pair: the genuine pairs of the verification protocol.
+
+        With ``mate_rows`` of another model the two orders score differently; the probe is the image with the lower row.
+        """
         return np.asarray(self.probe < self.mate)
 
 

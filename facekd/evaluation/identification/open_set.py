@@ -59,7 +59,7 @@ def open_set_result(gallery_scores: Sequence[GalleryScores], fpirs: Sequence[str
         DataError: no probe has a mate in one of the galleries.
     """
     labels, identity = np.unique(gallery_scores[0].labels, return_inverse=True)
-    galleries = [_GalleryRates(scores, identity, len(labels)) for scores in gallery_scores]
+    galleries = [GalleryRates(scores, identity, len(labels)) for scores in gallery_scores]
     unmated = min(rates.unmated for rates in galleries)
     usable = [fpir for fpir in fpirs if allowed_false_accepts(fpir, unmated) >= 1]
     notes = [f"TPIR at FPIR {fpir} is not given: {unmated:,} probes without a mate allow less than one false positive"
@@ -96,7 +96,7 @@ def open_set_result(gallery_scores: Sequence[GalleryScores], fpirs: Sequence[str
     )
 
 
-class _GalleryRates:
+class GalleryRates:
     """The rates of one gallery, with each person counted as often as in a resample.
 
     Args:

@@ -43,6 +43,15 @@ class OpenSetResult:
     galleries: int
     notes: tuple[str, ...]
 
+    def figures(self) -> dict[str, tuple[float | None, Interval | None]]:
+        """Return the rates at ranks and the TPIRs by name, each with its interval."""
+        return {**{f"rank-{rank}": (rate, self.rank_interval[rank]) for rank, rate in self.rank.items()},
+                **{f"TPIR at FPIR {fpir}": (rate, self.tpir_interval[fpir]) for fpir, rate in self.tpir.items()}}
+
+    def limits(self) -> dict[str, float | None]:
+        """Return the thresholds by name."""
+        return {f"threshold at FPIR {fpir}": threshold for fpir, threshold in self.thresholds.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the JSON file."""
         return {

@@ -49,6 +49,15 @@ class IdentificationResult:
     roc_far: FloatArray
     roc_tar: FloatArray
 
+    def figures(self) -> dict[str, tuple[float | None, Interval | None]]:
+        """Return rank-1 and TARs by name, each with its interval."""
+        return {"rank-1": (self.rank1, self.rank1_interval),
+                **{f"TAR at FAR {far}": (tar, self.tar_interval[far]) for far, tar in self.tar.items()}}
+
+    def limits(self) -> dict[str, float | None]:
+        """Return nothing: this protocol keeps no thresholds."""
+        return {}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the JSON file; arrays are left out."""
         return {

@@ -90,7 +90,7 @@ class MegaFaceInputs:
     def probe_images(self) -> FaceSet:
         """Return the images of the probes; only with an embedder."""
         if self.template_lists is None:
-            return open_faces(self.probes)
+            return open_faces(self.probes, labels=True)
         template_list = read_probe_list(self.template_lists / PROBES)
         return ListedImages(self.probes, template_list.paths, template_list.labels)
 
@@ -110,7 +110,8 @@ class MegaFaceInputs:
         if self.embedder is None:
             features = open_features(path, paths, self.suffix or DEFAULT_SUFFIX)
         else:
-            images = open_faces(path) if paths is None else ListedImages(path, paths, labels)
+            needs_labels = True if path == self.probes else None  # distractors are nobody's mates
+            images = open_faces(path, labels=needs_labels) if paths is None else ListedImages(path, paths, labels)
             features = self._embed(self.embedder, images, name)
         if labels is not None:
             features.labels = labels
@@ -120,7 +121,7 @@ class MegaFaceInputs:
         if self.feature_prefix is None:
             names = [images.image_name(index) for index in range(len(images))]
             rows = embed_images(embedder, images, self.flip, shared=True)
-            return ArrayFeatures(rows, images.path, images.labels, names)
+            return ArrayFeatures(rows, images.path, images.labels if images.is_labeled else None, names)
         file = self.feature_prefix.with_name(f"{self.feature_prefix.name}-{name}.npy")
         distributed.run_on_main_and_broadcast(partial(_extract, embedder, images, file, self.flip),
                                               timeout=EMBEDDING_TIMEOUT)

@@ -52,3 +52,16 @@ def bootstrap(
     tail = (1 - level) / 2
     intervals: FloatArray = np.quantile(np.concatenate(figures), [tail, 1 - tail], axis=0).T
     return intervals
+
+
+def by_group(statistic: Statistic, group: IntArray) -> Statistic:
+    """Turn figures of weighted items into figures of weighted groups; an item counts as often as its group.
+
+    Args:
+        statistic: the figures as a function of the weights of the items.
+        group: int64 [items], the group of each item, numbered from 0.
+    """
+    rows = max(1, MAX_WEIGHTS // len(group))  # blocks bound the memory, because groups are fewer than items
+    return lambda weights: np.concatenate(
+        [statistic(weights[start : start + rows][:, group]) for start in range(0, len(weights), rows)]
+    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from facekd.data.pairs.pair_set import PairSet, identities_from_folders
 from facekd.errors import DataError
-from facekd.evaluation.statistics.bootstrap import MAX_WEIGHTS, Statistic, Weights, bootstrap
+from facekd.evaluation.statistics.bootstrap import Weights, bootstrap, by_group
 from facekd.evaluation.statistics.difference import Difference
 from facekd.evaluation.statistics.far import allowed_false_accepts, measurable_fars
 from facekd.evaluation.types import BoolArray, FloatArray, IntArray
@@ -17,7 +17,8 @@ from facekd.evaluation.verification.roc import RankedPairs
 
 def compare_verification(
     first: FloatArray, second: FloatArray, same: BoolArray, fold: IntArray, groups: IntArray | None = None, *,
-    fars: Sequence[str] = (), resamples: int = 1000, seed: int = 0,
+    fars: Sequence[str] = (), auc: bool = False, eer: bool = False, resamples: int = 1000,
+    seed: int = 0,
 ) -> list[Difference]:
     """Compute how much accuracy, and TAR at each measurable FAR, the second model loses against the first.
 
@@ -38,11 +39,14 @@ def compare_verification(
         groups: int64 [pairs]; pairs with the same number are drawn together (see `resampling_groups`). None draws
             single pairs.
         fars: false accept rates as text; rates that the impostor pairs of the list cannot measure are left out.
+        auc: whether to compare the area under the ROC curve as well.
+        eer: whether to compare the equal error rate as well.
         resamples: number of bootstrap resamples.
         seed: seed of the draw.
 
     Returns:
-        ``accuracy``, then ``TAR at FAR ...``; each interval is of first - second.
+        ``accuracy``, then ``TAR at FAR ...``, then ``AUC`` and ``EER`` if asked for; each interval is of first -
+        second.
 
     Raises:
         DataError: the lengths differ, a score is not finite, or there are no genuine or no impostor pairs.
@@ -59,21 +63,25 @@ def compare_verification(
     ranked = [RankedPairs(scores[order], same[order], fold[order])
               for scores, order in zip(models, orders, strict=True)]
 
-    def tars(weights: Weights) -> list[FloatArray]:
-        """Compute the TARs of both models."""
-        return [pairs.tar(weights[:, order], limits) for pairs, order in zip(ranked, orders, strict=True)]
+    def rates(weights: Weights) -> list[FloatArray]:
+        """Compute the TARs, and AUC and EER if asked for, of both models."""
+        return [np.column_stack([pairs.tar(weights[:, order], limits),
+                                 *([pairs.auc(weights[:, order])] if auc else []),
+                                 *([pairs.eer(weights[:, order])] if eer else [])])
+                for pairs, order in zip(ranked, orders, strict=True)]
 
     def figures(weights: Weights) -> FloatArray:
-        """Compute the differences of accuracy and TARs."""
+        """Compute the differences of accuracy and the other rates."""
         accuracy = weights @ (pair_share * lost) / (weights @ pair_share)
-        first_tar, second_tar = tars(weights)
-        return np.column_stack([accuracy, first_tar - second_tar])
+        first_rates, second_rates = rates(weights)
+        return np.column_stack([accuracy, first_rates - second_rates])
 
     group = np.arange(len(same)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    intervals = bootstrap(_by_group(figures, group), _strata(group, same), resamples, seed).tolist()
+    intervals = bootstrap(by_group(figures, group), _strata(group, same), resamples, seed).tolist()
     ones = np.ones((1, len(same)), np.int32)
-    values = [np.append(pair_share @ hits, rates[0]) for hits, rates in zip(correct, tars(ones), strict=True)]
-    names = ["accuracy", *(f"TAR at FAR {far}" for far in usable)]
+    values = [np.append(pair_share @ hits, row[0]) for hits, row in zip(correct, rates(ones), strict=True)]
+    names = ["accuracy", *(f"TAR at FAR {far}" for far in usable), *(["AUC"] if auc else []),
+             *(["EER"] if eer else [])]
     return [Difference(name, float(first_value), float(second_value), (low, high))
             for name, first_value, second_value, (low, high) in zip(names, *values, intervals, strict=True)]
 
@@ -124,11 +132,3 @@ def _strata(group: IntArray, same: BoolArray) -> IntArray:
     has_genuine = np.bincount(group, same) > 0
     has_impostor = np.bincount(group, ~same) > 0
     return has_genuine + 2 * has_impostor.astype(np.int64)
-
-
-def _by_group(figures: Statistic, group: IntArray) -> Statistic:
-    """Turn figures of weighted pairs into figures of weighted groups, computed in blocks that bound the memory."""
-    rows = max(1, MAX_WEIGHTS // len(group))
-    return lambda weights: np.concatenate(
-        [figures(weights[start : start + rows][:, group]) for start in range(0, len(weights), rows)]
-    )

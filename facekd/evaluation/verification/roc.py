@@ -74,6 +74,21 @@ class RankedPairs:
             rates[:, column] = genuine[np.arange(len(weights)), last] / genuine[:, -1]
         return rates
 
+    def auc(self, weights: Weights) -> FloatArray:
+        """Compute the area under the ROC curve, float64 [batch]."""
+        genuine = _cumulative_counts(weights * self.same)[:, self.cuts].astype(np.float64)
+        impostor = _cumulative_counts(weights * ~self.same)[:, self.cuts]
+        area = (np.diff(impostor, axis=1) * (genuine[:, 1:] + genuine[:, :-1]) / 2).sum(axis=1)
+        return np.asarray(area / genuine[:, -1] / impostor[:, -1])
+
+    def eer(self, weights: Weights) -> FloatArray:
+        """Compute the equal error rate, float64 [batch], where the ROC curve joined by lines meets FAR = FRR."""
+        genuine = _cumulative_counts(weights * self.same)[:, self.cuts]
+        impostor = _cumulative_counts(weights * ~self.same)[:, self.cuts]
+        tpr = genuine / genuine[:, -1:]
+        fpr = impostor / impostor[:, -1:]
+        return np.array([np.interp(0.0, f + t - 1, f) for f, t in zip(fpr, tpr, strict=True)])
+
     def threshold(self, limit: int) -> float:
         """Return the lowest threshold that accepts at most ``limit`` impostor pairs."""
         impostor = _cumulative_counts(~self.same[None])[0, self.cuts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike
 from facekd.data.pairs.pair_set import PairSet
 from facekd.errors import DataError
 from facekd.evaluation.embedding.embed import embed_images
-from facekd.evaluation.statistics.bootstrap import Weights, bootstrap
+from facekd.evaluation.statistics.bootstrap import Weights, bootstrap, by_group
 from facekd.evaluation.statistics.far import allowed_false_accepts, measurable_fars
 from facekd.evaluation.types import BoolArray, FloatArray, IntArray
+from facekd.evaluation.verification.all_impostors import measure_all_impostors
+from facekd.evaluation.verification.probability import calibrate
 from facekd.evaluation.verification.result import VerificationResult
 from facekd.evaluation.verification.roc import RankedPairs
 from facekd.models.embedder import Embedder
@@ -38,8 +40,12 @@ def evaluate_verification(
     Raises:
         DataError: an image cannot be used, or the list lacks genuine or impostor pairs.
     """
-    scores = pair_scores(pair_features(embedder, pairs, flip), pairs)
-    return verify(scores, pairs.same, pairs.fold), scores
+    features = pair_features(embedder, pairs, flip)
+    scores = pair_scores(features, pairs)
+    result = replace(verify(scores, pairs.same, pairs.fold),
+                     all_impostors=measure_all_impostors(features, pairs, scores),
+                     probability=calibrate(scores, pairs.same, pairs.fold))
+    return result, scores
 
 
 def pair_features(embedder: Embedder, pairs: PairSet, flip: bool) -> FloatArray:
@@ -58,7 +64,7 @@ def pair_scores(features: FloatArray, pairs: PairSet) -> FloatArray:
 
 def verify(
     scores: ArrayLike, same: ArrayLike, fold: ArrayLike, fars: Sequence[str] = FARS, resamples: int = 1000,
-    seed: int = 0,
+    seed: int = 0, *, pair: IntArray | None = None,
 ) -> VerificationResult:
     """Measure how well scores separate genuine pairs from impostor pairs.
 
@@ -76,13 +82,18 @@ def verify(
         fars: false accept rates as text, e.g. ``"1e-3"``; they are the keys of the result.
         resamples: number of bootstrap resamples.
         seed: seed of the bootstrap.
+        pair: int64 [pairs], the number of each score's pair if a pair has several scores: they are resampled together,
+            and only different pairs count for which FARs are measurable. By default each score is of a pair of its own.
 
     Raises:
         DataError: lengths differ, a score is not finite, or there are no genuine or no impostor pairs.
     """
-    ranked = RankedPairs(*_checked(scores, same, fold))
+    checked = _checked(scores, same, fold)
+    falling = np.argsort(-checked[0], kind="stable")
+    ranked = RankedPairs(checked[0][falling], checked[1][falling], checked[2][falling])
+    group = np.arange(len(falling)) if pair is None else np.unique(pair, return_inverse=True)[1][falling]
     impostors = int((~ranked.same).sum())
-    usable, notes = measurable_fars(fars, impostors)
+    usable, notes = measurable_fars(fars, len(np.unique(group[~ranked.same])))
     limits = [allowed_false_accepts(far, impostors) for far in usable]
 
     def figures(weights: Weights) -> FloatArray:
@@ -93,8 +104,9 @@ def verify(
     ones = np.ones((1, len(ranked.scores)), np.int32)
     accuracies = ranked.fold_accuracies(ones)[0]
     tars = dict(zip(usable, ranked.tar(ones, limits)[0].tolist(), strict=True))
-    strata = ranked.fold * 2 + ranked.same
-    intervals = [(low, high) for low, high in bootstrap(figures, strata, resamples, seed).tolist()]
+    strata = np.empty(group.max() + 1, np.int64)
+    strata[group] = ranked.fold * 2 + ranked.same
+    intervals = [(low, high) for low, high in bootstrap(by_group(figures, group), strata, resamples, seed).tolist()]
     tar_intervals = dict(zip(usable, intervals[1:], strict=True))
     fpr, tpr, auc, eer = ranked.curve()
     thin = _thin_points(len(fpr))
@@ -105,7 +117,7 @@ def verify(
         auc=auc,
         eer=eer,
         threshold=ranked.best_threshold(),
-        pairs=len(ranked.scores),
+        pairs=len(strata),
         tar={far: tars.get(far) for far in fars},
         tar_interval={far: tar_intervals.get(far) for far in fars},
         thresholds={far: ranked.threshold(allowed_false_accepts(far, impostors)) if far in usable else None

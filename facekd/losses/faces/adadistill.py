@@ -48,7 +48,9 @@ class AdaDistill(Loss):
         "a = clip(cos(s_i, t_i) cos(w_y, t_i), 1e-6, 1)"
     )
     weight_source = "1: the paper trains with it alone"
-    works_without_labels = True
+    uses_labels = True
+    works_without_label_term = True
+    follows_embeddings = True
     needs_embeddings = True
     has_memory = True
     centers: Tensor

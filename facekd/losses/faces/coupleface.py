@@ -78,6 +78,8 @@ class CoupleFace(Loss):
         "of i's identity and the negatives most similar to t_i"
     )
     weight_source = "1: ours"
+    uses_labels = True
+    follows_embeddings = True
     needs_embeddings = True
 
     def __init__(

@@ -67,6 +67,7 @@ class EKD(Loss):
     )
     weight = 1.0
     weight_source = "1: its own options 0.02 and 0.01, from the authors' program, are the weights"
+    uses_labels = True
     needs_embeddings = True
     has_memory = True
     student_thresholds: Tensor

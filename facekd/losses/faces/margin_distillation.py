@@ -49,7 +49,9 @@ class MarginDistillation(Loss):
     )
     weight = 1.0
     weight_source = "ours: 1, as it takes the place of a margin softmax"
-    works_without_labels = True
+    uses_labels = True
+    works_without_label_term = True
+    follows_embeddings = True
     needs_embeddings = True
 
     def __init__(

@@ -37,7 +37,9 @@ class Proxyless(Loss):
         "w_c the mean of the teacher's unit embeddings of identity c"
     )
     weight_source = "1: the paper trains with it alone; margin 0.5 and scale 64 from ArcFace (Deng et al., CVPR 2019)"
-    works_without_labels = True
+    uses_labels = True
+    works_without_label_term = True
+    follows_embeddings = True
     needs_embeddings = True
 
     def __init__(

@@ -43,6 +43,7 @@ class ShrinkTeaNet(Loss):
     weight = 1.0
     weight_source = "ours: 1, the paper's weights are not known to us"
     needs_feature_maps = True
+    follows_embeddings = True
     needs_embeddings = True
 
     def __init__(self, student: ModelOutput, teacher: ModelOutput, size: DatasetSize) -> None:

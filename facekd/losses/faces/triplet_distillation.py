@@ -47,6 +47,7 @@ class TripletDistillation(Loss):
     )
     weight = 1.0
     weight_source = "ours: 1"
+    uses_labels = True
     needs_embeddings = True
 
     def __init__(

@@ -62,6 +62,7 @@ class CRD(Loss):
         "mean_i (c(u_i, V) + c(v_i, U)), c(a, B) = -log h(a.b_i) - sum_j log(1 - h(a.b_j)), "
         "h(x) = e / (e + m / images), e = exp(x / tau) / Z"
     )
+    uses_labels = True
     has_memory = True
     weight = 0.8
     weight_source = "the paper's CIFAR-100 benchmark, with weight 1 for labels"

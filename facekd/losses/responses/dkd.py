@@ -61,6 +61,7 @@ class DKD(Loss):
         ", b = (p_true, 1 - p_true) of the softmax, o = softmax over all classes but the true one"
     )
     weight_source = "the loss has its own weights alpha 1 and beta 8; the paper for CIFAR-100, with weight 1 for labels"
+    uses_labels = True
     needs_logits = True
 
     def __init__(

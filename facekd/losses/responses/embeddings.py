@@ -56,7 +56,8 @@ class L2(Loss):
     equation = "mean_i |t_i - s_i|^2, with t_i and s_i of unit length unless normalize is false"
     faces_weight = 40.0
     weight_source = "1: neutral; 40: short trials of ours on faces, with no term on labels but with weight decay"
-    works_without_labels = True
+    works_without_label_term = True
+    follows_embeddings = True
 
     def __init__(
         self, student: ModelOutput, teacher: ModelOutput, size: DatasetSize, *, normalize: bool = True
@@ -79,7 +80,8 @@ class Cosine(Loss):
     equation = "mean_i 1 - cos(s_i, t_i)"
     faces_weight = 80.0
     weight_source = "as l2, which is twice this at unit length"
-    works_without_labels = True
+    works_without_label_term = True
+    follows_embeddings = True
 
     def forward(self, student: ModelOutput, teacher: ModelOutput, context: BatchContext) -> Tensor:
         """See `Loss.forward`."""

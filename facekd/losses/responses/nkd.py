@@ -39,6 +39,7 @@ class NKD(Loss):
         "o = softmax over all classes but the true one"
     )
     weight_source = "the loss has its own weight gamma 1.5; the paper, with weight 1 for labels"
+    uses_labels = True
     needs_logits = True
 
     def __init__(

@@ -7,7 +7,7 @@ the reconstruction of He, Zhang and Sun (Channel Pruning, ICCV 2017) without the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,8 @@ BATCH_SIZE = 64
 
 
 @torch.no_grad()
-def reconstruct(smaller: GraphNetwork, network: GraphNetwork, kept: Mapping[str, Tensor], images: Tensor) -> None:
+def reconstruct(smaller: GraphNetwork, network: GraphNetwork, kept: Mapping[str, Tensor], images: Tensor, *,
+                on_layer: Callable[[], None] = lambda: None) -> None:
     """Fit the weights of ``smaller`` in place.
 
     Args:
@@ -36,6 +37,7 @@ def reconstruct(smaller: GraphNetwork, network: GraphNetwork, kept: Mapping[str,
         network: the full network, in evaluation mode on the CPU.
         kept: what `remove_channels` was given.
         images: uint8 [N, size, size, 3] RGB; a few hundred are enough. Two or three maps of all images are in memory.
+        on_layer: called after each node of the graph.
     """
     kept_of = {name: kept[group.name] for group in channel_groups(network.nodes) if group.name in kept
                for name in group.outputs}
@@ -59,6 +61,7 @@ def reconstruct(smaller: GraphNetwork, network: GraphNetwork, kept: Mapping[str,
         needed = {name for later in smaller.nodes[position + 1 :] for name in later.inputs}
         for name in values.keys() - needed:
             del values[name], full[name]
+        on_layer()
 
 
 def _run(layer: nn.Module, inputs: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,8 @@ network and teacher are the same. The form follows the Taylor criterion of Molch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -21,13 +22,15 @@ from facekd.utils.functional import l2_normalize
 BATCH_SIZE = 32
 
 
-def channel_saliency(network: GraphNetwork, images: Tensor, *, seed: int = 0) -> dict[str, Tensor]:
+def channel_saliency(network: GraphNetwork, images: Tensor, *, seed: int = 0,
+                     on_batch: Callable[[], None] = lambda: None) -> dict[str, Tensor]:
     """Return the mean squared change of the unit-length embedding for each channel that can be removed.
 
     Args:
         network: a network in evaluation mode on the CPU.
         images: uint8 [N, size, size, 3] RGB.
         seed: of the random directions.
+        on_batch: called after each of `count_batches` parts of the work.
 
     Returns:
         float32 [channels] for each group that can lose channels, by the group's name.
@@ -44,6 +47,7 @@ def channel_saliency(network: GraphNetwork, images: Tensor, *, seed: int = 0) ->
                 network(network.preprocess(batch))
                 for reader, size in readers.items():
                     means[reader] = means[reader] + _by_channel(inputs[reader], size).mean(2).sum(0) / len(images)
+                on_batch()
         for batch in batches:
             embedding = l2_normalize(network(network.preprocess(batch).requires_grad_()))
             direction = torch.randn(embedding.shape, generator=generator)
@@ -53,7 +57,13 @@ def channel_saliency(network: GraphNetwork, images: Tensor, *, seed: int = 0) ->
             for group in groups:
                 slope = torch.stack([slopes[reader] for reader in group.readers]).sum(0)
                 saliency[group.name] += slope.square().sum(0) / len(images)
+            on_batch()
     return saliency
+
+
+def count_batches(images: Tensor) -> int:
+    """Return the number of parts into which `channel_saliency` divides its work."""
+    return 2 * math.ceil(len(images) / BATCH_SIZE)
 
 
 def _gate_slope(values: Tensor, gradient: Tensor, mean: Tensor, size: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from facekd.errors import ModelError
 from facekd.models.graph.description import INPUT, Node, dump_graph, parse_graph
@@ -54,11 +55,13 @@ class GraphNetwork(Network):
         return values[self.nodes[-1].name]
 
     @torch.no_grad()
+    @unset_fake_temporarily()  # the estimate of memory builds networks of fake tensors, which know no values of "meta"
     def _shapes(self, size: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of each node's output for one image, found on torch's ``meta`` device."""
         values = {INPUT: torch.empty(2, 3, size, size, device="meta")}
         for node in self.nodes:
-            layer = node.build().to("meta").eval()
+            with torch.device("meta"):
+                layer = node.build().eval()
             try:
                 values[node.name] = layer(*(values[name] for name in node.inputs))
             except (RuntimeError, ValueError) as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from typing_extensions import Unpack
 
 from facekd.errors import ModelError
+from facekd.io.onnx_file import external_weights, read_model
+from facekd.io.reading import reading
 from facekd.models.graph.description import dump_graph
 from facekd.models.graph.input_scaling import InputScaling
 from facekd.models.graph.onnx_operators import read_operator
@@ -40,17 +41,21 @@ def network_from_onnx(path: Path, **options: Unpack[InputOptions]) -> Network:
         ModelError: the file is no face model, an operator cannot be converted (the message names it), or the outputs
             differ.
     """
-    embedder = OnnxEmbedder(path, batch_size=2, **options)
-    graph = onnx.load(str(path)).graph
-    reader = GraphReader(graph, path, InputScaling(embedder.input_format, path))
-    for node in graph.node:
-        read_operator(reader, node)
-    nodes, weights = reader.finish(embedder.interface.output)
-    network = create("graph", size=embedder.size, outputs=embedder.dimension, nodes=dump_graph(nodes))
-    state = network.state_dict()
-    with torch.no_grad():
-        for name, value in weights.items():
-            state[f"layers.{name}"].copy_(torch.tensor(value).reshape(state[f"layers.{name}"].shape))
+    embedder = OnnxEmbedder(path, batch_size=2, as_written=True, **options)
+    model = read_model(path)
+    if external_weights(path, model):
+        raise ModelError(f"{path_text(path)} keeps its weights in other files; save it as one: "
+                         "onnx.save(onnx.load(...), ...)")
+    with reading(path, ModelError, kind="a graph of convolutions", remedy="use the file as a teacher only"):
+        reader = GraphReader(model.graph, path, InputScaling(embedder.input_format, path))
+        for node in model.graph.node:
+            read_operator(reader, node)
+        nodes, weights = reader.finish(embedder.interface.output)
+        network = create("graph", size=embedder.size, outputs=embedder.dimension, nodes=dump_graph(nodes))
+        state = network.state_dict()
+        with torch.no_grad():
+            for name, value in weights.items():
+                state[f"layers.{name}"].copy_(torch.tensor(value).reshape(state[f"layers.{name}"].shape))
     _check_equal(network.eval(), embedder)
     return network
 

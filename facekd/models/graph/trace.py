@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,16 +24,28 @@ def graph_from_network(network: Network) -> GraphNetwork:
     """
     if isinstance(network, GraphNetwork):
         return network
+    nodes, modules = trace_layers(network)
+    spec = network.spec
+    graph = create("graph", size=spec.size, outputs=spec.outputs, normalization=spec.normalization,
+                   nodes=dump_graph(nodes))
+    assert isinstance(graph, GraphNetwork)
+    for node, module in modules.items():
+        graph.layers[node].load_state_dict(module.state_dict())
+    return graph.train(network.training)
+
+
+def trace_layers(network: Network) -> tuple[Sequence[Node], Mapping[str, nn.Module]]:
+    """Return the graph of a network, and the network's own module of each node that has one, by the node's name.
+
+    Raises:
+        ModelError: see `graph_from_network`.
+    """
+    if isinstance(network, GraphNetwork):
+        return network.nodes, dict(network.layers.items())
     reader = _TraceReader(network)
     for node in fx.symbolic_trace(network).graph.nodes:
         reader.read(node)
-    spec = network.spec
-    graph = create("graph", size=spec.size, outputs=spec.outputs, normalization=spec.normalization,
-                   nodes=dump_graph(reader.nodes))
-    assert isinstance(graph, GraphNetwork)
-    for node, module in reader.modules.items():
-        graph.layers[node].load_state_dict(module.state_dict())
-    return graph.train(network.training)
+    return reader.nodes, reader.modules
 
 
 class _TraceReader:

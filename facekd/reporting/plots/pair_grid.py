@@ -48,10 +48,19 @@ def pair_grid(images: Sequence[Pair], columns: int = 4, threshold: float | None 
         groups = [(f"most clearly right (threshold {threshold:.3f})", GREEN, correct),
                   ("most clearly wrong", RED, wrong)]
     grid = np.concatenate([_draw_group(title, color, pairs, columns) for title, color, pairs in groups])
-    bgr = cv2.cvtColor(grid, cv2.COLOR_RGB2BGR)
+    return encode_jpeg(grid)
+
+
+def encode_jpeg(canvas: NDArray[np.uint8]) -> bytes:
+    """Return an RGB picture as a JPEG file.
+
+    Raises:
+        ValueError: the picture is too large for a JPEG file.
+    """
+    bgr = cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR)
     encoded, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not encoded:
-        raise ValueError(f"a grid of {grid.shape} pixels could not be encoded as JPEG")
+        raise ValueError(f"a grid of {canvas.shape} pixels could not be encoded as JPEG")
     return data.tobytes()
 
 
@@ -61,21 +70,23 @@ def _draw_group(title: str, color: Color, pairs: Sequence[Pair], columns: int) -
     cell_height = SIDE + LINE + GAP
     rows = -(-len(pairs) // columns)
     canvas = np.full((LINE + GAP + rows * cell_height, GAP + columns * cell_width, 3), 255, np.uint8)
-    _write(canvas, title if pairs else f"{title}: none", GAP, LINE, 0.55, color)
+    write_text(canvas, title if pairs else f"{title}: none", GAP, LINE, 0.55, color)
     for number, (first, second, score, same) in enumerate(pairs):
         row, column = divmod(number, columns)
         top, left = LINE + GAP + row * cell_height, GAP + column * cell_width
-        canvas[top : top + SIDE, left : left + 2 * SIDE] = np.concatenate([_resize(first), _resize(second)], axis=1)
+        canvas[top : top + SIDE, left : left + 2 * SIDE] = np.concatenate([resize(first), resize(second)], axis=1)
         cv2.rectangle(canvas, (left - 2, top - 2), (left + 2 * SIDE + 1, top + SIDE + 1), color, 2)
-        _write(canvas, f"{'one person' if same else 'two people'}  {score:.3f}", left, top + SIDE + 16, 0.42, INK)
+        write_text(canvas, f"{'one person' if same else 'two people'}  {score:.3f}", left, top + SIDE + 16, 0.42, INK)
     return canvas
 
 
-def _resize(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def resize(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Scale a square crop to `SIDE`, uint8 [SIDE, SIDE, 3]."""
     shrinks = crop.shape[0] > SIDE
     resized = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return np.asarray(resized, np.uint8)
 
 
-def _write(canvas: NDArray[np.uint8], text: str, left: int, baseline: int, scale: float, color: Color) -> None:
+def write_text(canvas: NDArray[np.uint8], text: str, left: int, baseline: int, scale: float, color: Color) -> None:
+    """Write a line of text on a canvas; ``baseline`` is its lowest pixel row."""
     cv2.putText(canvas, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)

@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from facekd.io.training_log import HELD_OUT_COSINE, TEACHER_COSINE
 from facekd.text import plot_label
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
 """The palette of Okabe and Ito, which color-blind readers can distinguish."""
 MAX_POINTS = 500
 """Maximum number of points of a curve; longer logs are averaged in groups."""
-NOT_TERMS = ("step", "epoch", "stage", "seconds_per_step", "learning_rate")
+NOT_TERMS = ("step", "epoch", "stage", "seconds_per_step", "learning_rate", TEACHER_COSINE, HELD_OUT_COSINE)
 """The keys of a log line that are neither the loss nor one of its terms."""
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "facekd", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9,
@@ -97,7 +98,7 @@ def roc_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) ->
         An SVG document.
     """
     with rc_context(STYLE):
-        figure, axes = _square_figure("false accept rate", "true accept rate (%)")
+        figure, axes = square_figure("false accept rate", "true accept rate (%)")
         lowest = min((min((rate for rate in far if rate > 0), default=1.0) for far, _ in curves.values()), default=1e-4)
         for (name, (far, tar)), color in zip(curves.items(), COLORS * len(curves), strict=False):
             rates, accepted = np.asarray(far, np.float64), 100 * np.asarray(tar, np.float64)
@@ -118,7 +119,7 @@ def cmc_curves(curves: Mapping[str, Sequence[float]]) -> str:
         An SVG document.
     """
     with rc_context(STYLE):
-        figure, axes = _square_figure("rank", "mate at this rank or better (%)")
+        figure, axes = square_figure("rank", "mate at this rank or better (%)")
         for (name, shares), color in zip(curves.items(), COLORS * len(curves), strict=False):
             axes.plot(np.arange(1, len(shares) + 1), 100 * np.asarray(shares, np.float64), color=color,
                       label=curve_label(name))
@@ -127,28 +128,6 @@ def cmc_curves(curves: Mapping[str, Sequence[float]]) -> str:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_locator(NullLocator())
         axes.legend(loc="lower right")
-        return to_svg(figure)
-
-
-def reliability_diagram(diagrams: Mapping[str, Sequence[tuple[float, float, int]]]) -> str:
-    """Draw a reliability diagram (Guo et al., 2017): accuracy over confidence; a calibrated model is on the diagonal.
-
-    Args:
-        diagrams: by name: mean confidence and accuracy of every bin, as fractions, and its number of images, which is
-            the area of its dot.
-
-    Returns:
-        An SVG document.
-    """
-    with rc_context(STYLE):
-        figure, axes = _square_figure("confidence (%)", "accuracy (%)")
-        axes.plot([0, 100], [0, 100], color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)))
-        for (name, bins), color in zip(diagrams.items(), COLORS * len(diagrams), strict=False):
-            confidence, accuracy, count = np.array(bins, np.float64).T
-            axes.plot(100 * confidence, 100 * accuracy, color=color, label=curve_label(name))
-            axes.scatter(100 * confidence, 100 * accuracy, 8 + 120 * count / count.sum(), color=color, zorder=3)
-        axes.set(xlim=(0, 102), ylim=(-2, 102))
-        axes.legend(loc="upper left")
         return to_svg(figure)
 
 
@@ -162,7 +141,7 @@ def class_accuracy_bars(shares: Sequence[float]) -> str:
         An SVG document.
     """
     with rc_context(STYLE):
-        figure, axes = _square_figure("classes, the hardest first", "top-1 of the class (%)")
+        figure, axes = square_figure("classes, the hardest first", "top-1 of the class (%)")
         heights = 100 * np.asarray(shares, np.float64)
         axes.stairs(heights, np.arange(len(heights) + 1), fill=True, color=COLORS[5])
         axes.axhline(heights.mean(), color=COLORS[1], label="mean of the classes")
@@ -184,7 +163,8 @@ def curve_label(name: str) -> str:
     return f" {label}" if label.startswith("_") else label
 
 
-def _square_figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+def square_figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """Return a figure with one pair of axes."""
     figure = Figure(figsize=(4.8, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel=x_label, ylabel=y_label)

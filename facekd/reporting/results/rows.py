@@ -50,7 +50,7 @@ def result_row(run: RunData) -> Row:
     versions = info.get("versions") or {}
     facts = {
         "name": SEED_SUFFIX.sub("", run.name), "seed": recipe.get("seed", 0), "command": info.get("command"),
-        "model": formatting.model(info.get("model")), "parameters": info.get("parameters"),
+        "model": formatting.model(info.get("model"), info.get("parameters")), "parameters": info.get("parameters"),
         "data": "/".join(PurePath(str(recipe.get("dataset", ""))).parts[-2:]),
         "data_sha256": str(dataset.get("content", ""))[:12], "images": dataset.get("images"),
         "classes": dataset.get("classes"), "strategy": info.get("strategy"), "stages": len(run.anchors) or None,

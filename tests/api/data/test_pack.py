@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import facekd
+from facekd.data.opening import open_faces
 from facekd.errors import DataError, SetupError
 
 FILES = ("train.rec", "train.idx", "property", "names.txt")
@@ -38,3 +39,11 @@ def test_an_output_that_cannot_be_made_is_one_sentence(fixtures: Path, tmp_path:
 def test_a_source_of_a_name_that_no_file_system_holds(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         facekd.pack("n" * 300, tmp_path)
+
+
+def test_a_packed_set_without_labels_has_none(fixtures: Path, tmp_path: Path) -> None:
+    summary = facekd.pack(fixtures / "folder", tmp_path / "out", labels=False)
+    assert (summary.images, summary.identities, summary.dropped) == (32, 0, 0)
+    packed = open_faces(tmp_path / "out")
+    assert not packed.is_labeled
+    assert packed.fingerprint() == open_faces(fixtures / "folder", labels=False).fingerprint()

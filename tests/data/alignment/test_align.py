@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from facekd.data import cv2
 from facekd.data.alignment import align
-from facekd.data.alignment.detector import DetectedFace, Detector, open_detector
+from facekd.data.alignment.align_summary import AlignSummary
+from facekd.data.alignment.detector import DetectedFace, Detector
+from facekd.data.alignment.detector_file import open_detector
 from facekd.data.alignment.landmarks import warp_face
 from facekd.data.containers.image_folder import FolderFaces
 from facekd.data.opening import open_faces
@@ -62,7 +65,7 @@ def album(tmp_path: Path) -> tuple[Path, FakeDetector]:
 def test_folder_counts_every_photograph(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
     photos, detector = album
     summary = align.align_folder(photos, tmp_path / "out", detector)
-    assert summary == align.AlignSummary(
+    assert summary == AlignSummary(
         photographs=5,
         crops=3,
         reused=0,
@@ -103,8 +106,8 @@ def test_points_are_listed(album: tuple[Path, FakeDetector], tmp_path: Path) -> 
     photos, detector = album
     align.align_folder(photos, tmp_path / "out", detector)
     entry = json.loads((tmp_path / "out/align.json").read_text())["photographs"]["bob/c.png"]
-    assert entry["faces"] == 2
-    np.testing.assert_allclose(entry["landmarks"], detector.faces[120][0].landmarks, atol=1e-3)
+    assert (entry["faces"], [face["crop"] for face in entry["crops"]]) == (2, ["bob/c.png.jpg"])
+    np.testing.assert_allclose(entry["crops"][0]["landmarks"], detector.faces[120][0].landmarks, atol=1e-3)
 
 
 def test_other_settings_are_refused(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
@@ -188,6 +191,56 @@ def test_another_process_at_the_same_crops_is_named(album: tuple[Path, FakeDetec
         align.align_folder(album[0], tmp_path / "out", album[1])
 
 
+def test_every_face_becomes_a_crop_with_a_stable_name(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
+    photos, detector = album
+    image, points = render_photo(7, 0)
+    detector.faces[120][1] = detected(image, points + 20)
+    summary = align.align_folder(photos, tmp_path / "out", detector, png=True, all_faces=True)
+    assert (summary.crops, summary.multiple_faces) == (4, ["bob/c.png"])
+    photo = decode((photos / "bob/c.png").read_bytes(), "c")
+    for name, face in zip(("c.png", "c.face2.png"), detector.faces[120], strict=True):
+        crop = decode((tmp_path / "out/bob" / name).read_bytes(), name)
+        np.testing.assert_array_equal(crop, warp_face(photo, face.landmarks, 112))
+    assert align.align_folder(photos, tmp_path / "out", detector, png=True, all_faces=True).reused == 4
+
+
+def test_a_missing_crop_of_a_further_face_is_made_again(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
+    photos, detector = album
+    align.align_folder(photos, tmp_path / "out", detector, all_faces=True)
+    further = tmp_path / "out/bob/c.png.face2.jpg"
+    content = further.read_bytes()
+    further.unlink()
+    assert align.align_folder(photos, tmp_path / "out", detector, all_faces=True).reused == 2
+    assert further.read_bytes() == content
+
+
+def test_crops_do_not_depend_on_the_number_of_workers(album: tuple[Path, FakeDetector], tmp_path: Path) -> None:
+    photos, detector = album
+    summaries = [align.align_folder(photos, tmp_path / str(workers), detector, all_faces=True, workers=workers)
+                 for workers in (1, 3, 8)]
+    assert summaries[0] == summaries[1] == summaries[2]
+    contents = [{file.relative_to(tmp_path / str(workers)): file.read_bytes()
+                 for file in (tmp_path / str(workers)).rglob("*.j*")} for workers in (1, 3, 8)]
+    assert contents[0] == contents[1] == contents[2]
+
+
+def test_a_detector_is_used_by_one_thread_at_a_time(album: tuple[Path, FakeDetector], tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    users: list[int] = []
+    together: list[int] = []
+
+    def detect(self: FakeDetector, image: Image) -> list[DetectedFace]:
+        users.append(id(self))
+        together.append(len(users) - len(set(users)))
+        time.sleep(0.02)
+        users.remove(id(self))
+        return []
+
+    monkeypatch.setattr(FakeDetector, "__call__", detect)
+    align.align_folder(album[0], tmp_path / "out", album[1], workers=3)
+    assert together == [0] * 4
+
+
 def distance_to_training_set(shared: Path, crops: dict[str, Image]) -> dict[str, float]:
     """Return the mean absolute difference of each crop (named PERSON/file) to the closest record of that person."""
     faces = open_faces(shared / "faces" / "train")
@@ -201,7 +254,7 @@ def distance_to_training_set(shared: Path, crops: dict[str, Image]) -> dict[str,
 
 def test_crops_from_own_detection_match_the_training_set(shared: Path, tmp_path: Path) -> None:
     detector = open_detector(shared / "faces" / "detector" / "yunet_n_640_640.onnx")
-    summary = align.align_folder(shared / "faces" / "photos", tmp_path, detector)
+    summary = align.align_folder(shared / "faces" / "photos", tmp_path, detector, workers=2)
     files = list(tmp_path.rglob("*.jpg"))
     crops = {file.relative_to(tmp_path).as_posix(): decode(file.read_bytes(), file.name) for file in files}
     differing = [name for name, value in distance_to_training_set(shared, crops).items() if value > 2.5]

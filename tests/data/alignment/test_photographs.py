@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from facekd.data.alignment.photographs import find_photographs, name_crops
+from facekd.data.alignment.photographs import find_photographs, name_crops, name_face
 from facekd.errors import DataError
 
 
@@ -66,6 +66,14 @@ def test_crops_have_the_extension_of_their_format(tmp_path: Path) -> None:
 def test_two_photographs_with_one_crop_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"two photographs would both become .*a\.png\.jpg; rename one"):
         name_crops(["a.png", "a.png.jpg"], tmp_path, ".jpg")
+
+
+def test_a_further_face_has_a_name_that_no_photograph_has(tmp_path: Path) -> None:
+    assert [name_face(name, 2) for name in ("a/x.jpg", "a/x.png.jpg")] == ["a/x.face2.jpg", "a/x.png.face2.jpg"]
+    names = ["a/x.jpg", "a/x.face2.jpg", "b/x.face2.jpg"]
+    assert len(name_crops(names, tmp_path, ".jpg")) == len(name_crops(names[1:], tmp_path, ".jpg", True)) + 1 == 3
+    with pytest.raises(DataError, match=r"a/x\.face2\.jpg has the name of a further face of another photo"):
+        name_crops(names, tmp_path, ".jpg", True)
 
 
 def test_a_name_that_no_file_system_holds_is_refused(tmp_path: Path) -> None:

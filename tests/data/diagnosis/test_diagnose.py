@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from facekd.data.containers.recordio_writer import pack
+from facekd.data.diagnosis.diagnose import diagnose
+from facekd.data.opening import open_faces
 from facekd.io.files import write_json
 from tests.data.diagnosis.face_sets import (
     diagnose_paths,
@@ -93,7 +95,8 @@ def test_every_finding_says_what_to_do(folder: Path, tmp_path: Path) -> None:
 
 def test_real_sets_share_nothing_and_are_well(shared: Path) -> None:
     faces = shared / "faces"
-    diagnosis = diagnose_paths(faces / "train", faces / "distractors", faces / "cfp", size=112)
+    sets = [open_faces(faces / "train"), open_faces(faces / "distractors"), open_faces(faces / "cfp", labels=True)]
+    diagnosis = diagnose(sets, size=112)
     assert [(summary.images, summary.identities) for summary in diagnosis.sets] == [
         (8395, 1554), (4021, 4021), (5600, 400),
     ]  # fmt: skip

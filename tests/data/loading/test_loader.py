@@ -10,7 +10,8 @@ from torch import Tensor
 
 from facekd.data import cv2
 from facekd.data.face_set import FaceSet
-from facekd.data.loading.augmentation import Augmentation, Crop, Flip, NoAugmentation, ResizedCrop
+from facekd.data.loading.augmentation import Augmentation, Flip, NoAugmentation
+from facekd.data.loading.crops import Crop, ResizedCrop
 from facekd.data.loading.loader import Batch, Loader
 from facekd.data.loading.unreadable import UnreadableImages
 from facekd.data.opening import open_faces

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from facekd.data.containers.path_list import ListedImages
 from facekd.data.features.opening import write_features
 from facekd.data.features.provenance import read_provenance
+from facekd.data.unlabeled import WithoutLabels
 from facekd.errors import DataError, SetupError
 from facekd.evaluation.embedding import growing_array
 from facekd.evaluation.embedding.embed import embed_batches
@@ -290,3 +291,8 @@ def test_two_processes_at_once_lose_nothing(images: ListedImages, out: Path) -> 
 
     assert np.array_equal(run(images, out, Second()), embedded(images))
     assert files_next_to(out) == FINISHED
+
+
+def test_a_set_without_labels_gets_no_labels(images: ListedImages, out: Path) -> None:
+    assert extract(MeanColors(), WithoutLabels(images), out).labels is None
+    assert not out.with_name("f.labels.npy").exists()

@@ -126,3 +126,9 @@ def test_the_public_recogniser_is_told_when_it_is_scaled_twice(
     wrong = OnnxEmbedder(teacher, pixels="unit")
     for result in (check_faces(wrong, face_set), check_pairs(wrong, pair_set)):
         assert result is not None and result.better == "raw" and "use --pixels raw" in result.note
+
+
+def test_the_note_names_the_option_of_the_model(shared: Path) -> None:
+    wrong = OnnxEmbedder(shared / "faces" / "teacher" / "mobilefacenet_128d.onnx", pixels="unit")
+    result = check_faces(wrong, open_faces(shared / "faces" / "distractors"), option="--gallery-input pixels=")
+    assert result is not None and "use --gallery-input pixels=raw" in result.note

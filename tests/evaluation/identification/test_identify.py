@@ -213,7 +213,19 @@ def test_megaface_is_at_chance_when_labels_mean_nothing() -> None:
 
 def test_pixels_on_real_probes_among_real_distractors(shared: Path) -> None:
     faces = shared / "faces"
-    result = identify_faces(open_faces(faces / "cfp"), open_faces(faces / "distractors"))
+    result = identify_faces(open_faces(faces / "cfp", labels=True), open_faces(faces / "distractors"))
     assert (result.probes, result.identities, result.pairs, result.distractors) == (5600, 400, 400 * 14 * 13, 4021)
     assert 0.01 < result.rank1 < 0.3
     assert result.tar["1e-6"] is not None
+
+
+def test_probes_are_found_among_mates_and_distractors_of_another_model() -> None:
+    probes, labels, distractors = random_faces()
+    enrolled = unit_rows(probes + 0.3 * np.random.default_rng(1).normal(size=probes.shape))
+    result = identification.identify(ArrayFeatures(probes, "p", labels), ArrayFeatures(distractors, "d"),
+                                     enrolled=ArrayFeatures(enrolled, "e"), resamples=2)
+    assert result is not None
+    exact, mates, others = (rows.astype(np.float64) for rows in (probes, enrolled, distractors))
+    ahead = [int((exact[a] @ others.T >= exact[a] @ mates[b]).sum())
+             for a, b in zip(result.mates.probe.tolist(), result.mates.mate.tolist(), strict=True)]
+    assert result.distractors_ahead.tolist() == ahead

@@ -61,3 +61,12 @@ def test_all_ordered_pairs_by_probe_and_rising_score() -> None:
 def test_people_with_one_probe_each_are_refused() -> None:
     with pytest.raises(DataError, match="each of the 3 people has one probe"):
         Mates(random_rows(3, 4), np.arange(3))
+
+
+def test_mates_of_another_model_are_compared_with_the_probes() -> None:
+    probes, enrolled = random_rows(4, 8), random_rows(4, 8, 1)
+    mates = Mates(probes, np.array([0, 0, 1, 1]), enrolled)
+    scores = {(a, b): s for a, b, s in zip(mates.probe.tolist(), mates.mate.tolist(), mates.score, strict=True)}
+    assert scores == pytest.approx({(a, b): float(probes[a].astype(float) @ enrolled[b].astype(float))
+                                    for a, b in ((0, 1), (1, 0), (2, 3), (3, 2))})
+    assert mates.genuine.sum() == 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facekd.evaluation.statistics import bootstrap as module
-from facekd.evaluation.statistics.bootstrap import Weights, bootstrap
+from facekd.evaluation.statistics.bootstrap import Weights, bootstrap, by_group
 from facekd.evaluation.types import FloatArray
 
 VALUES = np.random.default_rng(1).normal(size=400)
@@ -50,3 +50,10 @@ def test_strata_keep_their_size() -> None:
     sizes = np.stack([weights[:, strata == name].sum(axis=1) for name in (0, 5, 9)], axis=1)
     assert (sizes == [2, 3, 1]).all()
     assert weights[:, 0].std() > 0
+
+
+def test_an_item_counts_as_often_as_its_group() -> None:
+    group = np.array([1, 0, 1, 2])
+    rates = by_group(lambda weights: weights.astype(float), group)
+    weights = np.array([[5, 6, 7], [0, 1, 2]], np.int32)
+    assert rates(weights).tolist() == [[6, 5, 6, 7], [1, 0, 1, 2]]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
 from facekd.data.pairs.pair_set import PairSet, build_pair_set
 from facekd.errors import DataError
@@ -135,3 +136,11 @@ def test_pairs_are_drawn_with_the_person_of_their_first_image() -> None:
 def test_a_list_without_names_draws_pairs() -> None:
     pairs: PairSet = build_pair_set(Path("list.bin"), [b"1", b"3"], [b"2", b"4"], [True, False], [1, 1])
     assert resampling_groups(pairs) is None
+
+
+def test_the_area_under_the_curve_is_compared_on_request() -> None:
+    first, second, same, fold = scores()
+    drop = compare_verification(first, second, same, fold, auc=True, resamples=50)[-1]
+    assert drop.metric == "AUC"
+    assert [drop.first, drop.second] == pytest.approx([roc_auc_score(same, values) for values in (first, second)])
+    assert drop.interval[0] < drop.first - drop.second < drop.interval[1]

@@ -20,7 +20,7 @@ def test_json_fields() -> None:
     result = result_of(2500, resamples=20)
     content = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert set(content) == {"accuracy", "accuracy_std", "accuracy_interval", "auc", "eer", "threshold", "pairs", "tar",
-                            "tar_interval", "thresholds", "folds", "notes"}
+                            "tar_interval", "thresholds", "folds", "all_impostors", "probability", "notes"}
     assert list(content["tar"]) == list(content["tar_interval"]) == ["1e-1", "1e-2", "1e-3", "1e-4"]
     low, high = content["tar_interval"]["1e-2"]
     assert 0 <= low <= content["tar"]["1e-2"] <= high <= 1

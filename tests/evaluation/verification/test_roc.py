@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import auc, roc_curve  # type: ignore[import-untyped]
+from sklearn.metrics import auc, roc_auc_score, roc_curve  # type: ignore[import-untyped]
 
 from facekd.evaluation.types import BoolArray, FloatArray, Int32Array, IntArray
 from facekd.evaluation.verification.roc import RankedPairs
@@ -66,3 +66,9 @@ def test_the_best_threshold_has_the_highest_accuracy() -> None:
     threshold = RankedPairs(scores, same, fold).best_threshold()
     accuracies = [((scores > candidate) == same).mean() for candidate in [scores.min() - 1, *np.unique(scores)]]
     assert ((scores > threshold) == same).mean() == max(accuracies)
+
+
+def test_the_area_counts_weighted_pairs() -> None:
+    weights = np.random.default_rng(0).integers(0, 4, 200).astype(np.int32)
+    ranked, copies = ranked_and_repeated(weights)
+    assert ranked.auc(weights[None])[0] == pytest.approx(roc_auc_score(copies.same, copies.scores))

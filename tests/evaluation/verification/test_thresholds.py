@@ -5,7 +5,7 @@ import pytest
 
 from facekd.evaluation.types import FloatArray
 from facekd.evaluation.verification import thresholds as module
-from facekd.evaluation.verification.thresholds import thresholds_at_fars
+from facekd.evaluation.verification.thresholds import highest_impostors, thresholds_at_fars
 
 
 def random_features(images: int, people: int) -> tuple[FloatArray, list[str]]:
@@ -44,3 +44,18 @@ def test_equal_scores_are_not_accepted_beyond_the_rate() -> None:
 def test_one_person_has_no_impostors() -> None:
     features, _ = random_features(5, 1)
     assert thresholds_at_fars(features, ["a"] * 5, ("1e-2",)) == ({"1e-2": None}, 0)
+
+
+@pytest.mark.parametrize("capacity", [5, 100, 10**6])
+def test_the_highest_impostor_pairs_are_those_of_a_full_matrix(capacity: int) -> None:
+    generator = np.random.default_rng(2)
+    features = generator.normal(size=(1100, 6))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    identity = generator.integers(0, 40, 1100)
+    first, second = np.triu_indices(1100, 1)
+    strangers = identity[first] != identity[second]
+    cosines = (features @ features.T)[first[strangers], second[strangers]]
+    found = highest_impostors(features, identity, capacity)
+    np.testing.assert_allclose(found.scores, np.sort(cosines)[::-1][:capacity])
+    np.testing.assert_allclose((features[found.first] * features[found.second]).sum(axis=1), found.scores)
+    assert (identity[found.first] != identity[found.second]).all()

@@ -230,3 +230,18 @@ def test_pixels_on_real_frontal_faces_are_in_the_known_range(shared: Path) -> No
     assert result.pairs == len(scores) == len(pairs)
     assert 0.58 < result.accuracy < 0.8
     assert result.accuracy_interval[0] < result.accuracy < result.accuracy_interval[1]
+
+
+def test_scores_of_one_pair_are_resampled_together_and_measure_no_further_fars() -> None:
+    rng = np.random.default_rng(0)
+    same = np.arange(200) % 2 == 0
+    scores = rng.normal(size=200) + 2 * same
+    fold = np.arange(200) // 50
+    alone = verify(scores, same, fold, ("1e-1", "1e-2", "8e-3"), 100)
+    twice = verify(np.tile(scores, 2), np.tile(same, 2), np.tile(fold, 2), ("1e-1", "1e-2", "8e-3"), 100,
+                   pair=np.tile(np.arange(200), 2))
+    assert (twice.pairs, twice.tar["8e-3"]) == (200, None)
+    assert twice.tar == alone.tar
+    assert (twice.auc, twice.accuracy) == pytest.approx((alone.auc, alone.accuracy))
+    width, expected = (float(np.ptp(result.tar_interval["1e-1"] or ())) for result in (twice, alone))
+    assert width == pytest.approx(expected, rel=0.25)

@@ -17,6 +17,7 @@ from facekd.data.feature_set import FeatureSet
 from facekd.data.features.opening import open_features, write_features
 from facekd.data.features.provenance import read_identity, read_provenance, write_provenance
 from facekd.data.megaface.feature_bin import write_bin_feature
+from facekd.evaluation.cross_model.feature_map import FeatureMap, MapFacts, MappedModel, Method, read_map, write_map
 from facekd.evaluation.embedding.growing_array import GrowingArray
 from facekd.evaluation.identification.partial_counts import PartialCounts, load_checkpoint
 from facekd.evaluation.identification.per_identity import PerIdentityCounts, write_identity_counts
@@ -70,6 +71,18 @@ def _safetensors_seeds(folder: Path) -> Sequence[Files]:
     return [{"a.safetensors": save({"features": features, "labels": labels})},
             {"a.safetensors": save({"x": features.bfloat16()})},
             {"a.safetensors": save({"features": features.half(), "labels": labels.int()}, {"made": "by a program"})}]
+
+
+def _map_seeds(folder: Path) -> Sequence[Files]:
+    models = {role: MappedModel(name=role, sha256="ab" * 32, dimension=4, size=112) for role in ("old", "new")}
+    seeds = []
+    methods: list[tuple[Method, float | None]] = [("ridge", 0.1), ("procrustes", None)]
+    for method, regularization in methods:
+        facts = MapFacts(old=models["old"], new=models["new"], method=method, regularization=regularization, flip=True,
+                         images=80, held_out_images=20, held_out_cosine=0.9)
+        write_map(folder / "m.safetensors", FeatureMap(rows(4), rows(1)[0], facts))
+        seeds.append(collect(folder))
+    return seeds
 
 
 def _tree_seeds(folder: Path) -> Sequence[Files]:
@@ -149,6 +162,8 @@ PARSERS = [
            _npy_seeds, _read_npy, {"*.npy": "npy", "*.txt": "text", "*.json": "json"}),
     Parser("features_st", ["data/features/safetensors.py"], _safetensors_seeds,
            lambda folder: use(open_features(folder / "a.safetensors")), {"*.safetensors": "safetensors"}),
+    Parser("feature_map", ["evaluation/cross_model/feature_map.py"], _map_seeds,
+           lambda folder: read_map(folder / "m.safetensors").convert(rows()), {"*.safetensors": "safetensors"}),
     Parser("kit_bin", ["data/megaface/feature_bin.py", "data/megaface/feature_tree.py"], _tree_seeds, _read_tree,
            {"*.bin": "binary"}),
     Parser("embed_partial", ["evaluation/embedding/growing_array.py"], _growing_seeds, _read_growing,

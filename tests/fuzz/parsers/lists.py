@@ -15,7 +15,9 @@ from facekd.data.ijb.opening import open_ijb
 from facekd.data.megaface.noise_lists import read_noise_lists
 from facekd.data.megaface.template_lists import distractor_list_path, read_distractor_list, read_probe_list
 from facekd.data.opening import open_pairs
+from facekd.data.pairs.groups import group_by_column, group_by_file
 from facekd.data.pairs.pair_set import identities_from_folders
+from facekd.data.pairs.rfw_bfw import is_bfw, read_bfw, read_rfw
 from tests.fuzz.parser import Files, Parser
 from tests.fuzz.parsers.pictures import picture
 
@@ -56,6 +58,26 @@ def _read_pairs(name: str, folder: Path) -> None:
     for index in range(min(3, len(pairs.images))):
         pairs.read(index)
         pairs.location(index)
+
+
+def _group_seeds(folder: Path) -> Sequence[Files]:
+    column = _CSV.replace("same\n", "same,group\n").replace(",1\n", ",1,a\n").replace(",0\n", ",0,a\n")
+    groups = b"identity,group\nanna,a\nbea,b\n"
+    bfw = (b"fold,p1,p2,label,id1,id2,att1,att2\n1,anna/anna_0001.jpg,anna/anna_0002.jpg,1.0,0,0,a,a\n"
+           b"1,anna/anna_0001.jpg,bea/bea_0001.jpg,0.0,0,1,a,b\n")
+    rfw = {f"data/Asian/{name}/{name}_000{number}.jpg": b"x" for name in ("m.a", "m.b") for number in (1, 2)}
+    return [{**_IMAGES, "pairs.csv": column.encode(), "groups.csv": groups, "table.csv": bfw, **rfw,
+             "txts/Asian/Asian_pairs.txt": b"m.a\t1\t2\nm.a\t1\tm.b\t2\n"}]
+
+
+def _read_groups(folder: Path) -> None:
+    images = folder / "images"
+    if is_bfw(folder / "table.csv"):
+        read_bfw(folder / "table.csv", images)
+    read_rfw(folder)
+    pairs = open_pairs(folder / "pairs.csv", images)
+    group_by_file(pairs, images, folder / "groups.csv")
+    group_by_column(pairs, images)
 
 
 def _pickle_seeds(folder: Path) -> Sequence[Files]:
@@ -139,6 +161,8 @@ PARSERS = [
            lambda folder: _read_pairs("pairs.txt", folder), {"pairs.txt": "text"}),
     Parser("pairs_csv", ["data/pairs/text_lists.py", "io/reading.py"], _csv_seeds,
            lambda folder: _read_pairs("pairs.csv", folder), {"pairs.csv": "text"}),
+    Parser("pairs_groups", ["data/pairs/groups.py", "data/pairs/rfw_bfw.py"], _group_seeds, _read_groups,
+           {"*.csv": "text", "*_pairs.txt": "text"}),
     Parser("pairs_bin", ["data/pairs/insightface_bin.py"], _bin_seeds, lambda folder: _read_pairs("pairs.bin", folder),
            {"pairs.bin": "pickle"}),
     Parser("open_pairs", ["data/opening.py", "data/pairs/pair_set.py"], _any_seeds,

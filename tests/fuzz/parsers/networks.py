@@ -14,8 +14,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 
-from facekd.data.alignment.detector import open_detector
+from facekd.data.alignment.detector_file import open_detector
 from facekd.deploy.onnx.cost import count_onnx_cost
+from facekd.models.graph.onnx_import import network_from_onnx
+from facekd.models.graph.trace import graph_from_network
 from facekd.models.loading import load
 from facekd.models.registry import create
 from facekd.models.weights import save_model
@@ -37,7 +39,10 @@ def _model_seeds(folder: Path) -> Sequence[Files]:
     first = collect(folder)
     torch.manual_seed(0)
     save_model(create("lenet", size=SIZE, outputs=4, width=0.2), folder / "model.safetensors")
-    return [first, collect(folder)]
+    second = collect(folder)
+    save_model(graph_from_network(create("mobilefacenet", size=SIZE, outputs=4, width=0.1)),
+               folder / "model.safetensors")
+    return [first, second, collect(folder)]
 
 
 def _checkpoint_seeds(folder: Path) -> Sequence[Files]:
@@ -68,7 +73,8 @@ def _saved(content: Any, **options: Any) -> bytes:
 def _weight_seeds(folder: Path) -> Sequence[Files]:
     weights = dict(tiny_network().state_dict())
     wrapped = {"state_dict": {f"module.{name}": value for name, value in weights.items()}, "epoch": 3}
-    return [{"t.pt": _saved(weights)}, {"t.pt": _saved(wrapped)}, {"t.safetensors": save(weights)},
+    return [{"t.pt": _saved(weights), "LICENSE": b"\nMIT License\n"}, {"t.pt": _saved(wrapped)},
+            {"t.safetensors": save(weights)},
             {"t.pt": _saved(weights, _use_new_zipfile_serialization=False)}]
 
 
@@ -108,7 +114,22 @@ def _onnx_seeds(folder: Path) -> Sequence[Files]:
     external = onnx.load_from_string(recogniser(scaled=False))
     onnx.save(external, folder / "model.onnx", save_as_external_data=True, size_threshold=64, location="model.data")
     return [{"model.onnx": recogniser()}, {"model.onnx": recogniser(names=("/Sub", "/Mul"), batch=1)},
-            {"model.onnx": recogniser(scaled=False)}, collect(folder), {"model.onnx": stated.SerializeToString()}]
+            {"model.onnx": recogniser(scaled=False)}, collect(folder), {"model.onnx": stated.SerializeToString()},
+            {"model.onnx": _with_prelu(recogniser(scaled=False))}]
+
+
+def _single_onnx_seeds(folder: Path) -> Sequence[Files]:
+    """Return the seeds that are one file."""
+    return [files for files in _onnx_seeds(folder) if len(files) == 1]
+
+
+def _with_prelu(content: bytes) -> bytes:
+    """Return a recogniser whose embedding passes a PReLU, which `facekd.models.onnx_prelu` rewrites."""
+    model = onnx.load_from_string(content)
+    model.graph.node[-1].output[0] = "product"
+    model.graph.node.append(helper.make_node("PRelu", ["product", "slopes"], ["embedding"], name="PRelu_2"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1, 0, 0.5, 2], np.float32), "slopes"))
+    return bytes(model.SerializeToString())
 
 
 def _read_embedder(folder: Path) -> None:
@@ -144,17 +165,22 @@ def _read_if_there(read: Callable[[Path], object], name: str) -> Callable[[Path]
 
 
 PARSERS = [
-    Parser("model_safetensors", ["models/weights.py", "models/loading.py", "models/torch_embedder.py"], _model_seeds,
+    Parser("model_safetensors", ["models/weights.py", "models/loading.py", "models/torch_embedder.py",
+                                 "models/graph/description.py"], _model_seeds,
            _read_if_there(load, "model.safetensors"), {"*.safetensors": "safetensors"}),
     Parser("checkpoint_pt", ["training/checkpoint.py", "io/torch_archive.py", "models/weights.py"], _checkpoint_seeds,
            _read_checkpoint, {"*.pt": "zip"}, scratch=["checkpoints"]),
-    Parser("route_import_weights", ["route/external_checkpoint.py", "io/torch_archive.py"], _weight_seeds,
-           _read_weights, {"*.pt": "zip", "*.safetensors": "safetensors"}, scratch=["route"]),
-    Parser("onnx_embedder", ["models/onnx_embedder.py", "models/onnx_interface.py", "io/onnx_file.py"], _onnx_seeds,
+    Parser("route_import_weights", ["route/external_checkpoint.py", "io/torch_archive.py", "io/licenses.py"],
+           _weight_seeds, _read_weights, {"*.pt": "zip", "*.safetensors": "safetensors", "LICENSE": "text"},
+           scratch=["route"]),
+    Parser("onnx_embedder", ["models/onnx_embedder.py", "models/onnx_interface.py", "models/onnx_prelu.py",
+                             "io/onnx_file.py", "io/onnx_session.py"], _onnx_seeds,
            _read_embedder,
            {"*.onnx": "protobuf", "*.data": "binary"}),
+    Parser("onnx_network", ["models/graph/onnx_import.py"], _single_onnx_seeds,
+           _read_if_there(network_from_onnx, "model.onnx"), {"*.onnx": "protobuf"}),
     Parser("onnx_cost", ["deploy/onnx/cost.py"], _onnx_seeds, _read_if_there(count_onnx_cost, "model.onnx"),
            {"*.onnx": "protobuf", "*.data": "binary"}),
-    Parser("onnx_detector", ["data/alignment/detector.py"], _detector_seeds,
+    Parser("onnx_detector", ["data/alignment/detector_file.py", "io/insightface_pack.py"], _detector_seeds,
            _read_if_there(open_detector, "detector.onnx"), {"*.onnx": "protobuf"}),
 ]

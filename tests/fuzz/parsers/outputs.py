@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from facekd.api.compress.steps import StepLog
 from facekd.api.search_result import VERSION as SEARCH_VERSION
 from facekd.api.search_result import distill_commands, draw_search
 from facekd.data.alignment.align import align_folder
@@ -37,6 +38,18 @@ def _read_search(folder: Path) -> None:
         draw_search(folder)
 
 
+def _steps_seeds(folder: Path) -> Sequence[Files]:
+    steps = StepLog(folder, {"teacher": "ab" * 32, "photos": ["crops"], "budget": {"bytes": 1_000_000}, "epochs": None})
+    steps.decide("epochs", lambda: 30.0)
+    steps.run("plan", ["facekd", "plan", "r", "p.json"], folder / "p.json", lambda: None)
+    return [{"compress.json": (folder / "compress.json").read_bytes()}]
+
+
+def _read_step_log(folder: Path) -> None:
+    steps = StepLog(folder, {"epochs": None})
+    steps.run("plan", ["facekd", "plan", "r", "p.json"], folder / "p.json", lambda: None)
+
+
 def _holder_seeds(folder: Path) -> Sequence[Files]:
     holder = {"host": "gpu1", "process": 4711, "command": "facekd train faces out", "since": "12:34:56"}
     return [{".out.holder": json.dumps(holder).encode()}]
@@ -62,8 +75,8 @@ def _align_seeds(folder: Path) -> Sequence[Files]:
         (folder / "photos" / "anna" / name).write_bytes(picture(side=200))
     align_folder(folder / "photos", folder / "out", _NoFaces(), 112)
     entries = json.loads((folder / "out" / "align.json").read_bytes())
-    entries["photographs"]["anna/1.png"] = {"crop": "anna/1.png.jpg", "faces": 2, "score": 0.9,
-                                            "landmarks": [[1.5, 2.5]] * 5}
+    entries["photographs"]["anna/1.png"] = {"faces": 2, "crops": [
+        {"crop": "anna/1.png.jpg", "score": 0.9, "landmarks": [[1.5, 2.5]] * 5}]}
     files.write_json(folder / "out" / "align.json", entries)
     return [{**collect(folder), "out/anna/1.png.jpg": b"x"}]
 
@@ -79,6 +92,7 @@ def _read_align(folder: Path) -> None:
 
 
 PARSERS = [
+    Parser("compress_json", ["api/compress/steps.py"], _steps_seeds, _read_step_log, {"compress.json": "json"}),
     Parser("search_json", ["api/search_result.py"], _search_seeds, _read_search, {"search.json": "json"},
            scratch=["search.svg"]),
     Parser("align_json", ["data/alignment/align_list.py"], _align_seeds, _read_align, {"out/align.json": "json"}),

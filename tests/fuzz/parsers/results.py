@@ -169,8 +169,8 @@ PARSERS = [
            {"log.txt": "text"}),
     Parser("earlier_results", ["api/evaluate/stored_rows.py"], _earlier_seeds,
            lambda folder: read_earlier([folder / "all.json"]), {"*.json": "json"}),
-    Parser("thresholds", ["api/compare.py", "models/embedder.py"], _threshold_seeds, _read_threshold,
-           {"*.json": "json", "*.png": "image"}),
+    Parser("thresholds", ["api/compare.py", "api/evaluate/stored_thresholds.py", "models/embedder.py"],
+           _threshold_seeds, _read_threshold, {"*.json": "json", "*.png": "image"}),
     Parser("ncnn_param", ["deploy/targets/ncnn.py"], _param_seeds, lambda folder: read_param(folder / "m.param"),
            {"m.param": "text"}),
 ]

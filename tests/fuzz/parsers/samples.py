@@ -68,9 +68,11 @@ def package_metadata() -> dict[str, Any]:
         "file": {"accuracy": 0.9, "tar": {"1e-3": 0.5}, "thresholds": {"1e-3": 0.3, "1e-4": None}},
         "network": {"accuracy": 0.91, "tar": {"1e-3": 0.5}, "thresholds": {}}, "resampled": "pairs",
         "drop": {"accuracy": {"points": 0.1, "interval": [-0.1, 0.3]}},
+        "against": {"name": "teacher", "sha256": "ab", "result": {"accuracy": 0.95, "thresholds": {}},
+                    "drop": {"accuracy": {"points": 5.0, "interval": [4.0, 6.0]}}},
     }
     validation = {"cosine": {kind: {"1": summary, "8": summary} for kind in ("noise", "crops")},
-                  "verification": verification, "status": "passed", "max_drop": None, "note": ""}
+                  "verification": verification, "status": "passed", "gates": [], "note": ""}
     latency = {"median_ms": 1.5, "quartiles_ms": [1.4, 1.7], "p95_ms": 2.0, "repeats": 50}
     entry = {
         "target": "onnx", "precision": "fp32", "files": ["m.onnx"], "bytes": 1000, "versions": {"onnx": "1.2"},

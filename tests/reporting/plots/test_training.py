@@ -70,11 +70,6 @@ def test_more_curves_than_colors_are_all_drawn() -> None:
     assert set(many) <= set(texts(plots.roc_curves(many)))
 
 
-def test_reliability_names_its_tests() -> None:
-    bins = [(0.1, 0.2, 5), (0.9, 0.8, 50)]
-    assert {"a", "b", "confidence (%)"} <= set(texts(plots.reliability_diagram({"a": bins, "b": bins[:1]})))
-
-
 @pytest.mark.parametrize("count", [1, 10, 1000])
 def test_any_number_of_classes_is_drawn(count: int) -> None:
     assert "mean of the classes" in texts(plots.class_accuracy_bars(np.linspace(0, 1, count).tolist()))
@@ -86,7 +81,6 @@ TEX = "$\\frac{$"
 def test_names_are_no_formulas() -> None:
     far, tar = ROC["cfp-ff"]
     assert TEX in texts(plots.roc_curves({TEX: (far, tar)})) and TEX in texts(plots.cmc_curves({TEX: tar}))
-    assert TEX in texts(plots.reliability_diagram({TEX: [(0.5, 0.5, 3)]}))
     log = [{**line, TEX: 1.0} for line in LOG]
     assert {TEX, f" {TEX}"} <= set(texts(plots.training_curves(log, [plots.Mark(5, TEX)])))
 

@@ -1,0 +1,1 @@
+"""Whether a threshold still means its false accept rate on new images."""

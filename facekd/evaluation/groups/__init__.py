@@ -1,0 +1,1 @@
+"""Error rates of a model by groups of people at one threshold."""
