@@ -51,6 +51,7 @@ def commands(page: str) -> list[list[str]]:
 @pytest.mark.parametrize(("page", "minimum"), [
     ("README.md", 10), ("docs/methods.md", 5), ("docs/deploy.md", 6), ("docs/preflight.md", 2), ("docs/cleaning.md", 2),
     ("docs/students.md", 5),
+    ("docs/compress.md", 3), ("docs/grouping.md", 3), ("docs/prune.md", 3), ("docs/thresholds.md", 3),
 ])
 def test_every_command_line_is_understood(page: str, minimum: int) -> None:
     assert len(commands(page)) >= minimum

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from facekd.api.bench import bench
+from facekd.api.deploy.bench import bench
 from facekd.deploy.package import Package, read_package
 from facekd.deploy.suppress_output import suppress_output
 from facekd.io import files

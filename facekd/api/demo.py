@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from facekd.api.data.doctor import doctor
 from facekd.api.data.pack import pack
+from facekd.api.deploy.export import export
 from facekd.api.distill import distill
 from facekd.api.evaluate.megaface import megaface
 from facekd.api.evaluate.verify import verify
-from facekd.api.export import export
 from facekd.api.plan import plan
 from facekd.api.report import report
 from facekd.api.train import train

@@ -33,7 +33,7 @@ def add_check(subparsers: Subparsers) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from facekd.api.check import check
+    from facekd.api.deploy.check import check
 
     result = check(args.package, args.images, labels=args.labels, root=args.root, json=args.json, device=args.device,
                    **input_options(args))

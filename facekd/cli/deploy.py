@@ -79,7 +79,7 @@ def _parse_license(text: str) -> tuple[str, str]:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from facekd.api.export import export
+    from facekd.api.deploy.export import export
 
     package = export(
         args.model, args.out, calibration=args.calibration, pairs=args.pairs, images=args.images, name=args.name,
@@ -115,7 +115,7 @@ def _add_bench(subparsers: Subparsers) -> None:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from facekd.api.bench import bench
+    from facekd.api.deploy.bench import bench
     from facekd.reporting.tables.benchmark import bench_notes, bench_table
 
     result = bench(args.package, args.against, threads=args.threads, repeats=args.repeats, warmup=args.warmup,

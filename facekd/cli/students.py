@@ -63,7 +63,7 @@ def _split_integers(text: str) -> list[int]:
 
 
 def _students(args: argparse.Namespace) -> int:
-    from facekd.api.students import students
+    from facekd.api.deploy.students import students
     from facekd.reporting.tables.students import COST_NOTE, ORDER_NOTE, TIME_NOTE, students_table
 
     if args.limit < 1:
@@ -84,7 +84,7 @@ def _students(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from facekd.api.students import describe_model, list_options
+    from facekd.api.deploy.students import describe_model, list_options
     from facekd.reporting.tables.students import models_table
 
     if args.name is None:

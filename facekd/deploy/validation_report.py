@@ -88,8 +88,8 @@ class ValidationReport:
         verification: the comparison on pairs; None without pairs or if the file was not run.
         gates: the gates that the file met.
         note: the warnings of the gates, or the reason why the file was not run.
-        similarities: quantiles of the file's embeddings of the faces, for `facekd.api.check`; None without faces or if
-            the file was not run.
+        similarities: quantiles of the file's embeddings of the faces, for `facekd.api.deploy.check`; None without faces
+            or if the file was not run.
     """
 
     status: Status

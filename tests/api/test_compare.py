@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from facekd.api.compare import compare
+from facekd.api.deploy.export import export
 from facekd.api.evaluate.verify import verify
-from facekd.api.export import export
 from facekd.data.alignment.detector import DetectedFace, Detector, Image
 from facekd.data.alignment.detector_file import DETECTOR_VARIABLE
 from facekd.data.alignment.landmarks import warp_face

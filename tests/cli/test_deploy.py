@@ -23,7 +23,8 @@ EXPORT_DEFAULTS: dict[str, Any] = {
 @pytest.fixture
 def export_calls(record_calls: RecordCalls) -> list[RecordedCall]:
     """The calls of ``export``, which exports nothing."""
-    return record_calls("facekd.api.export.export", Package(Path("p"), {"parameters": 1, "macs": 1, "files": {}}))
+    package = Package(Path("p"), {"parameters": 1, "macs": 1, "files": {}})
+    return record_calls("facekd.api.deploy.export.export", package)
 
 
 def test_export_has_these_defaults(run_cli: RunCli, export_calls: list[RecordedCall]) -> None:

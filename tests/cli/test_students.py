@@ -19,13 +19,13 @@ DEFAULTS: dict[str, Any] = {
 
 
 def test_students_has_these_defaults(run_cli: RunCli, record_calls: RecordCalls) -> None:
-    calls = record_calls("facekd.api.students.students", [STUDENT])
+    calls = record_calls("facekd.api.deploy.students.students", [STUDENT])
     assert run_cli("students") == 0
     assert calls == [((), DEFAULTS)]
 
 
 def test_students_passes_on_its_options(run_cli: RunCli, record_calls: RecordCalls) -> None:
-    calls = record_calls("facekd.api.students.students", [STUDENT])
+    calls = record_calls("facekd.api.deploy.students.students", [STUDENT])
     arguments = ("--budget 1MB --macs 100M --parameters 1M --latency 5ms --architecture a,b --width 0.5,1 "
                  "--size 112,64 --precision fp32,int8 --teacher m --limit 3")
     assert run_cli("students", *arguments.split()) == 0
@@ -38,7 +38,7 @@ def test_students_passes_on_its_options(run_cli: RunCli, record_calls: RecordCal
 def test_latency_without_a_time_measures_what_is_shown(
     run_cli: RunCli, record_calls: RecordCalls, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls = record_calls("facekd.api.students.students", [replace(STUDENT, milliseconds=3.456)])
+    calls = record_calls("facekd.api.deploy.students.students", [replace(STUDENT, milliseconds=3.456)])
     assert run_cli("students", "--latency", "--embedding", "64") == 0
     assert calls == [((), {**DEFAULTS, "measure": True, "embedding": 64, "limit": 20})]
     output = capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_latency_without_a_time_measures_what_is_shown(
 def test_rows_beyond_the_limit_are_counted(
     run_cli: RunCli, record_calls: RecordCalls, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record_calls("facekd.api.students.students", [STUDENT] * 5)
+    record_calls("facekd.api.deploy.students.students", [STUDENT] * 5)
     assert run_cli("students", "--limit", "2") == 0
     output = capsys.readouterr().out
     assert output.count("mobilefacenet x0.5") == 2
@@ -58,7 +58,7 @@ def test_rows_beyond_the_limit_are_counted(
 def test_the_keys_of_the_best_are_printed(
     run_cli: RunCli, record_calls: RecordCalls, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record_calls("facekd.api.students.students", [STUDENT])
+    record_calls("facekd.api.deploy.students.students", [STUDENT])
     run_cli("students")
     assert ("student.name=mobilefacenet student.size=64 student.embedding=128 student.options.width=0.5"
             in capsys.readouterr().out)

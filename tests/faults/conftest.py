@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from facekd.api.export import export
+from facekd.api.deploy.export import export
 from facekd.api.plan import plan
 from facekd.data.synthetic.dataset import write_faces, write_pairs
 from facekd.models.registry import create

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facekd.api.compress.job import Job
-from facekd.api.export import export
+from facekd.api.deploy.export import export
 from facekd.api.import_route import import_route
 from facekd.api.plan import plan
 from facekd.models.input_format import InputOptions

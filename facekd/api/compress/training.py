@@ -6,9 +6,9 @@ from facekd.api.compress.choice import Choice
 from facekd.api.compress.duration import default_epochs, epochs_for_minutes, training_speed
 from facekd.api.compress.job import Job
 from facekd.api.compress.packages import option_words
+from facekd.api.deploy.students import choose_student
 from facekd.api.distill import distill
 from facekd.api.prune import prune_teacher
-from facekd.api.students import choose_student
 from facekd.data.opening import open_faces
 from facekd.models.registry import Network, create
 from facekd.models.weights import load_model

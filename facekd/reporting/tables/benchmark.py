@@ -25,7 +25,7 @@ def bench_table(result: Mapping[str, Any]) -> rich.table.Table:
     """Return a table with one row per file and number of threads, then one per timing of a phone.
 
     Args:
-        result: the result of `facekd.api.bench.bench`.
+        result: the result of `facekd.api.deploy.bench.bench`.
     """
     table = rich.table.Table(box=None)
     for heading in HEADINGS:
@@ -45,7 +45,7 @@ def bench_notes(result: Mapping[str, Any]) -> list[str]:
     """Return the notes below the table: reference, models, files that were not run, units, warning of a busy machine.
 
     Args:
-        result: the result of `facekd.api.bench.bench`.
+        result: the result of `facekd.api.deploy.bench.bench`.
     """
     models = {row["model"]: (row["parameters"], row["macs"]) for row in result["rows"]}
     lines = [f"reference: {result['reference']}"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import facekd
-from facekd.api.check import check
+from facekd.api.deploy.check import check
 from facekd.api.evaluate.stored_thresholds import StoredVerification
 from facekd.data.opening import open_faces
 from facekd.data.synthetic.dataset import write_faces
@@ -56,7 +56,7 @@ def test_quantiles_of_the_package_are_compared(run: Run, crowd: Path, monkeypatc
     assert "keeps no quantiles" in first.describe()
     before = first.similarities.to_dict()
     stored = StoredVerification(run.path, False, {}, {"1e-2": 0.9}, before)
-    monkeypatch.setattr("facekd.api.check.stored_verifications", lambda model, embedder: iter([stored]))
+    monkeypatch.setattr("facekd.api.deploy.check.stored_verifications", lambda model, embedder: iter([stored]))
     assert "cosine of strangers: 50% quantile" in check(run.path, crowd).describe()
 
 

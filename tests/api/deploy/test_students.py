@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import facekd
-from facekd.api.students import choose_student, students
+from facekd.api.deploy.students import choose_student, students
 from facekd.errors import ModelError, OptionError
 
 SMALL: dict[str, Any] = {"architectures": ["iresnet10"], "widths": [0.125, 0.25], "sizes": [112, 64]}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from facekd.api.bench import bench
+from facekd.api.deploy.bench import bench
 from facekd.deploy.export import write_package
 from facekd.deploy.package import Package
 from facekd.deploy.source import ExportFormat, prepare_source
@@ -29,8 +29,8 @@ PHONE_LOG = "num_threads = 4\n  {}  min =    4.12  max =    5.50  avg =    4.30\
 def quiet_machine() -> Iterator[None]:
     """An idle machine of two cores, a target without a runtime, and no subprocess that measures memory."""
     with pytest.MonkeyPatch.context() as patch, registered(UnavailableTarget):
-        patch.setattr("facekd.api.bench.peak_memory", lambda opener, runtime: PEAK_BYTES)
-        patch.setattr("facekd.api.bench.hardware", lambda: {"cores": 2})
+        patch.setattr("facekd.api.deploy.bench.peak_memory", lambda opener, runtime: PEAK_BYTES)
+        patch.setattr("facekd.api.deploy.bench.hardware", lambda: {"cores": 2})
         patch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
         yield
 
@@ -88,7 +88,7 @@ def test_it_says_how_it_was_measured(result: dict[str, Any]) -> None:
 def test_threads_are_one_and_all_cores_or_those_given(
     package: Package, monkeypatch: pytest.MonkeyPatch, cores: int, threads: Sequence[int], timed: list[int]
 ) -> None:
-    monkeypatch.setattr("facekd.api.bench.hardware", lambda: {"cores": cores})
+    monkeypatch.setattr("facekd.api.deploy.bench.hardware", lambda: {"cores": cores})
     row = bench(package.path, threads=threads, **ROUNDS)["rows"][0]
     assert [latency["threads"] for latency in row["timed"]] == timed
 
@@ -173,7 +173,7 @@ def test_a_changed_package_is_refused(package: Package, tmp_path: Path) -> None:
 def test_invalid_options_are_refused_before_anything_is_timed(
     package: Package, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
 ) -> None:
-    monkeypatch.setattr("facekd.api.bench.benchmark_rounds", None)
+    monkeypatch.setattr("facekd.api.deploy.bench.benchmark_rounds", None)
     with pytest.raises(ExportError, match=message):
         bench(package.path, **options)
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from insightface.app import FaceAnalysis
 
+from facekd.api.deploy.export import export
 from facekd.api.evaluate.verify import verify
-from facekd.api.export import export
 from facekd.api.report import report
 from facekd.data.opening import open_faces
 from facekd.data.synthetic.dataset import render_crop, write_faces, write_pairs

@@ -1,0 +1,1 @@
+"""The functions of export, bench, check and students."""
