@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from facekd.reporting.plots.training import COLORS, STYLE, to_svg
 from facekd.text import plot_label
@@ -57,6 +58,9 @@ def frontier_picture(points: Sequence[FrontierPoint], cost: str, loss: str, *, b
             axes.annotate("budget", (budget, 1), xycoords=("data", "axes fraction"), xytext=(3, -10),
                           textcoords="offset points", size=8)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(0.15)
         axes.set(xlabel=cost, ylabel=loss)
         axes.legend(loc="upper right")
