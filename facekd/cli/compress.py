@@ -58,4 +58,4 @@ def _compress(args: argparse.Namespace) -> int:
                       pairs=args.pairs, images=args.images, device=args.device, seed=args.seed, **input_options(args))
     console().print(result.answer)
     console().print(f"report: {result.report}")
-    return 0
+    return 0 if result.meets_budget else 1

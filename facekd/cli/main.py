@@ -34,7 +34,8 @@ You have a model and photographs? 'facekd compress' does all of it in one comman
 New here? 'facekd demo' runs all of it on synthetic faces in a few minutes."""
 EXIT_CODES = """exit codes:
   0    done
-  1    done, and the answer is no: a finding of doctor, a refused gate, a test set that failed in 'eval all'
+  1    done, and the answer is no: a finding of doctor, a refused gate, a missed budget, a test set that failed in
+       'eval all'
   2    a mistake in the command, the recipe or the data, or a lack of the machine; the message says what to do
   3    a defect of facekd; the message names the file with the traceback
   130  stopped by Ctrl-C; the same command continues

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +17,8 @@ MIN_COSINE = 0.95
 MIN_SHARE = 0.1
 """Parts below this share of the teacher lose more than a fresh student of that size."""
 BYTES_MARGIN = 0.97
-"""Names and shapes of a part take as many bytes as those of the whole teacher."""
+"""The share of a budget of bytes that the estimate of a file's size may use."""
+WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 Kind = Literal["teacher", "part", "student"]
 
 
@@ -64,8 +66,19 @@ class Budget:
             shares.append(self.macs / model.macs)
         if self.milliseconds is not None and model.milliseconds is not None:
             shares.append(self.milliseconds / model.milliseconds)
-        weight_share = 1.0 if self.bytes is None else min(1.0, BYTES_MARGIN * self.bytes / model.bytes)
-        return min(shares), weight_share
+        return min(shares), 1.0 if self.bytes is None else self._weight_share(model, self.bytes)
+
+    @staticmethod
+    def _weight_share(model: CompressedModel, limit: float) -> float:
+        """Return the share of a network's weights with which its file has a number of bytes, at most 1.
+
+        What a file holds besides weights (scales, slopes and biases of channels) grows with the number of channels, the
+        square root of the number of weights: bytes(s) = weights s + rest sqrt(s).
+        """
+        weights = min(model.bytes, WEIGHT_BYTES[model.precision] * model.parameters)
+        rest = model.bytes - weights
+        root = (math.sqrt(rest**2 + 4 * weights * BYTES_MARGIN * limit) - rest) / (2 * weights)
+        return min(1.0, root**2)
 
 
 @dataclass(frozen=True)

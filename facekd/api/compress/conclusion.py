@@ -20,6 +20,7 @@ class Conclusion:
         answer: the sentences that say what to ship, and what it loses.
         model: the file to ship.
         models: all measured files, those of the teacher first.
+        meets_budget: whether the file to ship is within the budget.
         package: the package that holds the file to ship.
         report: the page.
     """
@@ -27,6 +28,7 @@ class Conclusion:
     answer: str
     model: CompressedModel
     models: tuple[CompressedModel, ...]
+    meets_budget: bool
     package: Path
     report: Path
 
@@ -55,7 +57,7 @@ def conclude(job: Job, choice: Choice) -> Conclusion:
     write_compression_report(
         CompressionReport(str(job.given), answer, models, _step_rows(job), _notes(models), job.budget.bytes),
         job.report, sheet.read_bytes() if sheet.is_file() else None)
-    return Conclusion(answer, shipped, tuple(models), package, job.report)
+    return Conclusion(answer, shipped, tuple(models), job.budget.is_met_by(shipped), package, job.report)
 
 
 def choose_file(models: list[CompressedModel], budget: Budget) -> CompressedModel:

@@ -33,9 +33,21 @@ def test_a_file_that_is_far_from_the_teacher_is_taken_with_a_warning() -> None:
 
 def test_the_part_has_the_share_that_the_budget_leaves() -> None:
     choice = choose_network(TEACHER, "", Budget(bytes=600_000, macs=50_000_000, milliseconds=4))
-    assert (choice.kind, choice.share, choice.weight_share) == ("part", 0.25, 0.5 * BYTES_MARGIN)
+    assert (choice.kind, choice.share) == ("part", 0.25) and 0 < choice.weight_share < 1
     choice = choose_network(TEACHER, "", Budget(milliseconds=4))
     assert (choice.share, choice.weight_share) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize("limit", [150_000, 600_000, 1_000_000])
+def test_the_bytes_of_a_part_are_those_of_its_weights_and_of_its_channels(limit: int) -> None:
+    _, share = Budget(bytes=limit).share_of(TEACHER[2])
+    assert 1_000_000 * share + 200_000 * share**0.5 == pytest.approx(BYTES_MARGIN * limit)
+
+
+def test_a_measured_part_of_a_public_teacher_is_predicted() -> None:
+    """51.1 % of the weights of a MobileFaceNet of 0.9936 M parameters and 1.33 MB gave a file of 0.76 MB."""
+    _, share = Budget(bytes=round(0.76e6 / BYTES_MARGIN)).share_of(model(parameters=993_600, bytes=1_330_000))
+    assert share == pytest.approx(0.511, abs=0.02)
 
 
 def test_below_the_smallest_part_a_fresh_student_is_trained() -> None:
