@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import Unpack
 
@@ -15,7 +14,7 @@ from facekd.api.compress.faces import prepare_faces
 from facekd.api.compress.job import Job
 from facekd.api.compress.packages import export_student, prepare_teacher
 from facekd.api.compress.steps import StepLog
-from facekd.api.compress.teacher import Teacher, open_teacher
+from facekd.api.compress.teacher import open_teacher
 from facekd.api.compress.training import train
 from facekd.errors import DataError
 from facekd.io.locks import lock_output
@@ -69,7 +68,11 @@ def compress(teacher: Path | str, photos: Path | str | Sequence[Path | str], out
     check_writable(out, folder=True)
     with lock_output(out):
         source = open_teacher(Path(teacher), options, device)
-        request = _request(source, sources, limits, epochs, minutes, seed, pairs)
+        request = {
+            "teacher": source.fingerprint, "photos": [str(path) for path in sources], "aligned": aligned,
+            "budget": asdict(limits), "epochs": epochs, "minutes": minutes, "seed": seed,
+            "pairs": None if pairs is None else str(pairs),
+        }
         job = Job(
             teacher=source, given=Path(teacher), out=Path(out), steps=StepLog(Path(out), request), budget=limits,
             detector=Path(detector) if detector else None, pairs=Path(pairs) if pairs else None,
@@ -81,10 +84,3 @@ def compress(teacher: Path | str, photos: Path | str | Sequence[Path | str], out
             train(job, choice, epochs, minutes)
             export_student(job)
         return conclude(job, choice)
-
-
-def _request(teacher: Teacher, photos: Sequence[Path | str], budget: Budget, epochs: float | None,
-             minutes: float | None, seed: int, pairs: Path | str | None) -> dict[str, Any]:
-    return {"teacher": teacher.fingerprint, "photos": [str(path) for path in photos],
-            "budget": asdict(budget), "epochs": epochs, "minutes": minutes, "seed": seed,
-            "pairs": None if pairs is None else str(pairs)}
