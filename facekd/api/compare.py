@@ -67,7 +67,9 @@ class Comparison:
 
 def _format_probability(value: float) -> str:
     """Format a probability with three decimals, which never says 0 or 1."""
-    return "below 0.001" if value < 0.001 else "above 0.999" if value > 0.999 else f"{value:.3f}"
+    if value < 0.001:
+        return "below 0.001"
+    return "above 0.999" if value > 0.999 else f"{value:.3f}"
 
 
 def compare(first: Path | str, second: Path | str, model: Path | str, *, detector: Path | str | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from facekd.io.files import sha256
 from facekd.models.registry import create
 from facekd.models.weights import load_model, save_model
 from facekd.run import Run
+from tests.api.test_distill import log
 
 SHORT = (
     "student.name=iresnet10", "student.options={width: 0.25}", "student.size=32", "student.embedding=16",
@@ -34,10 +34,6 @@ def final_plan(teacher_run: Path, tmp_path: Path) -> Path:
     shutil.copytree(teacher_run / "route", tmp_path / "route")
     plan(tmp_path / "route", tmp_path / "final.json", strategy="final", anchors=1)
     return tmp_path / "final.json"
-
-
-def log(run: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in line.items() if k != "seconds_per_step"} for line in Run(run).read_log()]
 
 
 def held_out_images(faces: Path) -> TrainingSet:

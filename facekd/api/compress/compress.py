@@ -79,8 +79,9 @@ def compress(teacher: Path | str, photos: Path | str | Sequence[Path | str], out
             images=Path(images) if images else None, device=device, seed=seed)
         prepare_faces(job, [Path(path) for path in sources], aligned)
         prepare_teacher(job)
-        choice = choose_network(measure_files(job, job.teacher_package, "teacher"), source.problem, limits)
+        teacher_files = measure_files(job, job.teacher_package, "teacher")
+        choice = choose_network(teacher_files, source.problem, limits)
         if choice.kind != "teacher":
             train(job, choice, epochs, minutes)
             export_student(job)
-        return conclude(job, choice)
+        return conclude(job, choice, teacher_files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,17 @@ def measure_files(job: Job, package: Path, network: str) -> list[CompressedModel
     return [*_measurement(job).measure_package(read_package(package), network)] if package.is_dir() else []
 
 
-def conclude(job: Job, choice: Choice) -> Conclusion:
-    """Measure the files that have not been measured, choose the one to ship and write the report."""
+def conclude(job: Job, choice: Choice, teacher: Sequence[CompressedModel]) -> Conclusion:
+    """Measure the student's files, choose the one to ship and write the report.
+
+    Args:
+        job: the compression.
+        choice: the network to ship.
+        teacher: the measured files of the teacher.
+    """
     measurement = _measurement(job)
-    models = measure_files(job, job.teacher_package, "teacher")
     package = job.teacher_package
+    models = [*teacher]
     if choice.kind == "teacher":
         best = next(model for model in models if model.precision == choice.precision)
     else:

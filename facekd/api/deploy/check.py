@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from facekd.api.evaluate.stored_thresholds import StoredVerification, missing_threshold, stored_verifications
@@ -18,7 +17,7 @@ from facekd.errors import DataError
 from facekd.evaluation.agreement.pairs import choose_pairs, similarities
 from facekd.evaluation.drift.rates import RateCheck, check_rates
 from facekd.evaluation.drift.similarities import Similarities, describe_change, measure_similarities
-from facekd.evaluation.embedding.embed import embed_batches
+from facekd.evaluation.embedding.embed import embed_images
 from facekd.evaluation.statistics.far import parse_far
 from facekd.io import files
 from facekd.io.locks import lock_output
@@ -28,7 +27,6 @@ from facekd.models.input_format import InputOptions
 from facekd.models.loading import load
 from facekd.text import path_text
 from facekd.utils.functional import l2_normalize_rows
-from facekd.utils.progress import progress_bar
 
 MAX_PAIRS = 2_000_000
 MIN_IMAGES = 50
@@ -131,7 +129,7 @@ def _stored(model: Path, embedder: Embedder) -> StoredVerification:
 
 
 def _measure(embedder: Embedder, faces: FaceSet, stored: StoredVerification) -> DriftResult:
-    rows = _embed(embedder, faces, stored.flip)
+    rows = embed_images(embedder, faces, stored.flip, normalize=False)
     people = faces.labels if faces.is_labeled and len(np.unique(faces.labels)) > 1 else None
     pairs = choose_pairs(len(faces), MAX_PAIRS)
     cosines = similarities(l2_normalize_rows(rows), pairs)
@@ -145,13 +143,3 @@ def _measure(embedder: Embedder, faces: FaceSet, stored: StoredVerification) -> 
     return DriftResult(len(faces), strangers, people is not None, stored.source,
                        tuple(check_rates(thresholds, cosines, pairs, len(faces), people)), measured,
                        stored.similarities)
-
-
-def _embed(embedder: Embedder, faces: FaceSet, flip: bool) -> NDArray[np.float32]:
-    """Embed all images with the lengths that the model gives, float32 [images, dimension]."""
-    rows = []
-    with progress_bar("embed", len(faces)) as advance:
-        for batch in embed_batches(embedder, faces, flip):
-            rows.append(batch)
-            advance(len(batch), "")
-    return np.concatenate(rows)

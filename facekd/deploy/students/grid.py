@@ -131,4 +131,6 @@ def _check_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _yaml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

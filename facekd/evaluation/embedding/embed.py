@@ -69,7 +69,7 @@ def embed_batches(
 
 
 def embed_images(embedder: Embedder, images: EncodedImages, flip: bool = True, batch_size: int = 64, *,
-                 shared: bool = False) -> Features:
+                 shared: bool = False, normalize: bool = True) -> Features:
     """Embed images into one array, with a progress bar; other arguments and errors as in `embed_batches`.
 
     Args:
@@ -79,9 +79,10 @@ def embed_images(embedder: Embedder, images: EncodedImages, flip: bool = True, b
         batch_size: images that the model processes at once.
         shared: whether all processes of a distributed run make this call and share the batches. The batches are those
             of one process, and so are the embeddings.
+        normalize: whether to scale the rows to unit length; otherwise they keep the length that the model gave them.
 
     Returns:
-        float32 [images, dimension], rows of unit length.
+        float32 [images, dimension].
     """
     rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if shared else (0, 1)
     num_batches = -(-len(images) // batch_size)
@@ -92,7 +93,7 @@ def embed_images(embedder: Embedder, images: EncodedImages, flip: bool = True, b
     with progress_bar("embed", last - first) as advance:
         for rows in embed_batches(embedder, images, flip, batch_size, first, last):
             stop = start + len(rows)
-            features[start:stop] = l2_normalize_rows(rows)
+            features[start:stop] = l2_normalize_rows(rows) if normalize else rows
             advance(stop - start, "")
             start = stop
     if shared:

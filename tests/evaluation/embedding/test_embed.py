@@ -64,6 +64,11 @@ def test_rows_have_unit_length_and_float32() -> None:
     assert np.linalg.norm(features, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
 
 
+def test_rows_keep_their_length_if_they_are_not_normalized() -> None:
+    features = embed_images(MeanColors(), EncodedPictures(3), normalize=False)
+    assert np.array_equal(features, MeanColors().embed(pictures(3), normalize=False))
+
+
 def test_a_face_set_is_a_set_of_encoded_images() -> None:
     faces = MemoryFaces(3, 2, seed=0)
     assert np.array_equal(embed_images(PixelEmbedder(), faces), PixelEmbedder().embed(faces.crops[..., ::-1]))
