@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facekd.data.image_file import read_image_file
 from facekd.data.image_set import ImageLocation, ImageSet, Pixels, Subset, read_or_error
 from facekd.data.transforms import decode
 from facekd.errors import DataError
@@ -64,6 +66,35 @@ class FaceSet(ImageSet):
                     yield decode(data, ImageLocation(self, index))
                 except DataError as error:
                     yield error
+
+
+class FileFaces(FaceSet):
+    """A face set of image files.
+
+    Args:
+        root: the folder from which the paths start.
+        paths: the path of each image file, with '/'.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self._root = root
+        self._paths = list(paths)
+
+    def read(self, index: int) -> bytes:
+        """Return the bytes of image file ``index``.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return read_image_file(self._root / self._paths[index])
+
+    def location(self, index: int) -> str:
+        """Return the path of the image file."""
+        return str(self._root / self._paths[index])
+
+    def image_name(self, index: int) -> str:
+        """Return the path of the image file relative to the root."""
+        return self._paths[index]
 
 
 class FaceSubset(Subset, FaceSet):

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from facekd.data.containers.path_list import check_files_exist, check_relative_paths, read_path_list
-from facekd.data.face_set import FaceSet, FaceSubset
-from facekd.data.image_file import read_image_file
+from facekd.data.face_set import FaceSet, FaceSubset, FileFaces
 from facekd.data.image_set import UNLABELED, ImageSet
 from facekd.errors import DataError
 from facekd.text import path_text
 
 
-class LooseImages(FaceSet):
+class LooseImages(FileFaces):
     """Image files without labels.
 
     Args:
@@ -31,29 +30,12 @@ class LooseImages(FaceSet):
     """
 
     def __init__(self, path: Path, root: Path, paths: Sequence[str], reason: str, ignored: int = 0) -> None:
+        super().__init__(root, paths)
         self.path = path
         self.ignored = ignored
         self.labels = np.zeros(len(paths), np.int64)
         self.class_names = [UNLABELED]
         self.unlabeled_reason = reason
-        self._root = root
-        self._paths = list(paths)
-
-    def read(self, index: int) -> bytes:
-        """Return the bytes of image file ``index``.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        return read_image_file(self._root / self._paths[index])
-
-    def location(self, index: int) -> str:
-        """Return the path of the image file."""
-        return str(self._root / self._paths[index])
-
-    def image_name(self, index: int) -> str:
-        """Return the path of the image file relative to the root."""
-        return self._paths[index]
 
 
 class WithoutLabels(FaceSubset):

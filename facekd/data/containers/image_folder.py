@@ -9,8 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from facekd.data.face_set import FaceSet
-from facekd.data.image_file import read_image_file
+from facekd.data.face_set import FileFaces
 from facekd.errors import DataError
 from facekd.text import path_text, shorten
 
@@ -54,7 +53,7 @@ class FolderListing:
         return ""
 
 
-class FolderFaces(FaceSet):
+class FolderFaces(FileFaces):
     """Images under ``path/PERSON/``, at any depth. PERSON, the first folder level, is the identity.
 
     Images are sorted by person, then by the path below it, folder by folder, each compared by code point; so the order
@@ -81,27 +80,11 @@ class FolderFaces(FaceSet):
         if not images:
             raise _no_images(listing)
         self.ignored = listing.ignored + listing.loose
-        self._paths = ["/".join(components) for components in images]
+        super().__init__(path, ["/".join(components) for components in images])
         self.class_names = sorted({components[0] for components in images})
         self.empty = sorted(set(listing.subfolders) - set(self.class_names))
         label_of = {name: label for label, name in enumerate(self.class_names)}
         self.labels = np.array([label_of[components[0]] for components in images], np.int64)
-
-    def read(self, index: int) -> bytes:
-        """Return the bytes of image file ``index``.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        return read_image_file(self.path / self._paths[index])
-
-    def location(self, index: int) -> str:
-        """Return the path of the image file."""
-        return str(self.path / self._paths[index])
-
-    def image_name(self, index: int) -> str:
-        """Return the path of the image file relative to the folder of the set."""
-        return self._paths[index]
 
 
 def list_images(path: Path) -> FolderListing:

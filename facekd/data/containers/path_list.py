@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facekd.data.face_set import FaceSet
-from facekd.data.image_file import read_image_file
+from facekd.data.face_set import FileFaces
 from facekd.errors import DataError
 from facekd.io.reading import read_text
 from facekd.text import path_text, shorten
@@ -96,7 +95,7 @@ def check_files_exist(root: Path, paths: Sequence[str]) -> None:
         )
 
 
-class ListedImages(FaceSet):
+class ListedImages(FileFaces):
     """Image files below a folder, in the order of a list.
 
     Args:
@@ -113,7 +112,7 @@ class ListedImages(FaceSet):
 
     def __init__(self, root: Path, paths: Sequence[str], labels: NDArray[np.int64] | None = None) -> None:
         self.path = root
-        self._paths = list(paths)
+        super().__init__(root, paths)
         if not self._paths:
             raise DataError(f"the list of images below {path_text(root)} is empty; it needs one path or more")
         check_relative_paths(self._paths, f"the list of images below {path_text(root)}")
@@ -128,19 +127,3 @@ class ListedImages(FaceSet):
                 raise DataError(f"the list below {root} has {len(self._paths)} paths and {len(labels)} labels")
             self.labels = labels
             self.class_names = [str(label) for label in range(int(labels.max()) + 1)]
-
-    def read(self, index: int) -> bytes:
-        """Return the bytes of image file ``index``.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        return read_image_file(self.path / self._paths[index])
-
-    def location(self, index: int) -> str:
-        """Return the path of the image file."""
-        return str(self.path / self._paths[index])
-
-    def image_name(self, index: int) -> str:
-        """Return the path of the image in the list."""
-        return self._paths[index]
